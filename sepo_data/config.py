@@ -1,0 +1,49 @@
+"""Options from a TOML file: a table for each command. A misspelt key is an error, not a lost GPU day."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import SepoError
+from sepo_data.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+    """The options of each command in the TOML file `path`, with `_` for `-`.
+
+    Args:
+        path: the file.
+        known: the options that each command has.
+
+    Raises:
+        SepoError: there is no such file, it is not TOML, or it has unknown keys; all of them are named.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SepoError(f"the configuration {path} does not exist", "give a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SepoError(f"{path} is not TOML: {error}", "write  [score]  and below it  beta = 0.1") from error
+    resolved: dict[str, dict[str, Any]] = {}
+    unknown: list[tuple[str, str]] = []
+    for command, options in tables.items():
+        if command not in known or not isinstance(options, dict):
+            unknown.append((command, did_you_mean(command, known)))
+            continue
+        resolved[command] = {name.replace("-", "_"): value for name, value in options.items()}
+        unknown += [
+            (f"{command}.{name}", did_you_mean(name, known[command]))
+            for name in resolved[command]
+            if name not in known[command]
+        ]
+    if unknown:
+        raise SepoError(
+            f"{path} has unknown keys: {', '.join(name for name, _ in unknown)}",
+            "; ".join(f"for {name}, {guess}" for name, guess in unknown if guess),
+        )
+    return resolved

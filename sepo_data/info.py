@@ -1,0 +1,80 @@
+"""What a directory of sepo's is, as a few lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from schemas.stages import Stage
+from sepo_data.directory import DATASETS, finished_shards, is_finished, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from schemas.manifest import Manifest
+
+
+def read_info(folder: Path) -> Manifest:
+    """The manifest of `folder`; of an unfinished dataset, with the shards there are so far."""
+    manifest = read_manifest(folder)
+    if is_finished(folder):
+        return manifest
+    return manifest.model_copy(update={"finished": False, "shards": finished_shards(folder)})
+
+
+def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """The machine-readable answer of a command that wrote or looked at `folder`."""
+    answer: dict[str, Any] = {
+        "path": str(folder),
+        "stage": manifest.stage,
+        "finished": manifest.finished,
+        "fingerprint": manifest.fingerprint,
+        "seconds": manifest.seconds,
+    }
+    if manifest.stage in DATASETS:
+        answer |= {
+            "rows": manifest.rows,
+            "shards": len(manifest.shards),
+            "tokens": manifest.total("tokens"),
+            "skipped": manifest.total("skipped"),
+            "notes": manifest.total("notes"),
+        }
+    return answer | {"results": manifest.results}
+
+
+def lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Label and text of each line that `sepo info` prints."""
+    state = "whole" if manifest.finished else "unfinished; the same command goes on where it stopped"
+    yield "stage", f"{manifest.stage} ({state})"
+    yield "fingerprint", manifest.fingerprint
+    if manifest.stage in DATASETS:
+        planned = manifest.options.get("shard_rows")
+        total = -(-manifest.input.rows // planned) if isinstance(planned, int) else None
+        of = f" of {total}" if total and not manifest.finished else ""
+        yield "rows", f"{manifest.rows:,} in {len(manifest.shards)}{of} shards"
+        yield "tokens", _counts(manifest.total("tokens"))
+        yield "set aside", _counts(manifest.total("skipped"))
+        yield "notes", _counts(manifest.total("notes"))
+    source = manifest.input
+    split = f", split {source.split}" if source.split else ""
+    shape = f", {source.shape}" if source.shape else ""
+    yield "from", f"{source.name} ({source.rows:,} rows{split}{shape}, content {source.fingerprint[:16]})"
+    for role, model in manifest.models.items():
+        yield role, f"{model.name} ({model.parameters:,} parameters, weights {model.weights[:16]})"
+    if tokenizer := manifest.tokenizer:
+        template = f", chat template {tokenizer.chat_template[:16]}" if tokenizer.chat_template else ""
+        yield "tokenizer", f"{tokenizer.name} ({tokenizer.vocabulary:,} tokens{template})"
+    if manifest.parent:
+        yield "parent", f"{_PARENTS.get(manifest.stage, 'stage')} {manifest.parent}"
+    yield "options", "  ".join(f"{name}={value}" for name, value in manifest.options.items() if value is not None)
+    for name, value in manifest.results.items():
+        yield name.replace("_", " "), str(value)
+    yield "made", f"{manifest.created}" + (f", {manifest.seconds:,.1f} s" if manifest.seconds is not None else "")
+    yield "versions", "  ".join(f"{name} {version}" for name, version in manifest.versions.items())
+
+
+_PARENTS = {Stage.REWARDS: "oracle", Stage.SELECTION: "rewards", Stage.POLICY: "selection"}
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "  ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

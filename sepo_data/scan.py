@@ -1,0 +1,62 @@
+"""Open a stage dataset as a Polars LazyFrame over the memory-mapped shards, without copying their values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from schemas.errors import SepoError
+from sepo_data.directory import STATE, is_finished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def scan(path: str | Path) -> pl.LazyFrame:
+    """Map every shard of the stage dataset at `path`; columns that a query does not use are never touched.
+
+    The shards are Arrow IPC streams, which `polars.scan_ipc` refuses, so each is memory-mapped by pyarrow and handed
+    over batch by batch. Streams: yes, one shard at a time. Raises `SepoError` where `path` is not a whole dataset.
+    """
+    folder = Path(path)
+    if not is_finished(folder):
+        raise SepoError(f"{folder} is not a finished stage dataset", "`sepo info` tells how far it is")
+    files = shard_files(folder)
+    schema = dict(pl.DataFrame(open_shard(files[0]).schema.empty_table()).schema)
+
+    def frames(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = rows
+        for file in files:
+            if left is not None and left <= 0:
+                return
+            table = open_shard(file)
+            # Projecting before the conversion is what keeps the unused columns unread.
+            frame = pl.DataFrame(pl.from_arrow(table.select(columns) if columns is not None else table, rechunk=False))
+            if left is not None:
+                frame = frame.head(left)
+                left -= frame.height
+            yield frame.filter(predicate) if predicate is not None else frame
+
+    return register_io_source(frames, schema=schema, is_pure=True, explain_name="sepo")
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The data files that `state.json` names, in order."""
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return [folder / entry["filename"] for entry in state["_data_files"]]
+
+
+def open_shard(file: Path) -> pa.Table:
+    """Memory-map one shard; the table's buffers point into the file."""
+    try:
+        # The table keeps the map alive; closing it here would pull the pages away from under it.
+        return pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SepoError(f"{file} cannot be read: {error}", "delete the directory and write it again") from error

@@ -1,0 +1,139 @@
+"""One pair for people: every token coloured by its reward, the selected ones marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Group
+from rich.panel import Panel
+from rich.text import Text
+
+from schemas.errors import SepoError
+from schemas.stages import SIDES, Stage
+from sepo_data.directory import read_stage
+from sepo_data.scan import scan
+from sepo_data.select import add_masks
+from sepo_data.suggest import did_you_mean
+from sepo_data.token_text import load_tokenizer_file, token_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
+"""Background colours of the highest possible, the lowest possible, and no reward; all readable under black text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A response token: what it adds to the text, its reward, and whether it is selected."""
+
+    position: int
+    token_id: int
+    text: str
+    reward: float
+    selected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPair:
+    """One pair of a rewards or selection dataset, token by token."""
+
+    row: int
+    pair_id: str
+    prompt: str
+    chosen: list[Token]
+    rejected: list[Token]
+    margin: float
+    oracle_seen: bool | None
+
+
+def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 3000) -> ShownPair:
+    """Read pair number `pair` (from 0) or the one with that `pair_id`.
+
+    A rewards dataset has no masks yet; there, `chosen` and `rejected` (basis points) tell what would be selected.
+
+    Raises:
+        SepoError: there is no such pair, or `folder` is not a rewards or selection dataset.
+    """
+    manifest = read_stage(folder, Stage.REWARDS, Stage.SELECTION)
+    frame = scan(folder).with_row_index("row")
+    if pair.isdecimal() and int(pair) < manifest.rows:
+        frame = frame.filter(pl.col("row") == int(pair))
+    else:
+        frame = frame.filter(pl.col("pair_id") == pair).head(1)
+    if manifest.stage is Stage.REWARDS:
+        frame = add_masks(frame, chosen=chosen, rejected=rejected)
+    rows = frame.collect().to_dicts()
+    if not rows:
+        known = scan(folder).select("pair_id").head(10_000).collect()["pair_id"].to_list()
+        hint = f"give a number from 0 to {manifest.rows - 1}, or a pair_id; {did_you_mean(pair, known)}"
+        raise SepoError(f"{folder} has no pair {pair!r}", hint.removesuffix("; "))
+    [row] = rows
+    tokenizer = load_tokenizer_file(folder)
+
+    def tokens(side: str) -> list[Token]:
+        ids = row[f"{side}_ids"]
+        texts = token_texts(tokenizer, ids, row["prompt_ids"])
+        values = zip(ids, texts, row[f"{side}_rewards"], row[f"{side}_mask"], strict=True)
+        return [Token(index, *value) for index, value in enumerate(values)]
+
+    return ShownPair(
+        row=row["row"],
+        pair_id=row["pair_id"],
+        prompt=tokenizer.decode(row["prompt_ids"], skip_special_tokens=False),
+        chosen=tokens("chosen"),
+        rejected=tokens("rejected"),
+        margin=row["margin"],
+        oracle_seen=row["oracle_seen"],
+    )
+
+
+def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
+    """The pair as panels; without colour the selected tokens stand in [brackets]."""
+    strongest = max((abs(token.reward) for token in (*pair.chosen, *pair.rejected)), default=0.0) or 1.0
+    seen = {True: "seen by the oracle", False: "not seen by the oracle", None: "oracle without a record"}
+    heading = f"pair {pair.row}  {pair.pair_id}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
+    panels: list[RenderableType] = [Text(heading, style="bold"), Panel(Text(pair.prompt, style="dim"), title="prompt")]
+    for side in SIDES:
+        tokens: list[Token] = getattr(pair, side)
+        total = sum(token.reward for token in tokens)
+        selected = sum(token.selected for token in tokens)
+        title = f"{side}  reward {total:+.3f}  {selected} of {len(tokens)} tokens selected"
+        panels.append(Panel(_coloured(tokens, strongest) if colour else _bracketed(tokens), title=title))
+    if colour:
+        legend = Text.assemble(
+            (" gains ", _style(1.0)), " ", (" no change ", _style(0.0)), " ", (" loses ", _style(-1.0)), "  ",
+            (" selected ", f"bold underline {_style(0.0)}"), f"  strongest |reward| {strongest:.3f}",
+        )  # fmt: skip
+        panels.append(legend)
+    return Group(*panels)
+
+
+def _coloured(tokens: Sequence[Token], strongest: float) -> Text:
+    text = Text()
+    for token in tokens:
+        style = _style(token.reward / strongest)
+        text.append(_visible(token.text), style=f"bold underline {style}" if token.selected else style)
+    return text
+
+
+def _bracketed(tokens: Sequence[Token]) -> Text:
+    return Text("".join(f"[{_visible(token.text)}]" if token.selected else _visible(token.text) for token in tokens))
+
+
+def _visible(text: str) -> str:
+    return text.replace("\n", "\\n\n")
+
+
+def _style(strength: float) -> str:
+    """Black on a background between loss, neutral and gain; `strength` from -1 to 1."""
+    end = GAIN if strength > 0 else LOSS
+    red, green, blue = (
+        round(neutral + (extreme - neutral) * abs(strength)) for neutral, extreme in zip(NEUTRAL, end, strict=True)
+    )
+    return f"black on #{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,37 @@
+"""Which split is meant, among those that file names, a saved dataset or the Hub offer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from sepo_data.suggest import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_SHARD = re.compile(r"[-_.]\d+([-_.]of[-_.]\d+)?$")
+_SPLIT = re.compile(
+    r"(train|training|test|testing|validation|valid|val|dev|eval|evaluation)(?![a-z0-9])", re.IGNORECASE
+)
+
+
+def split_of_file(file_name: str) -> str | None:
+    """`train` of train-00000-of-00002.parquet, `test_prefs` of test_prefs.jsonl.gz, nothing of pairs.csv."""
+    stem = _SHARD.sub("", file_name.removesuffix(".gz").rpartition(".")[0])
+    return stem if _SPLIT.match(stem) else None
+
+
+def choose_split(splits: Collection[str], asked: str | None, dataset: str) -> str:
+    """The split of that name, or the only one that begins with it (`train` is `train_prefs`). Not asked: train."""
+    wanted = asked or "train"
+    fitting = [split for split in splits if split == wanted]
+    fitting = fitting or [split for split in splits if re.match(re.escape(wanted) + r"[-_.]", split)]
+    if not asked and len(splits) == 1:
+        fitting = list(splits)
+    if len(fitting) == 1:
+        return fitting[0]
+    if asked and not fitting:
+        raise SepoError(f"{dataset} has no split {asked}, only {listed(splits)}", did_you_mean(asked, splits))
+    raise SepoError(f"{dataset} has several splits: {listed(splits)}", "choose one with --split")
