@@ -1,0 +1,164 @@
+"""How prompts and their responses become rows of token ids.
+
+One prompt with N responses is N branches of a tree; a preference pair is the case N = 2. `shared_layout` puts a whole
+tree in one row, so that the prompt is computed once; `padded_layout` gives every response a row of its own and is the
+plain form that the other is checked against. In both, the last token of a response that is wanted is not an input: it
+is only predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+PROMPT = 0
+PADDING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A prompt and its responses; `keep` marks the response tokens whose log-probability is wanted, None for all."""
+
+    prompt_ids: Sequence[int]
+    responses: Sequence[Sequence[int]]
+    keep: Sequence[Sequence[bool]] | None = None
+
+    def wanted(self, branch: int) -> list[int]:
+        """The positions in response `branch` whose log-probability is wanted."""
+        if self.keep is None:
+            return list(range(len(self.responses[branch])))
+        return [index for index, kept in enumerate(self.keep[branch]) if kept]
+
+    def inputs(self, branch: int) -> Sequence[int]:
+        """The tokens of response `branch` that have to be fed: all before the last wanted one."""
+        return self.responses[branch][: max(self.wanted(branch), default=0)]
+
+    @property
+    def shared_length(self) -> int:
+        """Tokens of its row in the shared layout."""
+        return len(self.prompt_ids) + sum(len(self.inputs(branch)) for branch in range(len(self.responses)))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows ready for a model, and which of their positions predict which tokens.
+
+    Attributes:
+        input_ids: (rows, length) token ids, padded on the right.
+        segments: (rows, length) 0 for the prompt, b for branch b, -1 for padding.
+        position_ids: (rows, length) positions counted from the start of the prompt along each branch.
+        predicting: (n,) index into the flattened rows of the position that predicts target i.
+        targets: (n,) the token ids whose log-probability is wanted, response after response.
+        response: (n,) which response target i belongs to, counted over all trees.
+        responses: number of responses.
+        shared: whether branches share a row, which needs a mask between them.
+    """
+
+    input_ids: Tensor
+    segments: Tensor
+    position_ids: Tensor
+    predicting: Tensor
+    targets: Tensor
+    response: Tensor
+    responses: int
+    shared: bool
+
+    def to(self, device: torch.device) -> Layout:
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            segments=self.segments.to(device),
+            position_ids=self.position_ids.to(device),
+            predicting=self.predicting.to(device),
+            targets=self.targets.to(device),
+            response=self.response.to(device),
+        )
+
+
+def shared_layout(trees: Sequence[Tree]) -> Layout:
+    """One row a tree: the prompt, then every branch."""
+    return _layout([[(tree, list(range(len(tree.responses))))] for tree in trees], shared=True)
+
+
+def padded_layout(trees: Sequence[Tree]) -> Layout:
+    """One row a response: the prompt, then this branch alone."""
+    return _layout([[(tree, [branch])] for tree in trees for branch in range(len(tree.responses))], shared=False)
+
+
+def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout:
+    ids: list[list[int]] = []
+    segments: list[list[int]] = []
+    positions: list[list[int]] = []
+    predicting: list[list[tuple[int, int]]] = []
+    targets: list[list[int]] = []
+    for number, [(tree, branches)] in enumerate(rows):
+        prompt = len(tree.prompt_ids)
+        row_ids, row_segments, row_positions = list(tree.prompt_ids), [PROMPT] * prompt, list(range(prompt))
+        for segment, branch in enumerate(branches, start=1):
+            start, inputs, wanted = len(row_ids), tree.inputs(branch), tree.wanted(branch)
+            row_ids += inputs
+            row_segments += [segment] * len(inputs)
+            row_positions += range(prompt, prompt + len(inputs))
+            # The first token of a response is predicted by the last one of the prompt, the others by their predecessor.
+            predicting.append([(number, start + index - 1 if index else prompt - 1) for index in wanted])
+            targets.append([tree.responses[branch][index] for index in wanted])
+        ids.append(row_ids)
+        segments.append(row_segments)
+        positions.append(row_positions)
+    length = max(map(len, ids))
+    return Layout(
+        input_ids=_padded(ids, length, 0),
+        segments=_padded(segments, length, PADDING),
+        position_ids=_padded(positions, length, 0),
+        predicting=torch.tensor([row * length + column for part in predicting for row, column in part]),
+        targets=torch.tensor([token for part in targets for token in part]),
+        response=torch.tensor([index for index, part in enumerate(targets) for _ in part]),
+        responses=len(targets),
+        shared=shared,
+    )
+
+
+def _padded(rows: list[list[int]], length: int, fill: int) -> Tensor:
+    return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
+
+
+def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
+    """The additive attention mask of the shared layout.
+
+    Args:
+        segments: (rows, length) as in `Layout`.
+        dtype: of the result. Boolean masks are not used: Gemma 2 reads them wrongly without an error.
+
+    Returns:
+        (rows, 1, length, length): 0 where a token sees another, the lowest finite value where it does not. A token sees
+        what stands before it in the prompt and in its own branch.
+    """
+    length = segments.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
+    queries, keys = segments[:, :, None], segments[:, None, :]
+    visible = causal & ((keys == PROMPT) | (keys == queries))
+    mask = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
+
+
+def batches_by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group items so that rows x longest stays within `budget` tokens, the longest first; a longer one rides alone.
+
+    Longest first makes running out of memory happen at the start. Equal lengths keep their order, so the plan depends
+    on nothing but the lengths.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    starts = [0]
+    for place in range(1, len(order)):
+        longest = lengths[order[starts[-1]]]
+        if longest * (place - starts[-1] + 1) > budget:
+            starts.append(place)
+    return [order[start:stop] for start, stop in pairwise([*starts, len(order)]) if stop > start]

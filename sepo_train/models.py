@@ -1,0 +1,179 @@
+"""Load models and tokenizers, and say exactly which ones they were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from schemas.errors import HubError, SepoError
+from schemas.manifest import ModelRecord, TokenizerRecord
+from sepo_train.gguf_cache import is_gguf, safetensors_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ADAPTER = "adapter_config.json"
+
+
+def default_device() -> torch.device:
+    """The accelerator of this machine, or its CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def default_dtype() -> str:
+    """fp32 on CPUs, bf16 on accelerators."""
+    return "float32" if default_device().type == "cpu" else "bfloat16"
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own bars and advice out of a command's output."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def load_model(name: str, *, dtype: str) -> PreTrainedModel:
+    """Load a causal language model in evaluation mode: a folder, a Hub id, a LoRA adapter of either, or a GGUF file."""
+    with _explained(name):
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            resolve(name), dtype=DTYPES[dtype], device_map=default_device(), use_safetensors=True
+        )
+    return model.eval()
+
+
+def load_config(name: str) -> PretrainedConfig:
+    """The configuration of the text model that `name` is, or is an adapter of."""
+    folder = resolve(name)
+    with _explained(name):
+        return AutoConfig.from_pretrained(_adapter_base(folder) or folder)
+
+
+def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of `name`, with another chat template where one is given."""
+    folder = resolve(name)
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.name_or_path = name
+    if not tokenizer.is_fast:
+        raise SepoError(f"{name} has no fast tokenizer (tokenizer.json)", "convert it once with save_pretrained()")
+    if chat_template is not None:
+        if not chat_template.exists():
+            raise SepoError(f"the chat template {chat_template} does not exist", "give the path of a Jinja file")
+        tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+    return tokenizer
+
+
+def resolve(name: str) -> str:
+    """What transformers can load for `name`: the folder of converted weights for a GGUF file, else `name` itself."""
+    return str(safetensors_folder(Path(name))) if is_gguf(name) else name
+
+
+def context_length(config: PretrainedConfig) -> int | None:
+    """How many positions the model was made for; None where it does not say."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return positions if isinstance(positions, int) and positions > 0 else None
+
+
+def model_record(name: str) -> ModelRecord:
+    """A model's identity: the hash of its weight files, or the commit of its Hub repository."""
+    folder = resolve(name)
+    config = load_config(name)
+    revision = getattr(config, "_commit_hash", None)
+    with torch.device("meta"):
+        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+    weights = _folder_hash(Path(folder)) if Path(folder).is_dir() else f"hub:{revision}"
+    return ModelRecord(name=name, revision=revision, weights=weights, parameters=parameters)
+
+
+def tokenizer_record(tokenizer: PreTrainedTokenizerBase) -> TokenizerRecord:
+    """A tokenizer's identity: what it does to text, whatever file it came from."""
+    special = json.dumps([str(tokenizer.bos_token), str(tokenizer.eos_token)])
+    template = tokenizer.chat_template
+    return TokenizerRecord(
+        name=tokenizer.name_or_path,
+        tokenizer=_sha256(tokenizer.backend_tokenizer.to_str() + special),
+        chat_template=None if template is None else _sha256(json.dumps(template)),
+        vocabulary=len(tokenizer),
+    )
+
+
+def check_same_vocabulary(
+    first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase, *, roles: tuple[str, str]
+) -> None:
+    """Raise where two tokenizers give a token different ids, naming the first that differs."""
+    ours, theirs = first.get_vocab(), second.get_vocab()
+    if ours == theirs:
+        return
+    differing = [token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token)]
+    token = min(differing, key=lambda token: (ours.get(token, len(ours)), token))
+    raise SepoError(
+        f"{roles[0]} ({first.name_or_path}, {len(ours)} tokens) and {roles[1]} ({second.name_or_path}, "
+        f"{len(theirs)} tokens) have different vocabularies: {len(differing)} tokens differ, the first is {token!r} "
+        f"({ours.get(token)} and {theirs.get(token)})",
+        f"token rewards need one vocabulary: choose a {roles[0]} and a {roles[1]} of one model family",
+    )
+
+
+def _adapter_base(folder: str) -> str | None:
+    file = Path(folder) / ADAPTER
+    return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]) if file.exists() else None
+
+
+def _folder_hash(folder: Path) -> str:
+    """SHA-256 over the weight files and configurations in `folder`, and of the adapter's base model."""
+    files = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in _CONFIGS)
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise SepoError(
+            f"{folder} holds no .safetensors weights",
+            "pickled weights are not loaded; convert them with save_pretrained(safe_serialization=True)",
+        )
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    if base := _adapter_base(str(folder)):
+        total.update(model_record(base).weights.encode())
+    return total.hexdigest()
+
+
+_CONFIGS = frozenset({"config.json", ADAPTER})
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn the ways in which loading fails into one sentence and a hint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        causes = list(_chain(error))
+        if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in causes):
+            raise HubError(
+                f"model {name} is neither a local folder nor was it found on the Hub",
+                "check the spelling; for a private or gated model log in with `hf auth login` or set HF_TOKEN",
+            ) from error
+        first = str(error).strip().splitlines()[0]
+        raise SepoError(
+            f"cannot load {name}: {first}", "give a transformers folder with safetensors weights, a Hub id or a .gguf"
+        ) from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    current: Any = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__

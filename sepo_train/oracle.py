@@ -1,0 +1,152 @@
+"""Train the oracle: DPO from the reference model on a random part of the data, the first step of SePO."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schemas.manifest import Manifest
+from schemas.stages import Stage
+from sepo_data.atomic import write_text
+from sepo_data.directory import MANIFEST, claim
+from sepo_data.progress import SILENT, Progress
+from sepo_data.share import WHOLE, format_share, quota
+from sepo_data.versions import versions
+from sepo_train.fit import Training, fit, save, trainable_model
+from sepo_train.layout import Tree
+from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
+from sepo_train.losses import dpo_loss
+from sepo_train.models import model_record, tokenizer_record
+from sepo_train.oracle_record import write_seen_pairs
+from sepo_train.pair_trainer import PairLoss, Responses, TrainingPair
+from sepo_train.preparation import prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sepo_data.tokenization import TokenizedPair, Truncate
+    from sepo_train.preparation import Prepared
+
+CHECKED_PAIRS = 4
+
+
+def train_oracle(
+    dataset: str,
+    out: Path,
+    *,
+    ref: str,
+    fraction: int = WHOLE,
+    beta: float = 0.1,
+    training: Training,
+    split: str | None = None,
+    limit: int | None = None,
+    max_length: int | None = None,
+    truncate: Truncate | None = None,
+    chat_template: Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """Train an oracle with DPO from `ref` on a random `fraction` (basis points) of the rows of `dataset`.
+
+    The checkpoint in `out` is a plain transformers one; `seen_pairs.jsonl` beside it records the pairs used, so that
+    scoring can mark them. The reference's log-probabilities are computed once, before training.
+
+    Raises:
+        SepoError: the dataset or the model cannot be used, or the loss is not finite.
+        RefusedError: `out` holds something else.
+    """
+    started = time.monotonic()
+    prepared = prepare(
+        dataset,
+        ref,
+        split=split,
+        limit=limit,
+        max_length=max_length,
+        truncate=truncate,
+        chat_template=chat_template,
+        progress=progress,
+    )
+    plan = Manifest(
+        stage=Stage.ORACLE,
+        input=prepared.input,
+        models={"ref": model_record(ref)},
+        tokenizer=tokenizer_record(prepared.tokenizer),
+        options={
+            "beta": beta,
+            "fraction": format_share(fraction),
+            "max_length": prepared.max_length,
+            "truncate": truncate,
+            "limit": limit,
+            **asdict(training),
+        },
+        versions=versions(),
+    )
+    started_manifest = claim(out, plan, overwrite=overwrite)
+    if started_manifest.finished:
+        progress.note(f"{out} is whole already, nothing to do")
+        return started_manifest
+
+    pairs = random_pairs(prepared, fraction, training.seed)
+    progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
+    model = trainable_model(ref, training)
+    trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
+    engine = choose_engine([model], trees[:CHECKED_PAIRS], batch_tokens=default_batch_tokens())
+    progress.note(f"{engine.path}; reference log-probabilities of {len(pairs):,} pairs")
+    reference = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
+    rows = [
+        TrainingPair(item.pair.pair_id, tree, (float(chosen.sum()), float(rejected.sum())))
+        for item, tree, (chosen, rejected) in zip(pairs, trees, reference, strict=True)
+    ]
+    history = fit(
+        model,
+        rows,
+        pair_loss=_dpo(beta),
+        engine=engine,
+        training=training,
+        out=out,
+        resume=resume,
+        progress=progress,
+    )
+    save(model, prepared.tokenizer, out)
+    write_seen_pairs(out, [(item.pair.source_row, item.pair.pair_id) for item in pairs])
+    finished = started_manifest.model_copy(
+        update={
+            "finished": True,
+            "seconds": round(time.monotonic() - started, 3),
+            "results": {
+                "pairs_seen": len(pairs),
+                "path": engine.path,
+                "first_loss": history[0]["loss"],
+                "last_loss": history[-1]["loss"],
+                "last_accuracy": history[-1]["rewards/accuracies"],
+            },
+        }
+    )
+    write_text(out / MANIFEST, finished.to_json())
+    return finished
+
+
+def random_pairs(prepared: Prepared, fraction: int, seed: int) -> list[TokenizedPair]:
+    """The usable pairs among a random `fraction` (basis points) of the input rows, in input order."""
+    rows = prepared.preferences.rows
+    chosen = np.random.default_rng(seed).permutation(rows)[: quota(rows, fraction)]
+    return prepared.sample(only=frozenset(chosen.tolist()))
+
+
+def _dpo(beta: float) -> PairLoss:
+    def loss(logps: Responses) -> Tensor:
+        return dpo_loss(
+            logps.chosen_sums, logps.rejected_sums, logps.ref_chosen_sums, logps.ref_rejected_sums, beta=beta
+        )
+
+    def rewards(logps: Responses) -> tuple[Tensor, Tensor]:
+        chosen = beta * (logps.chosen_sums - logps.ref_chosen_sums)
+        return chosen, beta * (logps.rejected_sums - logps.ref_rejected_sums)
+
+    return PairLoss(loss, rewards)

@@ -1,0 +1,39 @@
+"""What an oracle remembers of its training: the pairs it has seen, so that scoring can mark them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.stages import Stage
+from sepo_data.atomic import write_text
+from sepo_data.directory import MANIFEST, read_stage
+
+SEEN = "seen_pairs.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class OracleRecord:
+    """The fingerprint of an oracle's run and the ids of the pairs it was trained on."""
+
+    fingerprint: str
+    pair_ids: frozenset[str]
+
+
+def write_seen_pairs(folder: Path, pairs: list[tuple[int, str]]) -> None:
+    """Write `seen_pairs.jsonl`: (source row, pair id), one line each."""
+    lines = (json.dumps({"source_row": row, "pair_id": pair_id}) + "\n" for row, pair_id in sorted(pairs))
+    write_text(folder / SEEN, "".join(lines))
+
+
+def read_oracle_record(name: str) -> OracleRecord | None:
+    """The record in an oracle's folder; None where it was not made by `sepo oracle`."""
+    folder = Path(name)
+    if not (folder / MANIFEST).exists():
+        return None
+    manifest = read_stage(folder, Stage.ORACLE, Stage.POLICY)
+    if not (folder / SEEN).exists():
+        return None
+    with (folder / SEEN).open(encoding="utf-8") as lines:
+        return OracleRecord(manifest.fingerprint, frozenset(json.loads(line)["pair_id"] for line in lines))

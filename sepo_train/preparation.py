@@ -1,0 +1,128 @@
+"""What oracle and scoring share: a preference dataset, a tokenizer, and the pairs that come out of the two."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from schemas.manifest import InputRecord
+from sepo_data.pairs import Pair, SkippedRow
+from sepo_data.preferences import Preferences, read_preferences
+from sepo_data.tokenization import TokenizedPair, Truncate, tokenize_pairs
+from sepo_train.models import context_length, load_config, load_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
+
+    from sepo_data.progress import Progress
+
+MAX_LENGTH = 2048
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A dataset with the tokenizer and the limits that turn its rows into token ids."""
+
+    preferences: Preferences
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    truncate: Truncate | None
+
+    @property
+    def input(self) -> InputRecord:
+        source = self.preferences.source
+        return InputRecord(
+            name=source.name,
+            fingerprint=source.fingerprint,
+            split=source.split,
+            shape=self.preferences.shape.name,
+            rows=self.preferences.rows,
+        )
+
+    def pairs(
+        self, start: int, stop: int, *, only: frozenset[int] | None = None
+    ) -> tuple[list[TokenizedPair], list[SkippedRow]]:
+        """The usable pairs among the input rows `start` to `stop` (those in `only`), and the rows set aside."""
+        rows = self.preferences.slice(start, min(stop, self.preferences.rows))
+        wanted = [row for row in rows if only is None or _number(row) in only]
+        tokenized = tokenize_pairs(
+            [row for row in wanted if isinstance(row, Pair)],
+            self.tokenizer,
+            max_length=self.max_length,
+            truncate=self.truncate,
+        )
+        skipped = [row for row in (*wanted, *tokenized) if isinstance(row, SkippedRow)]
+        return [item for item in tokenized if isinstance(item, TokenizedPair)], sorted(skipped, key=_number)
+
+    def sample(self, count: int | None = None, *, only: frozenset[int] | None = None) -> list[TokenizedPair]:
+        """The first `count` usable pairs among the rows in `only`, or all of them; raises where there is none."""
+        found: list[TokenizedPair] = []
+        reasons: Counter[str] = Counter()
+        for start in range(0, self.preferences.rows, CHUNK):
+            pairs, skipped = self.pairs(start, start + CHUNK, only=only)
+            found += pairs
+            reasons.update(row.reason for row in skipped)
+            if count is not None and len(found) >= count:
+                break
+        if not found:
+            counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+            name, rows = self.preferences.source.name, self.preferences.rows if only is None else len(only)
+            raise SepoError(
+                f"no pair of {rows:,} rows of {name} can be used: {counted}",
+                "docs/datasets.md explains the reasons; --max-length and --truncate decide about long ones",
+            )
+        return found[:count]
+
+
+def _number(row: Pair | SkippedRow) -> int:
+    return row.source_row if isinstance(row, Pair) else row.row
+
+
+def prepare(
+    dataset: str,
+    model: str,
+    *,
+    split: str | None,
+    limit: int | None,
+    keep: Sequence[str] = (),
+    max_length: int | None,
+    truncate: Truncate | None,
+    chat_template: Path | None,
+    progress: Progress,
+) -> Prepared:
+    """Open `dataset` for the tokenizer and context of `model`, and tell how its first pair will be tokenized."""
+    preferences = read_preferences(dataset, split=split, keep=tuple(keep), limit=limit)
+    prepared = Prepared(
+        preferences,
+        load_tokenizer(model, chat_template=chat_template),
+        _fitting_length(model, max_length),
+        truncate,
+    )
+    progress.note(f"{dataset}: {preferences.rows:,} rows, {preferences.shape.description}")
+    first = prepared.sample(1)[0]
+    progress.note("first pair: " + first_pair_text(first, prepared.tokenizer))
+    return prepared
+
+
+def first_pair_text(item: TokenizedPair, tokenizer: PreTrainedTokenizerBase) -> str:
+    """A tokenized pair as text: the prompt, then each response between bars where its tokens begin and end."""
+    prompt, chosen, rejected = (tokenizer.decode(ids) for ids in (item.prompt_ids, item.chosen_ids, item.rejected_ids))
+    return (
+        f"{len(item.prompt_ids)} + {len(item.chosen_ids)} | {len(item.rejected_ids)} tokens\n"
+        f"  prompt   {prompt!r}\n  chosen   {chosen!r}\n  rejected {rejected!r}"
+    )
+
+
+def _fitting_length(model: str, asked: int | None) -> int:
+    context = context_length(load_config(model))
+    if asked is None:
+        return min(MAX_LENGTH, context or MAX_LENGTH)
+    if context is not None and asked > context:
+        raise SepoError(f"--max-length {asked} exceeds the context of {model}, {context}", f"use at most {context}")
+    return asked

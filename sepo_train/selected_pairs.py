@@ -1,0 +1,66 @@
+"""The pairs of a selection dataset for a trainer, read from the memory-mapped shards one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, overload
+
+import pyarrow as pa
+
+from schemas.stages import Stage, check_table
+from sepo_data.scan import open_shard, shard_files
+from sepo_data.share import WHOLE
+from sepo_train.layout import Tree
+from sepo_train.pair_trainer import TrainingPair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = ["pair_id", "prompt_ids", "chosen_ids", "rejected_ids", "chosen_mask", "rejected_mask"]
+
+
+@dataclass(frozen=True)
+class SelectedPairs(Sequence[TrainingPair]):
+    """Some rows of a selection dataset."""
+
+    table: pa.Table
+    rows: Sequence[int]
+
+    @classmethod
+    def open(cls, selection: Path, *, limit: int | None = None) -> SelectedPairs:
+        """Map the shards of `selection`; raises `SepoError` where one is not valid."""
+        tables = []
+        for file in shard_files(selection):
+            table = open_shard(file)
+            check_table(table, Stage.SELECTION, str(file))
+            tables.append(table.select(COLUMNS))
+        table = pa.concat_tables(tables)
+        return cls(table, range(table.num_rows)[:limit])
+
+    def split(self, holdout: int) -> tuple[SelectedPairs, SelectedPairs]:
+        """The pairs to train on and those held out (a share in basis points); a prompt is wholly on one side.
+
+        A hash of the prompt's ids decides, so a pair's side does not change with the order or number of the others.
+        """
+        sides: tuple[list[int], list[int]] = ([], [])
+        for row in self.rows:
+            prompt = self.table.column("prompt_ids")[row].values.to_numpy(zero_copy_only=False)
+            digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
+            sides[int.from_bytes(digest[:8]) % WHOLE < holdout].append(row)
+        return replace(self, rows=sides[0]), replace(self, rows=sides[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> TrainingPair: ...
+    @overload
+    def __getitem__(self, index: slice) -> SelectedPairs: ...
+    def __getitem__(self, index: int | slice) -> TrainingPair | SelectedPairs:
+        if isinstance(index, slice):
+            return replace(self, rows=self.rows[index])
+        [row] = self.table.slice(self.rows[index], 1).to_pylist()
+        responses, keep = ((row[f"chosen_{what}"], row[f"rejected_{what}"]) for what in ("ids", "mask"))
+        return TrainingPair(row["pair_id"], Tree(row["prompt_ids"], responses, keep))
