@@ -1,0 +1,492 @@
+"""The `sepo` command: every command parses, calls one library function and prints its answer.
+
+Standard output is the answer, standard error is talk. Heavy packages are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from schemas.errors import RefusedError, SepoError
+
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
+    from sepo_data.terminal import Terminal
+
+ISSUES = "https://github.com/sepo-toolkit/sepo/issues"
+
+HELP = """Selective Preference Optimization: align a language model on only the tokens that matter.
+
+\b
+Four steps, each reads a dataset and writes one:
+  sepo oracle DATASET --ref MODEL --out oracle/
+  sepo score DATASET --oracle oracle/ --ref MODEL --out rewards/
+  sepo select rewards/ --chosen 30% --rejected 30% --out selection/
+  sepo train selection/ --policy MODEL --out policy/
+
+Exit codes: 0 done, 1 something you can fix, 2 usage, 3 refused (the output holds something else), 4 Hub or
+authentication, 70 a bug of ours, 130 interrupted (what was finished is safe, the same command goes on).
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": "SEPO", "help_option_names": ["-h", "--help"]},
+)
+
+
+class Truncation(StrEnum):
+    PROMPT = "prompt"
+    RESPONSE = "response"
+
+
+class Dtype(StrEnum):
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+def _share(text: str) -> int:
+    from sepo_data.share import parse_share
+
+    try:
+        return parse_share(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _share_or_none(text: str) -> int:
+    return 0 if text.strip() in {"0", "0%"} else _share(text)
+
+
+Dataset = Annotated[str, typer.Argument(help="a file, a folder, a saved `datasets` directory or a Hub id")]
+Out = Annotated[Path, typer.Option("--out", help="directory to write")]
+Split = Annotated[str | None, typer.Option(help="split to read; `train` where there is one")]
+Limit = Annotated[int | None, typer.Option(min=1, help="read only so many rows, for a first look")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=2, help="tokens of prompt and one response; 2048 or the model's context by default")
+]
+Truncate = Annotated[Truncation | None, typer.Option(help="cut longer pairs there, instead of setting them aside")]
+ChatTemplate = Annotated[Path | None, typer.Option(help="a Jinja file, instead of the tokenizer's own chat template")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace another run in --out")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask before --overwrite deletes")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the answer as one JSON object")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="check and count, write nothing, load no weights")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no talk on standard error but errors")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="plain lines instead of a bar")]
+Lr = Annotated[float, typer.Option("--lr", min=0.0, help="peak learning rate of AdamW")]
+Epochs = Annotated[float, typer.Option(min=0.0, help="passes over the pairs")]
+BatchSize = Annotated[int, typer.Option(min=1, help="pairs of one optimizer step")]
+MicroBatchSize = Annotated[int, typer.Option(min=1, help="pairs of one forward pass on one process")]
+LoraR = Annotated[int, typer.Option("--lora-r", min=0, help="rank of LoRA adapters; 0 trains every parameter")]
+Seed = Annotated[int, typer.Option(min=0, help="of the random choice, the data order and the adapters")]
+SaveSteps = Annotated[int, typer.Option(min=0, help="optimizer steps between checkpoints; 0 for none")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint in --out")]
+ReportTo = Annotated[str, typer.Option(help="loggers as transformers names them: none, tensorboard, wandb, ...")]
+Checkpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="save memory by computing activations twice")
+]
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from sepo_data.versions import versions
+
+        print("\n".join(f"{name} {number}" for name, number in versions().items()))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="a TOML file with a table of options for each command")] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="print the versions of sepo and what it stands on",
+            callback=_print_versions,
+            is_eager=True,
+            show_envvar=False,
+        ),
+    ] = False,
+) -> None:
+    if config is not None:
+        context.default_map = _read_config(config)
+
+
+@app.command()
+def oracle(
+    dataset: Dataset,
+    ref: Annotated[str, typer.Option(help="the reference model to start from: a folder, a Hub id or a .gguf file")],
+    out: Out,
+    fraction: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="random share of the rows")] = "100%",  # type: ignore[assignment]
+    seed: Seed = 0,
+    beta: Annotated[float, typer.Option(min=0.0, help="DPO's pull to the reference")] = 0.1,
+    lr: Lr = 1e-6,
+    epochs: Epochs = 1.0,
+    batch_size: BatchSize = 32,
+    micro_batch_size: MicroBatchSize = 4,
+    lora_r: LoraR = 0,
+    gradient_checkpointing: Checkpointing = False,
+    split: Split = None,
+    limit: Limit = None,
+    max_length: MaxLength = None,
+    truncate: Truncate = None,
+    chat_template: ChatTemplate = None,
+    save_steps: SaveSteps = 0,
+    resume: Resume = False,
+    report_to: ReportTo = "none",
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Train the oracle: DPO from the reference model on a random part of the data.
+
+    Example: sepo oracle prefs.jsonl --ref HuggingFaceTB/SmolLM2-135M-Instruct --fraction 30% --out oracle/
+    """
+    _confirm(out, overwrite=overwrite, yes=yes)
+    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_train.fit import Training
+        from sepo_train.models import quiet_transformers
+        from sepo_train.oracle import train_oracle
+
+        quiet_transformers()
+
+        manifest = train_oracle(
+            dataset,
+            out,
+            ref=ref,
+            fraction=fraction,
+            beta=beta,
+            training=Training(
+                lr=lr,
+                epochs=epochs,
+                batch_size=batch_size,
+                micro_batch_size=micro_batch_size,
+                lora_r=lora_r,
+                seed=seed,
+                gradient_checkpointing=gradient_checkpointing,
+                save_steps=save_steps,
+                report_to=report_to,
+            ),
+            split=split,
+            limit=limit,
+            max_length=max_length,
+            truncate=truncate.value if truncate else None,
+            chat_template=chat_template,
+            overwrite=overwrite,
+            resume=resume,
+            progress=terminal,
+        )
+        terminal.note(f"next: sepo score {dataset} --oracle {out} --ref {ref} --out rewards/")
+    _answer(out, manifest, as_json=as_json)
+
+
+@app.command()
+def score(
+    dataset: Dataset,
+    oracle: Annotated[str, typer.Option(help="the oracle: a folder that `sepo oracle` wrote, or any model")],
+    ref: Annotated[str, typer.Option(help="the reference model the oracle started from")],
+    out: Out,
+    beta: Annotated[float, typer.Option(min=0.0, help="the oracle's DPO temperature; scales the rewards")] = 0.1,
+    split: Split = None,
+    limit: Limit = None,
+    keep: Annotated[str, typer.Option(metavar="A,B", help="side columns of the input to carry through")] = "",
+    max_length: MaxLength = None,
+    truncate: Truncate = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="of both models; float32 on a CPU, bfloat16 on a GPU")] = None,
+    chat_template: ChatTemplate = None,
+    batch_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of one forward pass")] = None,
+    shard_rows: Annotated[int, typer.Option(min=1, help="rows a file; the most work a kill can lose")] = 2048,
+    max_skipped: Annotated[int | None, typer.Option(min=0, help="exit 1 where more rows are set aside")] = None,
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Score every response token of a preference dataset: beta * (log p_oracle - log p_ref).
+
+    Example: sepo score prefs.jsonl --oracle oracle/ --ref HuggingFaceTB/SmolLM2-135M-Instruct --out rewards/
+    """
+    _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
+    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_train.models import quiet_transformers
+        from sepo_train.score import score as score_dataset
+
+        quiet_transformers()
+
+        manifest = score_dataset(
+            dataset,
+            out,
+            oracle=oracle,
+            ref=ref,
+            split=split,
+            limit=limit,
+            keep=[name.strip() for name in keep.split(",") if name.strip()],
+            beta=beta,
+            max_length=max_length,
+            truncate=truncate.value if truncate else None,
+            dtype=dtype.value if dtype else None,
+            chat_template=chat_template,
+            batch_tokens=batch_tokens,
+            shard_rows=shard_rows,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            progress=terminal,
+        )
+        if not dry_run:
+            _report_skipped(terminal, manifest, out, max_skipped)
+            terminal.note(f"next: sepo select {out} --chosen 30% --rejected 30% --out selection/")
+    _answer(out, manifest, as_json=as_json, dry_run=dry_run)
+
+
+@app.command()
+def select(
+    rewards: Annotated[Path, typer.Argument(help="a directory that `sepo score` wrote")],
+    out: Out,
+    chosen: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="top share of the chosen")] = "30%",  # type: ignore[assignment]
+    rejected: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="bottom share of the rejected")] = "30%",  # type: ignore[assignment]
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Mark the top tokens of each chosen and the bottom tokens of each rejected response.
+
+    Example: sepo select rewards/ --chosen 30% --rejected 30% --out selection/
+    """
+    _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
+    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_data.select import select as select_tokens
+
+        manifest = select_tokens(
+            rewards, out, chosen=chosen, rejected=rejected, overwrite=overwrite, dry_run=dry_run, progress=terminal
+        )
+        if not dry_run:
+            terminal.note(f"next: sepo train {out} --policy MODEL --out policy/")
+    _answer(out, manifest, as_json=as_json, dry_run=dry_run)
+
+
+@app.command()
+def train(
+    selection: Annotated[Path, typer.Argument(help="a directory that `sepo select` wrote")],
+    policy: Annotated[str, typer.Option(help="the model to train: a folder, a Hub id or a .gguf file")],
+    out: Out,
+    gamma: Annotated[float, typer.Option(min=0.0, help="scale of the implicit reward")] = 2.0,
+    target_margin: Annotated[float, typer.Option(help="lambda: by how much chosen should lead")] = 0.0,
+    holdout: Annotated[
+        int, typer.Option(parser=_share_or_none, metavar="SHARE", help="share of prompts kept out and measured")
+    ] = "0%",  # type: ignore[assignment]
+    limit: Limit = None,
+    lr: Lr = 1e-6,
+    epochs: Epochs = 1.0,
+    batch_size: BatchSize = 32,
+    micro_batch_size: MicroBatchSize = 4,
+    lora_r: LoraR = 0,
+    gradient_checkpointing: Checkpointing = False,
+    seed: Seed = 0,
+    save_steps: SaveSteps = 0,
+    resume: Resume = False,
+    report_to: ReportTo = "none",
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Train a policy on the selected tokens alone, without a reference model.
+
+    Example: sepo train selection/ --policy HuggingFaceTB/SmolLM2-135M-Instruct --holdout 20% --out policy/
+    """
+    _confirm(out, overwrite=overwrite, yes=yes)
+    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_train.fit import Training
+        from sepo_train.models import quiet_transformers
+        from sepo_train.train import train as train_policy
+
+        quiet_transformers()
+
+        manifest = train_policy(
+            selection,
+            out,
+            policy=policy,
+            training=Training(
+                lr=lr,
+                epochs=epochs,
+                batch_size=batch_size,
+                micro_batch_size=micro_batch_size,
+                lora_r=lora_r,
+                seed=seed,
+                gradient_checkpointing=gradient_checkpointing,
+                save_steps=save_steps,
+                report_to=report_to,
+            ),
+            gamma=gamma,
+            target_margin=target_margin,
+            holdout=holdout,
+            limit=limit,
+            overwrite=overwrite,
+            resume=resume,
+            progress=terminal,
+        )
+        terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
+    _answer(out, manifest, as_json=as_json)
+
+
+@app.command()
+def show(
+    directory: Annotated[Path, typer.Argument(help="a directory that `sepo score` or `sepo select` wrote")],
+    pair: Annotated[str, typer.Option(help="number of the pair, from 0, or its pair_id")] = "0",
+    chosen: Annotated[
+        int, typer.Option(parser=_share, metavar="SHARE", help="of a rewards directory: mark this top share")
+    ] = "30%",  # type: ignore[assignment]
+    rejected: Annotated[
+        int, typer.Option(parser=_share, metavar="SHARE", help="of a rewards directory: mark this bottom share")
+    ] = "30%",  # type: ignore[assignment]
+    svg: Annotated[Path | None, typer.Option(help="write the picture to this file as well")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the tokens of one pair, coloured by reward, the selected ones underlined.
+
+    Example: sepo show selection/ --pair 3
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from sepo_data.show import read_pair, render_pair
+
+    shown = read_pair(directory, pair, chosen=chosen, rejected=rejected)
+    if svg is not None:
+        drawing = Console(record=True, width=100, file=open(svg, "w", encoding="utf-8"), force_terminal=True)  # noqa: SIM115, PTH123
+        drawing.print(render_pair(shown, colour=True))
+        drawing.save_svg(str(svg), title=f"sepo show --pair {pair}")
+    if as_json:
+        print(json.dumps(asdict(shown)))
+        return
+    console = Console(highlight=False)
+    console.print(render_pair(shown, colour=console.color_system is not None))
+
+
+@app.command()
+def info(
+    directory: Annotated[Path, typer.Argument(help="any directory that sepo wrote, finished or not")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a directory is: rows, tokens, models, options, and where it came from.
+
+    Example: sepo info rewards/
+    """
+    from sepo_data.info import lines, read_info
+
+    manifest = read_info(directory)
+    if as_json:
+        _answer(directory, manifest, as_json=True)
+        return
+    for label, text in lines(manifest):
+        print(f"{label:<12} {text}")
+
+
+def main() -> NoReturn:
+    """Run the command; every way to fail ends in one place, with the exit code that `sepo --help` documents."""
+    try:
+        app()
+    except SepoError as error:
+        _fail(str(error), error.hint, error.exit_code)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+            _bug()
+        _fail(
+            str(error),
+            "free some space or choose another --out; what was finished is safe and the same command goes on",
+        )
+    except Exception:  # noqa: BLE001 - the last resort
+        _bug()
+    sys.exit(0)
+
+
+def _fail(message: str, hint: str, code: int = 1) -> NoReturn:
+    sys.stderr.write(f"Error: {message}\n" + (f"Hint: {hint}\n" if hint else ""))
+    sys.exit(code)
+
+
+def _bug() -> NoReturn:
+    traceback.print_exc()
+    sys.stderr.write(f"This is a bug in sepo. Please report it with the lines above: {ISSUES}\n")
+    sys.exit(70)
+
+
+@contextmanager
+def _stage(*, quiet: bool, no_progress: bool) -> Iterator[Terminal]:
+    from sepo_data.terminal import Terminal
+
+    with Terminal(quiet=quiet, bars=not no_progress) as terminal:
+        try:
+            yield terminal
+        except KeyboardInterrupt:
+            terminal.note("interrupted; what was finished is safe, the same command goes on")
+            raise
+
+
+def _confirm(out: Path, *, overwrite: bool, yes: bool) -> None:
+    if not overwrite or yes or not out.exists():
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"--overwrite would delete {out}", "add --yes to do so without being asked")
+    typer.confirm(f"Delete {out} and start again?", abort=True, err=True)
+
+
+def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, max_skipped: int | None) -> None:
+    skipped = manifest.total("skipped")
+    counted = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
+    terminal.note(
+        f"{manifest.rows:,} pairs scored, {sum(skipped.values()):,} rows set aside"
+        + (f": {counted}" if counted else "")
+    )
+    if max_skipped is not None and sum(skipped.values()) > max_skipped:
+        raise SepoError(
+            f"{sum(skipped.values())} rows were set aside, more than --max-skipped {max_skipped}",
+            f"see {out}/skipped.jsonl",
+        )
+
+
+def _answer(out: Path, manifest: Manifest, *, as_json: bool, dry_run: bool = False) -> None:
+    if not as_json and not dry_run:
+        print(out)
+        return
+    from sepo_data.info import summary
+
+    answer = summary(out, manifest) | ({"dry_run": True} if dry_run else {})
+    print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))
+
+
+def _read_config(path: Path) -> dict[str, dict[str, Any]]:
+    import inspect
+
+    from sepo_data.config import read_config
+
+    callbacks = [command.callback for command in app.registered_commands if command.callback is not None]
+    return read_config(path, {call.__name__: set(inspect.signature(call).parameters) for call in callbacks})
+
+
+if __name__ == "__main__":
+    main()
