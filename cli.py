@@ -6,12 +6,17 @@ Standard output is the answer, standard error is talk. Heavy packages are import
 from __future__ import annotations
 
 import errno
-import json
+import io
+import logging
+import math
+import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from schemas.manifest import Manifest
     from sepo_data.terminal import Terminal
 
+MENDABLE = "with that mended the same command goes on; what was finished is safe (SEPO_DEBUG=1 tells where it was)"
 ISSUES = "https://github.com/sepo-toolkit/sepo/issues"
 
 HELP = """Selective Preference Optimization: align a language model on only the tokens that matter.
@@ -33,6 +39,9 @@ Four steps, each reads a dataset and writes one:
   sepo score DATASET --oracle oracle/ --ref MODEL --out rewards/
   sepo select rewards/ --chosen 30% --rejected 30% --out selection/
   sepo train selection/ --policy MODEL --out policy/
+
+Every option can also be set in the environment (SEPO_SCORE_BETA=0.2) or in a file (sepo --config FILE COMMAND ...),
+in this order: command line, environment, file, default.
 
 Exit codes: 0 done, 1 something you can fix, 2 usage, 3 refused (the output holds something else), 4 Hub or
 authentication, 70 a bug of ours, 130 interrupted (what was finished is safe, the same command goes on).
@@ -58,20 +67,47 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
 
+# What comes from a configuration file is a value, not a text: hence the str() and float() of these parsers.
+
+
 def _share(text: str) -> int:
     from sepo_data.share import parse_share
 
     try:
-        return parse_share(text)
+        return parse_share(str(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
 def _share_or_none(text: str) -> int:
-    return 0 if text.strip() in {"0", "0%"} else _share(text)
+    return 0 if str(text).strip() in {"0", "0%", "0.0"} else _share(text)
 
 
-Dataset = Annotated[str, typer.Argument(help="a file, a folder, a saved `datasets` directory or a Hub id")]
+def _finite(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{text!r} is not a number")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = _finite(text)
+    if number <= 0:
+        raise typer.BadParameter(f"{text!r} is not above 0")
+    return number
+
+
+def _examples(*commands: str) -> str:
+    """The end of a command's help, one example a line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="a file, a folder, a saved `datasets` directory or a Hub id")
+]
 Out = Annotated[Path, typer.Option("--out", help="directory to write")]
 Split = Annotated[str | None, typer.Option(help="split to read; `train` where there is one")]
 Limit = Annotated[int | None, typer.Option(min=1, help="read only so many rows, for a first look")]
@@ -86,8 +122,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the answer as one JS
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check and count, write nothing, load no weights")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no talk on standard error but errors")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="plain lines instead of a bar")]
-Lr = Annotated[float, typer.Option("--lr", min=0.0, help="peak learning rate of AdamW")]
-Epochs = Annotated[float, typer.Option(min=0.0, help="passes over the pairs")]
+Lr = Annotated[float, typer.Option("--lr", parser=_positive, metavar="NUMBER", help="peak learning rate of AdamW")]
+Epochs = Annotated[float, typer.Option(parser=_positive, metavar="NUMBER", help="passes over the pairs")]
 BatchSize = Annotated[int, typer.Option(min=1, help="pairs of one optimizer step")]
 MicroBatchSize = Annotated[int, typer.Option(min=1, help="pairs of one forward pass on one process")]
 LoraR = Annotated[int, typer.Option("--lora-r", min=0, help="rank of LoRA adapters; 0 trains every parameter")]
@@ -124,17 +160,28 @@ def root(
     ] = False,
 ) -> None:
     if config is not None:
-        context.default_map = _read_config(config)
+        from sepo_data.config import read_config
+
+        known = {
+            name: {option.name for option in command.params if option.name}
+            for name, command in _commands(context).items()
+        }
+        context.default_map = read_config(config, known)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "sepo oracle prefs.jsonl --ref HuggingFaceTB/SmolLM2-135M-Instruct --fraction 30% --out oracle/",
+        "sepo oracle user/dataset --split train --ref ref/ --lora-r 16 --lr 1e-5 --save-steps 100 --out oracle/",
+    )
+)
 def oracle(
     dataset: Dataset,
     ref: Annotated[str, typer.Option(help="the reference model to start from: a folder, a Hub id or a .gguf file")],
     out: Out,
     fraction: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="random share of the rows")] = "100%",  # type: ignore[assignment]
     seed: Seed = 0,
-    beta: Annotated[float, typer.Option(min=0.0, help="DPO's pull to the reference")] = 0.1,
+    beta: Annotated[float, typer.Option(parser=_positive, metavar="NUMBER", help="DPO's pull to the reference")] = 0.1,
     lr: Lr = 1e-6,
     epochs: Epochs = 1.0,
     batch_size: BatchSize = 32,
@@ -151,21 +198,19 @@ def oracle(
     report_to: ReportTo = "none",
     overwrite: Overwrite = False,
     yes: Yes = False,
-    as_json: AsJson = False,
+    json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Train the oracle: DPO from the reference model on a random part of the data.
+    """Train the oracle with DPO on a random part of the data.
 
-    Example: sepo oracle prefs.jsonl --ref HuggingFaceTB/SmolLM2-135M-Instruct --fraction 30% --out oracle/
+    It starts from the reference model. The result is a plain transformers checkpoint; seen_pairs.jsonl beside it
+    records the pairs it was trained on.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
         from sepo_train.fit import Training
-        from sepo_train.models import quiet_transformers
         from sepo_train.oracle import train_oracle
-
-        quiet_transformers()
 
         manifest = train_oracle(
             dataset,
@@ -194,16 +239,24 @@ def oracle(
             progress=terminal,
         )
         terminal.note(f"next: sepo score {dataset} --oracle {out} --ref {ref} --out rewards/")
-    _answer(out, manifest, as_json=as_json)
+    _answer(out, manifest, as_json=json)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "sepo score prefs.jsonl --oracle oracle/ --ref HuggingFaceTB/SmolLM2-135M-Instruct --out rewards/",
+        "sepo score prefs.jsonl --oracle oracle/ --ref ref/ --keep source,topic --out rewards/",
+        "sepo score user/dataset --split train --oracle oracle/ --ref ref/ --out rewards/ --dry-run",
+    )
+)
 def score(
     dataset: Dataset,
     oracle: Annotated[str, typer.Option(help="the oracle: a folder that `sepo oracle` wrote, or any model")],
     ref: Annotated[str, typer.Option(help="the reference model the oracle started from")],
     out: Out,
-    beta: Annotated[float, typer.Option(min=0.0, help="the oracle's DPO temperature; scales the rewards")] = 0.1,
+    beta: Annotated[
+        float, typer.Option(parser=_positive, metavar="NUMBER", help="the oracle's DPO beta; scales the rewards")
+    ] = 0.1,
     split: Split = None,
     limit: Limit = None,
     keep: Annotated[str, typer.Option(metavar="A,B", help="side columns of the input to carry through")] = "",
@@ -217,20 +270,18 @@ def score(
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Score every response token of a preference dataset: beta * (log p_oracle - log p_ref).
+    """Score every response token of a preference dataset.
 
-    Example: sepo score prefs.jsonl --oracle oracle/ --ref HuggingFaceTB/SmolLM2-135M-Instruct --out rewards/
+    The reward of a token is beta * (log p_oracle - log p_ref). Stopped at any point, the same command goes on where
+    it was.
     """
     _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_train.models import quiet_transformers
         from sepo_train.score import score as score_dataset
-
-        quiet_transformers()
 
         manifest = score_dataset(
             dataset,
@@ -254,25 +305,30 @@ def score(
         if not dry_run:
             _report_skipped(terminal, manifest, out, max_skipped)
             terminal.note(f"next: sepo select {out} --chosen 30% --rejected 30% --out selection/")
-    _answer(out, manifest, as_json=as_json, dry_run=dry_run)
+    _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "sepo select rewards/ --chosen 30% --rejected 30% --out selection/",
+        "sepo select rewards/ --chosen 0.1 --rejected 100% --out selection-10-100/",
+    )
+)
 def select(
-    rewards: Annotated[Path, typer.Argument(help="a directory that `sepo score` wrote")],
+    rewards: Annotated[Path, typer.Argument(metavar="REWARDS", help="a directory that `sepo score` wrote")],
     out: Out,
     chosen: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="top share of the chosen")] = "30%",  # type: ignore[assignment]
     rejected: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="bottom share of the rejected")] = "30%",  # type: ignore[assignment]
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Mark the top tokens of each chosen and the bottom tokens of each rejected response.
+    """Mark the highest rewards of chosen, the lowest of rejected.
 
-    Example: sepo select rewards/ --chosen 30% --rejected 30% --out selection/
+    Response by response: max(1, floor(share x n)) of its n tokens, the earlier of two equal rewards first.
     """
     _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
@@ -283,16 +339,25 @@ def select(
         )
         if not dry_run:
             terminal.note(f"next: sepo train {out} --policy MODEL --out policy/")
-    _answer(out, manifest, as_json=as_json, dry_run=dry_run)
+    _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "sepo train selection/ --policy HuggingFaceTB/SmolLM2-135M-Instruct --holdout 20% --out policy/",
+        "sepo train selection/ --policy big-model/ --lora-r 16 --lr 1e-5 --gradient-checkpointing --out policy/",
+    )
+)
 def train(
-    selection: Annotated[Path, typer.Argument(help="a directory that `sepo select` wrote")],
+    selection: Annotated[Path, typer.Argument(metavar="SELECTION", help="a directory that `sepo select` wrote")],
     policy: Annotated[str, typer.Option(help="the model to train: a folder, a Hub id or a .gguf file")],
     out: Out,
-    gamma: Annotated[float, typer.Option(min=0.0, help="scale of the implicit reward")] = 2.0,
-    target_margin: Annotated[float, typer.Option(help="lambda: by how much chosen should lead")] = 0.0,
+    gamma: Annotated[
+        float, typer.Option(parser=_positive, metavar="NUMBER", help="scale of the implicit reward")
+    ] = 2.0,
+    target_margin: Annotated[
+        float, typer.Option(parser=_finite, metavar="NUMBER", help="lambda: by how much chosen should lead")
+    ] = 0.0,
     holdout: Annotated[
         int, typer.Option(parser=_share_or_none, metavar="SHARE", help="share of prompts kept out and measured")
     ] = "0%",  # type: ignore[assignment]
@@ -309,21 +374,18 @@ def train(
     report_to: ReportTo = "none",
     overwrite: Overwrite = False,
     yes: Yes = False,
-    as_json: AsJson = False,
+    json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Train a policy on the selected tokens alone, without a reference model.
+    """Train a policy on the selected tokens alone.
 
-    Example: sepo train selection/ --policy HuggingFaceTB/SmolLM2-135M-Instruct --holdout 20% --out policy/
+    No reference model takes part. The result is a plain transformers checkpoint.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
         from sepo_train.fit import Training
-        from sepo_train.models import quiet_transformers
         from sepo_train.train import train as train_policy
-
-        quiet_transformers()
 
         manifest = train_policy(
             selection,
@@ -349,12 +411,19 @@ def train(
             progress=terminal,
         )
         terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
-    _answer(out, manifest, as_json=as_json)
+    _answer(out, manifest, as_json=json)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "sepo show selection/ --pair 3",
+        "sepo show rewards/ --pair 3 --chosen 10% --rejected 10% --svg pair.svg",
+    )
+)
 def show(
-    directory: Annotated[Path, typer.Argument(help="a directory that `sepo score` or `sepo select` wrote")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="a directory that `sepo score` or `sepo select` wrote")
+    ],
     pair: Annotated[str, typer.Option(help="number of the pair, from 0, or its pair_id")] = "0",
     chosen: Annotated[
         int, typer.Option(parser=_share, metavar="SHARE", help="of a rewards directory: mark this top share")
@@ -363,68 +432,120 @@ def show(
         int, typer.Option(parser=_share, metavar="SHARE", help="of a rewards directory: mark this bottom share")
     ] = "30%",  # type: ignore[assignment]
     svg: Annotated[Path | None, typer.Option(help="write the picture to this file as well")] = None,
-    as_json: AsJson = False,
+    json: AsJson = False,
 ) -> None:
-    """Show the tokens of one pair, coloured by reward, the selected ones underlined.
+    """Show the tokens of one pair, coloured by reward.
 
-    Example: sepo show selection/ --pair 3
+    Selected tokens are underlined; without colours they stand in [brackets].
     """
     from dataclasses import asdict
 
     from rich.console import Console
 
+    from sepo_data.atomic import write_text
     from sepo_data.show import read_pair, render_pair
 
     shown = read_pair(directory, pair, chosen=chosen, rejected=rejected)
     if svg is not None:
-        drawing = Console(record=True, width=100, file=open(svg, "w", encoding="utf-8"), force_terminal=True)  # noqa: SIM115, PTH123
+        drawing = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor", no_color=False)
         drawing.print(render_pair(shown, colour=True))
-        drawing.save_svg(str(svg), title=f"sepo show --pair {pair}")
-    if as_json:
-        print(json.dumps(asdict(shown)))
+        write_text(svg, drawing.export_svg(title=f"sepo show --pair {pair}"))
+    if json:
+        print(dumps(asdict(shown)))
         return
     console = Console(highlight=False)
-    console.print(render_pair(shown, colour=console.color_system is not None))
+    console.print(render_pair(shown, colour=console.color_system is not None and not console.no_color))
 
 
-@app.command()
+@app.command(epilog=_examples("sepo info rewards/", "sepo info rewards/ --json"))
 def info(
-    directory: Annotated[Path, typer.Argument(help="any directory that sepo wrote, finished or not")],
-    as_json: AsJson = False,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="any directory that sepo wrote, finished or not")],
+    json: AsJson = False,
 ) -> None:
-    """Tell what a directory is: rows, tokens, models, options, and where it came from.
+    """Tell what a directory is and where it came from.
 
-    Example: sepo info rewards/
+    Rows, tokens, rows set aside, models, options, versions: what its sepo.json says.
     """
     from sepo_data.info import lines, read_info
 
     manifest = read_info(directory)
-    if as_json:
+    if json:
         _answer(directory, manifest, as_json=True)
         return
     for label, text in lines(manifest):
         print(f"{label:<12} {text}")
 
 
+@app.command(epilog=_examples("sepo config", "sepo --config sepo.toml config --json"))
+def config(context: typer.Context, json: AsJson = False) -> None:
+    """Print every option's value and where it comes from.
+
+    From the environment, from the file that `sepo --config` names, or the default: what a command would do that is
+    called without that option.
+    """
+    answer: dict[str, dict[str, Any]] = {}
+    for name, command in _commands(context).items():
+        called = typer.Context(command, info_name=name, parent=context.parent)
+        for option in command.params:
+            value, source = option.consume_value(called, {})
+            if option.param_type_name == "option" and option.name:
+                origin = {"DEFAULT_MAP": "file"}.get(source.name, source.name.lower())
+                answer.setdefault(name, {})[option.name] = {"value": value, "source": origin}
+    if json:
+        print(dumps(answer))
+        return
+    for name, options in answer.items():
+        for option_name, found in options.items():
+            value = "-" if found["value"] is None else dumps(found["value"])
+            print(f"{name + '.' + option_name:<30} {value:<12} {found['source']}")
+
+
+@app.command(epilog=_examples("sepo env"))
+def env(json: AsJson = False) -> None:
+    """Print versions and hardware, for a bug report."""
+    from sepo_train.environment import environment
+
+    found = environment()
+    print(dumps(found) if json else "\n".join(f"{name:<12} {text}" for name, text in found.items()))
+
+
 def main() -> NoReturn:
     """Run the command; every way to fail ends in one place, with the exit code that `sepo --help` documents."""
+    _hush()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot spell is no reason to stop
     try:
         app()
     except SepoError as error:
         _fail(str(error), error.hint, error.exit_code)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        # With a number it is the system's answer to what the user asked for: a full disk, a path that is not there.
+        if error.errno is None and not isinstance(error, shutil.Error):
             _bug()
-        _fail(
-            str(error),
-            "free some space or choose another --out; what was finished is safe and the same command goes on",
-        )
-    except Exception:  # noqa: BLE001 - the last resort
-        _bug()
+        where = error.filename2 or error.filename
+        what = error.strerror or (error.args[0][0][-1] if isinstance(error, shutil.Error) else error)
+        _fail(f"{where}: {what}" if where else str(what), MENDABLE)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        if os.strerror(errno.ENOSPC) not in str(error):  # safetensors has an error of its own for a full disk
+            _bug()
+        _fail(str(error), MENDABLE)
     sys.exit(0)
 
 
+def _hush() -> None:
+    """Keep the bars, advice and warnings of libraries off the user's terminal; they read this when imported."""
+    if os.environ.get("SEPO_DEBUG"):
+        return
+    logging.captureWarnings(capture=True)
+    logging.disable(logging.ERROR)
+    for switch in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+        os.environ.setdefault(switch, "1")
+
+
 def _fail(message: str, hint: str, code: int = 1) -> NoReturn:
+    if os.environ.get("SEPO_DEBUG"):
+        traceback.print_exc()
     sys.stderr.write(f"Error: {message}\n" + (f"Hint: {hint}\n" if hint else ""))
     sys.exit(code)
 
@@ -473,19 +594,16 @@ def _answer(out: Path, manifest: Manifest, *, as_json: bool, dry_run: bool = Fal
     if not as_json and not dry_run:
         print(out)
         return
-    from sepo_data.info import summary
+    from sepo_data.info import planned, summary
 
-    answer = summary(out, manifest) | ({"dry_run": True} if dry_run else {})
-    print(json.dumps(answer) if as_json else json.dumps(answer, indent=2))
+    answer = planned(out, manifest) if dry_run else summary(out, manifest)
+    print(dumps(answer) if as_json else dumps(answer, indent=2))
 
 
-def _read_config(path: Path) -> dict[str, dict[str, Any]]:
-    import inspect
-
-    from sepo_data.config import read_config
-
-    callbacks = [command.callback for command in app.registered_commands if command.callback is not None]
-    return read_config(path, {call.__name__: set(inspect.signature(call).parameters) for call in callbacks})
+def _commands(context: typer.Context) -> dict[str, typer.core.TyperCommand]:
+    group = context.find_root().command
+    commands = group.commands if isinstance(group, typer.core.TyperGroup) else {}
+    return {name: command for name, command in commands.items() if isinstance(command, typer.core.TyperCommand)}
 
 
 if __name__ == "__main__":

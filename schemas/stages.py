@@ -117,7 +117,7 @@ def differences(table: pa.Table, stage: Stage) -> list[str]:
 
     Checks columns, types, nulls, the alignment of list lengths, and that no value is NaN or infinite.
     """
-    conversational = "prompt" in table.column_names and not pa.types.is_string(table.schema.field("prompt").type)
+    conversational = "prompt" in table.column_names and pa.types.is_nested(table.schema.field("prompt").type)
     found = []
     for field in stage_schema(stage, conversational=conversational):
         if field.name not in table.column_names:
@@ -128,11 +128,13 @@ def differences(table: pa.Table, stage: Stage) -> list[str]:
             found.append(f"column {field.name} is {column.type}, not {field.type}")
             continue
         metadata = field.metadata
-        if column.null_count and b"nullable" not in metadata:
-            found.append(f"column {field.name} has {column.null_count} nulls")
+        values = pc.list_flatten(column) if pa.types.is_large_list(column.type) else column
+        nulls = column.null_count + (values.null_count if values is not column else 0)
+        if nulls and b"nullable" not in metadata:
+            found.append(f"column {field.name} has {nulls} nulls")
         if b"aligned" in metadata:
             found += _misaligned(table, field.name, metadata[b"aligned"].decode())
-        found += _non_finite(column, field.name)
+        found += _non_finite(values, field.name)
     return found
 
 
@@ -155,8 +157,7 @@ def _misaligned(table: pa.Table, name: str, ids: str) -> list[str]:
     return [f"column {name} is not as long as {ids} in {bad} rows"] if bad else []
 
 
-def _non_finite(column: pa.ChunkedArray, name: str) -> list[str]:
-    values = pc.list_flatten(column) if pa.types.is_large_list(column.type) else column
+def _non_finite(values: pa.ChunkedArray, name: str) -> list[str]:
     if not pa.types.is_floating(values.type):
         return []
     bad = len(values) - values.null_count - (pc.sum(pc.is_finite(values)).as_py() or 0)

@@ -42,4 +42,5 @@ def write_text(path: Path, text: str) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed run left under `folder`."""
     for leftover in folder.rglob(f"*{SUFFIX}"):
-        leftover.unlink()
+        if leftover.is_file():
+            leftover.unlink()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
-    """The options of each command in the TOML file `path`, with `_` for `-`.
+    """The options of each command in the TOML file `path`, with `_` for `-` and lists as on the command line.
 
     Args:
         path: the file.
@@ -27,6 +27,8 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SepoError(f"the configuration {path} does not exist", "give a TOML file") from None
+    except OSError as error:
+        raise SepoError(f"the configuration {path} cannot be read: {error.strerror}", "give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SepoError(f"{path} is not TOML: {error}", "write  [score]  and below it  beta = 0.1") from error
     resolved: dict[str, dict[str, Any]] = {}
@@ -35,7 +37,10 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str
         if command not in known or not isinstance(options, dict):
             unknown.append((command, did_you_mean(command, known)))
             continue
-        resolved[command] = {name.replace("-", "_"): value for name, value in options.items()}
+        resolved[command] = {
+            name.replace("-", "_"): ",".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
         unknown += [
             (f"{command}.{name}", did_you_mean(name, known[command]))
             for name in resolved[command]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from schemas.errors import RefusedError, SepoError
 from schemas.manifest import Manifest, ShardRecord
 from schemas.stages import Stage
-from sepo_data.atomic import remove_leftovers, write_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from sepo_data.atomic import SUFFIX, remove_leftovers, write_text
 
 MANIFEST = "sepo.json"
 SKIPPED = "skipped.jsonl"
@@ -35,18 +32,21 @@ def claim(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifes
         The manifest on disk; `finished` where there is nothing left to do.
 
     Raises:
-        RefusedError: `path` holds another plan (the keys that differ are named) or something that is not sepo's.
+        RefusedError: `path` holds another plan (the keys that differ are named) or something that is not sepo's, or
+            `overwrite` would delete what `manifest` says is read.
     """
     if path.exists() and not path.is_dir():
         raise RefusedError(f"{path} is a file, not a directory", "choose another --out")
     if path.is_dir():
-        remove_leftovers(path)
-        if any(path.iterdir()):
-            if not (path / MANIFEST).exists():
-                raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
+        # A run that was killed at once has left no more than the beginning of a manifest.
+        if not (path / MANIFEST).exists() and any(entry.name != MANIFEST + SUFFIX for entry in path.iterdir()):
+            raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
+        if (path / MANIFEST).exists():
             previous = read_manifest(path)
             differing = previous.differing_keys(manifest)
+            overwrite = overwrite or bool(differing and not _holds_work(path))
             if not differing and not overwrite:
+                remove_leftovers(path)
                 return previous if is_finished(path) else previous.model_copy(update={"finished": False})
             if not overwrite:
                 raise RefusedError(
@@ -54,11 +54,30 @@ def claim(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifes
                     + "\n  ".join(differing),
                     "choose another --out, or replace it with --overwrite",
                 )
+            _refuse_to_delete_input(path, manifest)
+            path = path.resolve()  # what a symbolic link points at can be deleted and made again, the link stays
             shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     started = manifest.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
     write_text(path / MANIFEST, started.to_json())
     return started
+
+
+def _holds_work(path: Path) -> bool:
+    """Whether a run that failed at its start has left more than a plan; if not, another plan may take its place."""
+    return bool(finished_shards(path)) or any(
+        entry.name not in {MANIFEST, RECORDS, TOKENIZER} and not entry.name.endswith(SUFFIX)
+        for entry in path.iterdir()
+    )
+
+
+def _refuse_to_delete_input(path: Path, manifest: Manifest) -> None:
+    names = {manifest.input.name, *(model.name for model in manifest.models.values())}
+    inside = [name for name in names if Path(name).exists() and Path(name).resolve().is_relative_to(path.resolve())]
+    if inside:
+        raise RefusedError(
+            f"--overwrite would delete {', '.join(sorted(inside))}, which this run reads", "choose another --out"
+        )
 
 
 def is_finished(path: Path) -> bool:
@@ -81,14 +100,15 @@ def read_manifest(path: Path) -> Manifest:
     """The manifest in directory `path`, whatever its stage."""
     file = path / MANIFEST
     if not file.exists():
-        state = "is not a directory of sepo's: it has no sepo.json" if path.is_dir() else "does not exist"
+        state = "is a file, not a directory" if path.exists() else "does not exist"
+        state = "is not a directory of sepo's: it has no sepo.json" if path.is_dir() else state
         raise SepoError(f"{path} {state}", "give a directory that `sepo score` or `sepo select` wrote")
     try:
         return Manifest.from_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SepoError(
-            f"{file} cannot be read: {str(error).splitlines()[0]}", "it was changed by hand or by another version"
-        ) from error
+        # pydantic tells the number of problems in its first line, and in the next two where the first one is and what.
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:3])
+        raise SepoError(f"{file} cannot be read: {reason}", "it was changed by hand or by another version") from error
 
 
 def read_stage(path: Path, *stages: Stage) -> Manifest:

@@ -42,6 +42,17 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
     return answer | {"results": manifest.results}
 
 
+def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """The machine-readable answer of a dry run: what `folder` would become."""
+    return {
+        "path": str(folder),
+        "stage": manifest.stage,
+        "dry_run": True,
+        "fingerprint": manifest.fingerprint,
+        **manifest.results,
+    }
+
+
 def lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Label and text of each line that `sepo info` prints."""
     state = "whole" if manifest.finished else "unfinished; the same command goes on where it stopped"

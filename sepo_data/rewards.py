@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from schemas.errors import SepoError
 from schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.directory import DATASETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,31 +78,44 @@ def rewards_table(
         row["margin"] = sums["chosen"] - sums["rejected"]
         for name, values in columns.items():
             values.append(row[name])
-    return pa.table([_column(columns[field.name], field) for field in schema], schema=schema)
+    own = set(stage_schema(Stage.REWARDS, conversational=False).names)
+    return pa.table(
+        [
+            pa.array(values, type=field.type) if field.name in own else _side_column(values, field)
+            for field, values in zip(schema, columns.values(), strict=True)
+        ],
+        schema=schema,
+    )
 
 
 def rewards_schema(*, conversational: bool, sample: Sequence[Pair], keep: Sequence[str]) -> pa.Schema:
     """The schema of a rewards dataset whose side columns have the types of the first pairs (`sample`)."""
-    own = stage_schema(Stage.REWARDS, conversational=conversational)
-    if taken := sorted(set(keep) & set(own.names)):
-        raise SepoError(f"--keep {','.join(taken)}: the rewards dataset has columns of that name itself", "rename them")
+    own = {name for stage in DATASETS for name in stage_schema(stage, conversational=conversational).names}
+    if taken := sorted(set(keep) & own):
+        raise SepoError(f"--keep {','.join(taken)}: sepo's own columns are called so", "rename them")
     extra = []
     for name in keep:
-        try:
-            kind = pa.array([pair.extra[name] for pair in sample]).type
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SepoError(
-                f"--keep {name}: its values have no common type ({error})", "leave the column out"
-            ) from error
+        kind = _common_type(name, [pair.extra[name] for pair in sample])
         extra.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind, metadata={"doc": "of the input"}))
     return stage_schema(Stage.REWARDS, conversational=conversational, extra=extra)
 
 
-def _column(values: list[object], field: pa.Field) -> pa.Array:
+def _common_type(name: str, values: list[object]) -> pa.DataType:
     try:
-        return pa.array(values, type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise SepoError(
-            f"column {field.name} has a value that does not fit its type {field.type}: {error}",
-            "leave it out of --keep",
-        ) from error
+        return pa.array(values).type
+    except (pa.ArrowException, OverflowError) as error:
+        raise SepoError(f"--keep {name}: its values have no common type ({error})", "leave the column out") from error
+
+
+def _side_column(values: list[object], field: pa.Field) -> pa.Array:
+    """Refuse what the type of the first pairs cannot hold; Arrow itself would cut 1.5 to 1 and drop a struct's key."""
+    found = pa.field(field.name, _common_type(field.name, values))
+    try:
+        wider = pa.unify_schemas([pa.schema([field]), pa.schema([found])], promote_options="permissive").field(0)
+        if wider.type == field.type:
+            return pa.array(values, type=field.type)
+    except pa.ArrowException:
+        pass  # nothing holds both
+    raise SepoError(
+        f"--keep {field.name}: the first pairs have {field.type}, later ones {found.type}", "leave the column out"
+    )

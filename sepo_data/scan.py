@@ -11,10 +11,15 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from schemas.errors import SepoError
-from sepo_data.directory import STATE, is_finished
+from schemas.stages import Stage
+from sepo_data.directory import STATE, read_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+END = b"\xff\xff\xff\xff\0\0\0\0"
+"""What closes an Arrow stream. Arrow takes the end of the file for it too, however many batches are cut away."""
 
 
 def scan(path: str | Path) -> pl.LazyFrame:
@@ -24,10 +29,10 @@ def scan(path: str | Path) -> pl.LazyFrame:
     over batch by batch. Streams: yes, one shard at a time. Raises `SepoError` where `path` is not a whole dataset.
     """
     folder = Path(path)
-    if not is_finished(folder):
-        raise SepoError(f"{folder} is not a finished stage dataset", "`sepo info` tells how far it is")
+    read_stage(folder, Stage.REWARDS, Stage.SELECTION)
     files = shard_files(folder)
-    schema = dict(pl.DataFrame(open_shard(files[0]).schema.empty_table()).schema)
+    # Not `schema.empty_table()`, which imports pandas where that is installed.
+    schema = dict(pl.DataFrame(pa.Table.from_batches([], schema=open_shard(files[0]).schema)).schema)
 
     def frames(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch_size: int | None
@@ -39,6 +44,8 @@ def scan(path: str | Path) -> pl.LazyFrame:
             table = open_shard(file)
             # Projecting before the conversion is what keeps the unused columns unread.
             frame = pl.DataFrame(pl.from_arrow(table.select(columns) if columns is not None else table, rechunk=False))
+            if columns == []:  # a row index alone: the number of rows is asked for, which no column carries here
+                frame = pl.DataFrame(height=table.num_rows)
             if left is not None:
                 frame = frame.head(left)
                 left -= frame.height
@@ -57,6 +64,11 @@ def open_shard(file: Path) -> pa.Table:
     """Memory-map one shard; the table's buffers point into the file."""
     try:
         # The table keeps the map alive; closing it here would pull the pages away from under it.
-        return pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+        pages = pa.memory_map(str(file))
+        table = pa.ipc.open_stream(pages).read_all()
+        problem = "" if pages.read_at(len(END), pages.size() - len(END)) == END else "it ends before its last row"
     except (OSError, pa.ArrowInvalid) as error:
-        raise SepoError(f"{file} cannot be read: {error}", "delete the directory and write it again") from error
+        problem = str(error)
+    if problem:
+        raise SepoError(f"{file} cannot be read: {problem}", "delete the directory and write it again")
+    return table

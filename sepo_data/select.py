@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from schemas.errors import SepoError
 from schemas.manifest import InputRecord, Manifest
 from schemas.stages import SIDES, Stage, check_table, stage_schema
 from sepo_data.directory import TOKENIZER, read_stage
@@ -85,7 +86,9 @@ def select(
         }
     )
     if dry_run:
-        return plan
+        return plan.model_copy(update={"results": _estimate(parent)})
+    if not (rewards / TOKENIZER).is_dir():
+        raise SepoError(f"{rewards / TOKENIZER} is missing, so the token ids mean nothing", "score the dataset again")
     files = shard_files(rewards)
     stage = open_stage(out, plan, shards=len(files), overwrite=overwrite)
     if stage.manifest.finished:
@@ -98,6 +101,21 @@ def select(
         record = stage.write_shard(index, _selection_table(table, chosen=chosen, rejected=rejected))
         progress.step(index + 1, len(files), f"{record.rows:,} pairs")
     return stage.finish(seconds=time.monotonic() - started)
+
+
+def _estimate(parent: Manifest) -> dict[str, Any]:
+    """What a dry run reports: the pairs of `parent`, and the bytes they will take."""
+    tokens = parent.total("tokens")
+    responses = tokens["chosen"] + tokens["rejected"]
+    # Two log-probabilities of four bytes go, a bit of the mask comes.
+    size = sum(shard.bytes for shard in parent.shards) - 8 * responses + responses // 8
+    return {
+        "shards": len(parent.shards),
+        "rows": parent.rows,
+        "tokens": tokens,
+        "skipped": {},
+        "estimated_bytes": size,
+    }
 
 
 def _selection_table(table: pa.Table, *, chosen: int, rejected: int) -> pa.Table:

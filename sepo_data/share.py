@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 WHOLE = 10_000
 
@@ -16,11 +16,13 @@ def parse_share(text: str) -> int:
     stripped = text.strip()
     try:
         value = Decimal(stripped.removesuffix("%")) * (100 if stripped.endswith("%") else WHOLE)
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a share: write 30% or 0.3") from None
+    except ArithmeticError:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a share: write 30% or 0.3")
     if not stripped.endswith("%") and value > WHOLE:
         raise ValueError(f"{text!r} may mean a percentage or a fraction: write {stripped}% or a number up to 1")
-    if not (value.is_finite() and 0 < value <= WHOLE):
+    if not 0 < value <= WHOLE:
         raise ValueError(f"{text!r} is not a share: write more than 0% and at most 100%")
     if value != int(value):
         raise ValueError(f"{text!r} is finer than a hundredth of a percent")

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
 """Background colours of the highest possible, the lowest possible, and no reward; all readable under black text."""
 
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF)}
+"""Spells out what would steer the reader's terminal and what an SVG file cannot hold."""
+
+_LINES = {ord("\n"): "\n", ord("\t"): "\t"}
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -61,7 +66,10 @@ def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 30
         SepoError: there is no such pair, or `folder` is not a rewards or selection dataset.
     """
     manifest = read_stage(folder, Stage.REWARDS, Stage.SELECTION)
-    frame = scan(folder).with_row_index("row")
+    lists = ("ids", "rewards") if manifest.stage is Stage.REWARDS else ("ids", "rewards", "mask")
+    # The side columns stay out; one of them may be called "row".
+    of_sides = (f"{side}_{name}" for side in SIDES for name in lists)
+    frame = scan(folder).select("pair_id", "prompt_ids", "margin", "oracle_seen", *of_sides).with_row_index("row")
     if pair.isdecimal() and int(pair) < manifest.rows:
         frame = frame.filter(pl.col("row") == int(pair))
     else:
@@ -98,7 +106,8 @@ def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
     strongest = max((abs(token.reward) for token in (*pair.chosen, *pair.rejected)), default=0.0) or 1.0
     seen = {True: "seen by the oracle", False: "not seen by the oracle", None: "oracle without a record"}
     heading = f"pair {pair.row}  {pair.pair_id}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
-    panels: list[RenderableType] = [Text(heading, style="bold"), Panel(Text(pair.prompt, style="dim"), title="prompt")]
+    prompt = Text(pair.prompt.translate(_CONTROLS | _LINES), style="dim")
+    panels: list[RenderableType] = [Text(heading, style="bold"), Panel(prompt, title="prompt")]
     for side in SIDES:
         tokens: list[Token] = getattr(pair, side)
         total = sum(token.reward for token in tokens)
@@ -127,7 +136,7 @@ def _bracketed(tokens: Sequence[Token]) -> Text:
 
 
 def _visible(text: str) -> str:
-    return text.replace("\n", "\\n\n")
+    return text.translate(_CONTROLS | {ord("\n"): "\\n\n"})
 
 
 def _style(strength: float) -> str:
@@ -136,4 +145,4 @@ def _style(strength: float) -> str:
     red, green, blue = (
         round(neutral + (extreme - neutral) * abs(strength)) for neutral, extreme in zip(NEUTRAL, end, strict=True)
     )
-    return f"black on #{red:02x}{green:02x}{blue:02x}"
+    return f"#000000 on #{red:02x}{green:02x}{blue:02x}"

@@ -15,7 +15,7 @@ class Terminal:
     """A `Progress` on standard error; `quiet` keeps it silent, `bars` chooses bars where they can be drawn."""
 
     def __init__(self, *, quiet: bool = False, bars: bool = True) -> None:
-        self._console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+        self._console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False, emoji=False)
         self._bars = bars and self._console.is_terminal and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -30,12 +30,21 @@ class Terminal:
             self.note(f"{done:>{len(str(total))}}/{total}  {text}")
             return
         if self._bar is None:
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+            description = TextColumn("{task.description}", markup=False)
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), description)
             self._bar = Progress(*columns, console=self._console)
             self._task = self._bar.add_task("", total=total)
             self._bar.start()
         if self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=text.replace("[", r"\["))
+            self._bar.update(self._task, completed=done, total=total, description=text)
+        if done >= total:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Leave the bar as it stands; what is printed next comes below it."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,5 +52,4 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 
 from schemas.errors import SepoError
 from sepo_data.directory import TOKENIZER
@@ -20,13 +19,29 @@ def load_tokenizer_file(folder: Path) -> Tokenizer:
     file = folder / TOKENIZER / "tokenizer.json"
     if not file.exists():
         raise SepoError(f"{file} is missing, so token ids cannot be shown as text", "score the dataset again")
-    return Tokenizer.from_file(str(file))
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises nothing more exact
+        raise SepoError(f"{file} cannot be read: {error}", "score the dataset again") from error
 
 
 def token_texts(tokenizer: Tokenizer, ids: Sequence[int], context: Sequence[int] = ()) -> list[str]:
     """What each token of `ids` adds to the decoded text, given the tokens before it (`context`).
 
-    A character that is spread over several tokens comes with the last of them; the others are empty.
+    A character that is spread over several tokens comes with the last of them; the others are empty. `DecodeStream`
+    of tokenizers does the same but refuses text that is cut within a character, as truncation cuts it.
     """
-    stream = DecodeStream(ids=list(context), skip_special_tokens=False)
-    return [stream.step(tokenizer, token) or "" for token in ids]
+    behind, before = list(context), tokenizer.decode(context, skip_special_tokens=False)
+    texts: list[str] = []
+    pending: list[int] = []
+    for number, token in enumerate(ids, 1):
+        pending.append(token)
+        after = tokenizer.decode([*behind, *pending], skip_special_tokens=False)
+        if after.endswith("\ufffd") and number < len(ids):
+            texts.append("")
+            continue
+        texts.append(after[len(before) :])
+        # From here on only these tokens are decoded again: a token late in a text costs no more than an early one.
+        behind, pending = pending, []
+        before = tokenizer.decode(behind, skip_special_tokens=False)
+    return texts

@@ -72,7 +72,9 @@ def tokenize_pairs(
     Raises:
         SepoError: a pair is conversational and the tokenizer has no chat template.
     """
-    rendered = [_render(pair, tokenizer) for pair in pairs]
+    # An end-of-turn token need not be among `all_special_tokens`: those are only the ones that have a role.
+    special = tuple(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    rendered = [_render(pair, tokenizer, special) for pair in pairs]
     texts = [item for item in rendered if isinstance(item, _Rendered)]
     # One call for all texts keeps a fast tokenizer's threads busy.
     encoded = iter(
@@ -81,17 +83,18 @@ def tokenize_pairs(
             [text for item in texts for text in (item.prompt, *(item.prompt + part for part in item.responses))],
         )
     )
+    bos = _automatic_bos(tokenizer)
     results: list[TokenizedPair | SkippedRow] = []
     for item in rendered:
         if isinstance(item, SkippedRow):
             results.append(item)
             continue
-        tokenized = _split_at_boundary(item, next(encoded), [next(encoded), next(encoded)], tokenizer)
-        results.append(_fit(tokenized, max_length=max_length, truncate=truncate))
+        tokenized = _split_at_boundary(item, next(encoded), [next(encoded), next(encoded)], bos, tokenizer)
+        results.append(_fit(tokenized, bos, max_length=max_length, truncate=truncate))
     return results
 
 
-def _render(pair: Pair, tokenizer: PreTrainedTokenizerBase) -> _Rendered | SkippedRow:
+def _render(pair: Pair, tokenizer: PreTrainedTokenizerBase, special: tuple[str, ...]) -> _Rendered | SkippedRow:
     if isinstance(pair.prompt, str):
         return _Rendered(pair, pair.prompt, (str(pair.chosen), str(pair.rejected)))
     if tokenizer.chat_template is None:
@@ -113,7 +116,7 @@ def _render(pair: Pair, tokenizer: PreTrainedTokenizerBase) -> _Rendered | Skipp
         return SkippedRow(pair.source_row, "template_error", f"{type(error).__name__}: {error}")
     if not all(whole.startswith(prompt) for whole in wholes):
         return SkippedRow(pair.source_row, "template_not_prefix", REASONS["template_not_prefix"])
-    chosen, rejected = (_without_layout(whole[len(prompt) :], tokenizer) for whole in wholes)
+    chosen, rejected = (_without_layout(whole[len(prompt) :], special) for whole in wholes)
     return _Rendered(pair, prompt, (chosen, rejected))
 
 
@@ -127,10 +130,10 @@ def _apply_template(
     )
 
 
-def _without_layout(response: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def _without_layout(response: str, special: tuple[str, ...]) -> str:
     """Drop the white space that a template puts after the end-of-turn token: no model generates it."""
     stripped = response.rstrip()
-    return stripped if stripped.endswith(tuple(tokenizer.all_special_tokens)) else response
+    return stripped if stripped.endswith(special) else response
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
@@ -141,7 +144,11 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[i
 
 
 def _split_at_boundary(
-    item: _Rendered, prompt_ids: list[int], whole_ids: list[list[int]], tokenizer: PreTrainedTokenizerBase
+    item: _Rendered,
+    prompt_ids: list[int],
+    whole_ids: list[list[int]],
+    bos: list[int],
+    tokenizer: PreTrainedTokenizerBase,
 ) -> TokenizedPair:
     merged = False
     responses = []
@@ -150,9 +157,9 @@ def _split_at_boundary(
             responses.append(ids[len(prompt_ids) :])
         else:
             merged = True
-            responses.append(_encode_apart(item.prompt, prompt_ids, text, tokenizer))
+            responses.append(_encode_apart(prompt_ids, text, tokenizer))
     if not item.pair.conversational:
-        bos, eos = _automatic_bos(tokenizer), tokenizer.eos_token_id
+        eos = tokenizer.eos_token_id
         prompt_ids = bos + prompt_ids if prompt_ids[:1] != bos else prompt_ids
         responses = [ids if eos is None or ids[-1:] == [eos] else [*ids, eos] for ids in responses]
     if not prompt_ids and tokenizer.bos_token_id is not None:
@@ -161,20 +168,21 @@ def _split_at_boundary(
     return TokenizedPair(item.pair, prompt_ids, chosen, rejected, boundary_merged=merged)
 
 
-def _encode_apart(prompt: str, prompt_ids: list[int], response: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def _encode_apart(prompt_ids: list[int], response: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Encode a response whose first token would merge with the prompt's last one.
 
     Tokenizers that put a blank before every text would change the text here; behind a line break, which is then
-    dropped, they do not. The first way that decodes to the text wins.
+    dropped, they do not. The first way that decodes to the text wins, or the last where unknown characters let none.
     """
     plain, behind, line_break = _encode(tokenizer, [response, "\n" + response, "\n"])
     candidates = [plain]
     if behind[: len(line_break)] == line_break:
         candidates.append(behind[len(line_break) :])
+    before = str(tokenizer.decode(prompt_ids))
     for ids in candidates:
-        if tokenizer.decode([*prompt_ids, *ids]) == prompt + response:
+        if tokenizer.decode([*prompt_ids, *ids]) == before + response:
             return ids
-    return plain
+    return candidates[-1]
 
 
 def _automatic_bos(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -183,7 +191,9 @@ def _automatic_bos(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
-def _fit(item: TokenizedPair, *, max_length: int, truncate: Truncate | None) -> TokenizedPair | SkippedRow:
+def _fit(
+    item: TokenizedPair, bos: list[int], *, max_length: int, truncate: Truncate | None
+) -> TokenizedPair | SkippedRow:
     row = item.pair.source_row
     prompt, chosen, rejected = item.prompt_ids, item.chosen_ids, item.rejected_ids
     if not prompt:
@@ -193,8 +203,11 @@ def _fit(item: TokenizedPair, *, max_length: int, truncate: Truncate | None) -> 
     longest = max(len(chosen), len(rejected))
     if len(prompt) + longest > max_length:
         detail = f"{len(prompt)} prompt + {longest} response tokens exceed {max_length}"
-        if truncate == "prompt" and longest < max_length:
-            item = replace(item, prompt_ids=prompt[-(max_length - longest) :], truncated=True)
+        # Models that open every text with BOS are lost without it, so the cut is made behind it.
+        kept = bos if prompt[: len(bos)] == bos else []
+        room = max_length - longest - len(kept)
+        if truncate == "prompt" and room > 0:
+            item = replace(item, prompt_ids=kept + prompt[-room:], truncated=True)
         elif truncate == "response" and len(prompt) < max_length:
             room = max_length - len(prompt)
             item = replace(item, chosen_ids=chosen[:room], rejected_ids=rejected[:room], truncated=True)

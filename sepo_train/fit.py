@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments, set_seed
 
-from sepo_data.atomic import SUFFIX, write_text
+from schemas.errors import SepoError
+from sepo_data.atomic import write_text
+from sepo_data.directory import claim
 from sepo_train.models import default_device, load_model
 from sepo_train.pair_trainer import PairLoss, PairTrainer, TrainingPair
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from schemas.manifest import Manifest
     from sepo_data.progress import Progress
     from sepo_train.logps import Engine
 
@@ -32,10 +36,10 @@ class Training:
     """How to train; what each field is called on the command line, `_` for `-`.
 
     Attributes:
-        lr: peak learning rate of AdamW; cosine decay to 0.
+        lr: peak learning rate of AdamW; cosine decay towards 0.
         epochs: passes over the pairs.
         batch_size: pairs of one optimizer step, over all processes.
-        micro_batch_size: pairs of one forward and backward pass on one process.
+        micro_batch_size: most pairs of one forward and backward pass on one process.
         warmup_share: share of the steps over which the learning rate rises, from 0 to 1.
         lora_r: rank of LoRA adapters on all linear layers; 0 trains every parameter.
         seed: of the data order and the adapters.
@@ -55,17 +59,41 @@ class Training:
     save_steps: int = 0
     report_to: str = "none"
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot work before any model is loaded."""
+        if self.epochs <= 0:
+            raise SepoError(f"--epochs {self.epochs:g} leaves nothing to train", "give more than 0")
+        from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+        known = {"none", "all", *get_available_reporting_integrations()}
+        if self.report_to not in known:
+            raise SepoError(
+                f"--report-to {self.report_to} is not a logger that is installed here",
+                f"choose one of {', '.join(sorted(known))}, or install it",
+            )
+
+
+def claim_together(out: Path, plan: Manifest, *, overwrite: bool) -> Manifest:
+    """`claim` for all processes of a run: the main one starts or replaces `out`, the others find it so."""
+    with _processes().main_process_first():
+        return claim(out, plan, overwrite=overwrite and is_main_process())
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes."""
+    return bool(_processes().is_main_process)
+
+
+def _processes() -> PartialState:
+    """The processes that `torchrun` or `accelerate launch` started, or this one alone."""
+    return PartialState(cpu=default_device().type == "cpu")
+
 
 def trainable_model(name: str, training: Training) -> PreTrainedModel:
     """Load `name` in fp32 with dropout off, under LoRA adapters where they are asked for."""
     set_seed(training.seed)
     model = load_model(name, dtype="float32")
-    for module in model.modules():
-        # A reward or loss that changes from pass to pass is noise; DPO and its kin train without dropout.
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            vars(module)["attention_dropout"] = 0.0
+    _disable_dropout(model)
     if training.lora_r:
         from peft import LoraConfig, get_peft_model
 
@@ -79,6 +107,18 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
         # Frozen embeddings under adapters give no gradient, and checkpointing would cut the layers off.
         model.enable_input_require_grads()
     return model
+
+
+def _disable_dropout(model: PreTrainedModel) -> None:
+    """A reward or loss that changes from pass to pass is noise; DPO and its kin train without dropout."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    # Others keep the probability in an attribute, or read it from the configuration in every pass.
+    for owner in (*model.modules(), model.config, model.config.get_text_config()):
+        for name, value in vars(owner).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(owner, name, 0.0)
 
 
 def fit(
@@ -98,39 +138,50 @@ def fit(
         The logged metrics, one dictionary an optimizer step.
     """
     trainer = PairTrainer(
-        model, _arguments(training, out), pairs, pair_loss=pair_loss, engine=engine, progress=progress
+        model,
+        _arguments(training, out),
+        pairs,
+        batch_size=training.batch_size,
+        warmup_share=training.warmup_share,
+        pair_loss=pair_loss,
+        engine=engine,
+        progress=progress,
     )
-    checkpoints = sorted((out / CHECKPOINTS).glob("checkpoint-*"))
-    if resume and checkpoints:
-        progress.note(f"resuming from {max(checkpoints, key=lambda path: int(path.name.split('-')[1]))}")
-    trainer.train(resume_from_checkpoint=True if resume and checkpoints else None)
+    checkpoint = _last_checkpoint(out) if resume else None
+    if checkpoint is not None:
+        progress.note(f"resuming from {checkpoint}")
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    write_text(out / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
+    if is_main_process():
+        write_text(out / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
     return history
+
+
+def _last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint: the trainer's state is the last file to be written."""
+    whole = (file.parent for file in (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"))
+    return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Save a safetensors checkpoint with its tokenizer; a file appears only when it is whole."""
-    partial = out / f"weights{SUFFIX}"
+    partial = out / CHECKPOINTS / "whole"
     shutil.rmtree(partial, ignore_errors=True)
     model.eval()
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     for file in partial.iterdir():
         file.replace(out / file.name)
-    partial.rmdir()
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
 def _arguments(training: Training, out: Path) -> TrainingArguments:
     on_cpu = default_device().type == "cpu"
-    arguments = TrainingArguments(
+    return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         learning_rate=training.lr,
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.micro_batch_size,
-        warmup_steps=training.warmup_share,
-        lr_scheduler_type="cosine",
         weight_decay=0.0,
         seed=training.seed,
         bf16=not on_cpu,
@@ -142,8 +193,4 @@ def _arguments(training: Training, out: Path) -> TrainingArguments:
         report_to=training.report_to,
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_pin_memory=not on_cpu,
     )
-    pairs_at_once = training.micro_batch_size * arguments.world_size
-    arguments.gradient_accumulation_steps = max(1, training.batch_size // pairs_at_once)
-    return arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 from pathlib import Path
 
 from schemas.errors import SepoError
@@ -27,7 +28,7 @@ def safetensors_folder(file: Path) -> Path:
 
     Dequantizing takes about 20 s for 135M parameters; later calls only hash the file.
     """
-    if not file.exists():
+    if not file.is_file():
         raise SepoError(f"the model file {file} does not exist", "give the path of a .gguf file")
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -51,7 +52,7 @@ def _convert(file: Path, folder: Path) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        except (OSError, ValueError, LookupError, NotImplementedError, struct.error) as error:
             raise SepoError(f"cannot read {file} as GGUF: {error}", "the file may be damaged or unsupported") from error
         # The weights are plain fp32 now; these would make transformers look for quantized ones.
         del model.config.quantization_config

@@ -46,6 +46,11 @@ class Tree:
         """Tokens of its row in the shared layout."""
         return len(self.prompt_ids) + sum(len(self.inputs(branch)) for branch in range(len(self.responses)))
 
+    @property
+    def padded_length(self) -> int:
+        """Tokens of its rows in the padded layout."""
+        return self.shared_length + (len(self.responses) - 1) * len(self.prompt_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import extract_model_from_parallel
 
+from schemas.errors import SepoError
 from sepo_train.layout import Layout, Tree, batches_by_tokens, branch_mask, padded_layout, shared_layout
 from sepo_train.models import default_device
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
     from transformers import PreTrainedModel
+
+CHECKED_TREES = 4
+"""On how many trees the shared and the plain layout are compared."""
 
 TOLERANCE = 1e-3
 """How far any shared and plain log-probability may differ in fp32 before sharing is refused."""
@@ -37,12 +42,18 @@ class Engine:
         """What the manifest records."""
         return f"unshared: {self.reason}" if self.reason else "shared prompt"
 
+    def length(self, tree: Tree) -> int:
+        """Tokens that `tree` takes in a batch."""
+        return tree.shared_length if tree.shared_length <= self.shared_limit else tree.padded_length
+
     def layout(self, trees: Sequence[Tree]) -> Layout:
         """Lay out `trees`, sharing prompts where all their rows allow it."""
         if all(tree.shared_length <= self.shared_limit for tree in trees):
             return shared_layout(trees)
         return padded_layout(trees)
 
+
+NO_WINDOW = 1 << 40
 
 PLAIN = Engine(shared_limit=0, reason="not asked for")
 
@@ -101,10 +112,21 @@ def score_trees(
     """
     model.eval()
     results: list[list[Tensor]] = [[] for _ in trees]
-    lengths = [tree.shared_length for tree in trees]
-    for batch in batches_by_tokens(lengths, batch_tokens):
+    batches = batches_by_tokens([engine.length(tree) for tree in trees], batch_tokens)[::-1]
+    while batches:
+        batch = batches.pop()
         layout = engine.layout([trees[index] for index in batch])
-        logps = token_logps(model, layout).cpu()
+        try:
+            logps = token_logps(model, layout).cpu()
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise SepoError(
+                    f"a single pair of {engine.length(trees[batch[0]])} tokens does not fit into memory",
+                    "set long pairs aside with --max-length, or use a smaller --dtype",
+                ) from None
+            middle = len(batch) // 2
+            batches += [batch[middle:], batch[:middle]]
+            continue
         parts = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
         for index in batch:
             results[index] = [next(parts).clone() for _ in trees[index].responses]
@@ -119,7 +141,7 @@ def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, b
 
     Args:
         models: those that the engine is for.
-        trees: a few real ones.
+        trees: real ones, of which the first few are tried that can tell.
         batch_tokens: as in the run to come.
     """
     engines = [_choose(model, trees, batch_tokens) for model in models]
@@ -128,12 +150,26 @@ def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, b
 
 def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) -> Engine:
     engine = Engine(shared_limit=_attention_window(model))
-    plain = [logps for tree in score_trees(model, trees, PLAIN, batch_tokens=1) for logps in tree]
+    # Where one response at most is fed, sharing cannot go wrong; rows beyond the window are not shared.
+    telling = (
+        tree
+        for tree in trees
+        if tree.shared_length <= engine.shared_limit and all(map(tree.inputs, range(len(tree.responses))))
+    )
+    found = (
+        (tree, score_trees(model, [tree], PLAIN, batch_tokens=1)[0]) for tree in islice(telling, 4 * CHECKED_TREES)
+    )
+    # Scoring sets pairs aside that give NaN, which in a shared row spreads to the other responses.
+    checked = list(islice(((tree, logps) for tree, logps in found if torch.cat(logps).isfinite().all()), CHECKED_TREES))
+    if not checked:
+        window = f" within the attention window of {engine.shared_limit}" if engine.shared_limit < NO_WINDOW else ""
+        return Engine(shared_limit=0, reason=f"no pair{window} to try a shared prompt on")
+    plain = torch.cat([logps for _, responses in checked for logps in responses])
     try:
-        shared = [logps for tree in score_trees(model, trees, engine, batch_tokens=batch_tokens) for logps in tree]
+        scores = score_trees(model, [tree for tree, _ in checked], engine, batch_tokens=batch_tokens)
     except Exception as error:  # noqa: BLE001 - a model's own code may fail in any way on a mask it does not know
         return Engine(shared_limit=0, reason=f"the model refuses a shared prompt ({type(error).__name__})")
-    change = (torch.cat(plain) - torch.cat(shared)).abs()
+    change = (plain - torch.cat([logps for responses in scores for logps in responses])).abs()
     exact = change.max() <= TOLERANCE if model.dtype is torch.float32 else change.mean() <= TOLERANCE_16_BIT
     if not exact:
         return Engine(shared_limit=0, reason=f"a shared prompt changes log-probabilities by up to {change.max():.2g}")
@@ -148,4 +184,4 @@ def default_batch_tokens() -> int:
 def _attention_window(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
-    return min((window for window in windows if isinstance(window, int) and window > 0), default=1 << 40)
+    return min((window for window in windows if isinstance(window, int) and window > 0), default=NO_WINDOW)

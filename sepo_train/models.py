@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
 from schemas.errors import HubError, SepoError
 from schemas.manifest import ModelRecord, TokenizerRecord
@@ -37,17 +37,23 @@ def default_dtype() -> str:
     return "float32" if default_device().type == "cpu" else "bfloat16"
 
 
-def quiet_transformers() -> None:
-    """Keep transformers' own bars and advice out of a command's output."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def load_model(name: str, *, dtype: str) -> PreTrainedModel:
-    """Load a causal language model in evaluation mode: a folder, a Hub id, a LoRA adapter of either, or a GGUF file."""
+    """Load a causal language model in evaluation mode: a folder (also of a LoRA adapter), a Hub id or a GGUF file."""
     with _explained(name):
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            resolve(name), dtype=DTYPES[dtype], device_map=default_device(), use_safetensors=True
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            resolve(name),
+            dtype=DTYPES[dtype],
+            device_map=default_device(),
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    model: PreTrainedModel
+    model, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        # transformers fills them with random numbers.
+        raise SepoError(
+            f"{name} lacks {len(missing)} weights of a {type(model).__name__}, such as {missing[0]}",
+            "it may have been saved without its output head; a causal language model is needed",
         )
     return model.eval()
 
@@ -121,7 +127,7 @@ def check_same_vocabulary(
         f"{roles[0]} ({first.name_or_path}, {len(ours)} tokens) and {roles[1]} ({second.name_or_path}, "
         f"{len(theirs)} tokens) have different vocabularies: {len(differing)} tokens differ, the first is {token!r} "
         f"({ours.get(token)} and {theirs.get(token)})",
-        f"token rewards need one vocabulary: choose a {roles[0]} and a {roles[1]} of one model family",
+        f"token rewards need one vocabulary: choose {roles[0]} and {roles[1]} from one model family",
     )
 
 
@@ -159,7 +165,7 @@ def _explained(name: str) -> Iterator[None]:
     """Turn the ways in which loading fails into one sentence and a hint."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         causes = list(_chain(error))
         if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in causes):
             raise HubError(

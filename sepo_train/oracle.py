@@ -11,11 +11,11 @@ import numpy as np
 from schemas.manifest import Manifest
 from schemas.stages import Stage
 from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST, claim
+from sepo_data.directory import MANIFEST
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
-from sepo_train.fit import Training, fit, save, trainable_model
+from sepo_train.fit import Training, claim_together, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
 from sepo_train.losses import dpo_loss
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.preparation import Prepared
-
-CHECKED_PAIRS = 4
 
 
 def train_oracle(
@@ -87,7 +85,7 @@ def train_oracle(
         },
         versions=versions(),
     )
-    started_manifest = claim(out, plan, overwrite=overwrite)
+    started_manifest = claim_together(out, plan, overwrite=overwrite)
     if started_manifest.finished:
         progress.note(f"{out} is whole already, nothing to do")
         return started_manifest
@@ -96,7 +94,7 @@ def train_oracle(
     progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
     model = trainable_model(ref, training)
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
-    engine = choose_engine([model], trees[:CHECKED_PAIRS], batch_tokens=default_batch_tokens())
+    engine = choose_engine([model], trees, batch_tokens=default_batch_tokens())
     progress.note(f"{engine.path}; reference log-probabilities of {len(pairs):,} pairs")
     reference = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
     rows = [
@@ -113,8 +111,6 @@ def train_oracle(
         resume=resume,
         progress=progress,
     )
-    save(model, prepared.tokenizer, out)
-    write_seen_pairs(out, [(item.pair.source_row, item.pair.pair_id) for item in pairs])
     finished = started_manifest.model_copy(
         update={
             "finished": True,
@@ -128,7 +124,10 @@ def train_oracle(
             },
         }
     )
-    write_text(out / MANIFEST, finished.to_json())
+    if is_main_process():
+        save(model, prepared.tokenizer, out)
+        write_seen_pairs(out, [(item.pair.source_row, item.pair.pair_id) for item in pairs])
+        write_text(out / MANIFEST, finished.to_json())
     return finished
 
 

@@ -14,10 +14,10 @@ from sepo_data.tokenization import TokenizedPair, Truncate, tokenize_pairs
 from sepo_train.models import context_length, load_config, load_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from sepo_data.progress import Progress
 
@@ -33,6 +33,7 @@ class Prepared:
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     truncate: Truncate | None
+    embeddings: int
 
     @property
     def input(self) -> InputRecord:
@@ -58,7 +59,20 @@ class Prepared:
             truncate=self.truncate,
         )
         skipped = [row for row in (*wanted, *tokenized) if isinstance(row, SkippedRow)]
-        return [item for item in tokenized if isinstance(item, TokenizedPair)], sorted(skipped, key=_number)
+        pairs = [item for item in tokenized if isinstance(item, TokenizedPair)]
+        for item in pairs:
+            self._check_embedded(item)
+        return pairs, sorted(skipped, key=_number)
+
+    def _check_embedded(self, item: TokenizedPair) -> None:
+        highest = max(map(max, (item.prompt_ids, item.chosen_ids, item.rejected_ids)))
+        if highest >= self.embeddings:
+            token = self.tokenizer.convert_ids_to_tokens(highest)
+            raise SepoError(
+                f"row {item.pair.source_row} has the token {token!r} with id {highest}, but the model embeds only "
+                f"{self.embeddings:,} tokens",
+                "the tokenizer was extended, the model was not: resize_token_embeddings(len(tokenizer)) and save it",
+            )
 
     def sample(self, count: int | None = None, *, only: frozenset[int] | None = None) -> list[TokenizedPair]:
         """The first `count` usable pairs among the rows in `only`, or all of them; raises where there is none."""
@@ -88,6 +102,7 @@ def prepare(
     dataset: str,
     model: str,
     *,
+    other: str | None = None,
     split: str | None,
     limit: int | None,
     keep: Sequence[str] = (),
@@ -96,13 +111,18 @@ def prepare(
     chat_template: Path | None,
     progress: Progress,
 ) -> Prepared:
-    """Open `dataset` for the tokenizer and context of `model`, and tell how its first pair will be tokenized."""
+    """Open `dataset` for the tokenizer of `model`, and tell how its first pair will be tokenized.
+
+    Rows have to fit the context of `model`, and of the `other` model where there is one.
+    """
     preferences = read_preferences(dataset, split=split, keep=tuple(keep), limit=limit)
+    configs = {name: load_config(name).get_text_config() for name in (model, other) if name is not None}
     prepared = Prepared(
         preferences,
         load_tokenizer(model, chat_template=chat_template),
-        _fitting_length(model, max_length),
+        _fitting_length(configs, max_length),
         truncate,
+        embeddings=min(config.vocab_size for config in configs.values()),
     )
     progress.note(f"{dataset}: {preferences.rows:,} rows, {preferences.shape.description}")
     first = prepared.sample(1)[0]
@@ -119,10 +139,14 @@ def first_pair_text(item: TokenizedPair, tokenizer: PreTrainedTokenizerBase) -> 
     )
 
 
-def _fitting_length(model: str, asked: int | None) -> int:
-    context = context_length(load_config(model))
+def _fitting_length(configs: Mapping[str, PretrainedConfig], asked: int | None) -> int:
+    contexts = {model: length for model, config in configs.items() if (length := context_length(config)) is not None}
     if asked is None:
-        return min(MAX_LENGTH, context or MAX_LENGTH)
-    if context is not None and asked > context:
-        raise SepoError(f"--max-length {asked} exceeds the context of {model}, {context}", f"use at most {context}")
+        return min([MAX_LENGTH, *contexts.values()])
+    for model, context in contexts.items():
+        if asked > context:
+            raise SepoError(
+                f"--max-length {asked} exceeds the context of {model}, {context}",
+                f"use at most {min(contexts.values())}",
+            )
     return asked

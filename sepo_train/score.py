@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.logps import Engine
 
-CHECKED_PAIRS = 4
-"""Pairs on which the fast and the plain path are compared before anything is written."""
-
 SAMPLE_PAIRS = 1000
 """Pairs from which the types of side columns are taken, and rows that a dry run holds at a time."""
 
@@ -102,6 +99,7 @@ def score(
     prepared = prepare(
         dataset,
         ref,
+        other=oracle,
         split=split,
         limit=limit,
         keep=keep,
@@ -150,7 +148,7 @@ def score(
         conversational=prepared.preferences.shape.conversational, sample=[item.pair for item in sample], keep=keep
     )
     models = {"oracle": load_model(oracle, dtype=dtype), "ref": load_model(ref, dtype=dtype)}
-    engine = choose_engine(models.values(), _trees(sample[:CHECKED_PAIRS]), batch_tokens=batch_tokens)
+    engine = choose_engine(models.values(), _trees(sample), batch_tokens=batch_tokens)
     progress.note(f"{dtype} on {default_device().type}, {engine.path}, {batch_tokens} tokens a batch")
     for index in missing:
         begun = time.monotonic()

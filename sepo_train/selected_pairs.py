@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.stages import Stage, check_table
 from sepo_data.scan import open_shard, shard_files
@@ -18,7 +19,8 @@ from sepo_train.pair_trainer import TrainingPair
 if TYPE_CHECKING:
     from pathlib import Path
 
-COLUMNS = ["pair_id", "prompt_ids", "chosen_ids", "rejected_ids", "chosen_mask", "rejected_mask"]
+PARTS = ("prompt", "chosen", "rejected")
+COLUMNS = ["pair_id", *(f"{part}_ids" for part in PARTS), "chosen_mask", "rejected_mask"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class SelectedPairs(Sequence[TrainingPair]):
             digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
             sides[int.from_bytes(digest[:8]) % WHOLE < holdout].append(row)
         return replace(self, rows=sides[0]), replace(self, rows=sides[1])
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with one of its responses."""
+        prompt, chosen, rejected = (pc.list_value_length(self.table.column(f"{part}_ids")) for part in PARTS)
+        return int(pc.max(pc.add(prompt, pc.max_element_wise(chosen, rejected)).take(pa.array(self.rows))).as_py())
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -10,15 +10,22 @@ from schemas.errors import SepoError
 from schemas.manifest import InputRecord, Manifest
 from schemas.stages import Stage
 from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST, TOKENIZER, claim, read_stage
+from sepo_data.directory import MANIFEST, TOKENIZER, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
-from sepo_train.fit import Training, fit, save, trainable_model
+from sepo_train.fit import Training, claim_together, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
 from sepo_train.losses import sepo_loss
-from sepo_train.models import check_same_vocabulary, load_tokenizer, model_record, tokenizer_record
+from sepo_train.models import (
+    check_same_vocabulary,
+    context_length,
+    load_config,
+    load_tokenizer,
+    model_record,
+    tokenizer_record,
+)
 from sepo_train.pair_trainer import PairLoss, Responses, TrainingPair
 from sepo_train.selected_pairs import SelectedPairs
 
@@ -31,7 +38,8 @@ if TYPE_CHECKING:
 
     from sepo_train.logps import Engine
 
-CHECKED_PAIRS = 4
+CHECKED_PAIRS = 100
+"""Pairs among which those are looked for that tell whether prompts may be shared."""
 
 
 def train(
@@ -87,12 +95,19 @@ def train(
         parent=parent.fingerprint,
         versions=versions(),
     )
-    started_manifest = claim(out, plan, overwrite=overwrite)
+    started_manifest = claim_together(out, plan, overwrite=overwrite)
     if started_manifest.finished:
         progress.note(f"{out} is whole already, nothing to do")
         return started_manifest
 
-    seen, held_out = SelectedPairs.open(selection, limit=limit).split(holdout)
+    pairs = SelectedPairs.open(selection, limit=limit)
+    context = context_length(load_config(policy))
+    if context is not None and pairs.longest > context:
+        raise SepoError(
+            f"{selection} has rows of {pairs.longest} tokens, which exceed the context of {policy}, {context}",
+            f"score with --max-length {context}",
+        )
+    seen, held_out = pairs.split(holdout)
     if not seen:
         raise SepoError(f"{selection} leaves no pair to train on", "lower --holdout, or score more pairs")
     progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")
@@ -112,7 +127,6 @@ def train(
         progress=progress,
     )
     after = evaluate(model, held_out, engine)
-    save(model, tokenizer, out)
     finished = started_manifest.model_copy(
         update={
             "finished": True,
@@ -126,7 +140,9 @@ def train(
             },
         }
     )
-    write_text(out / MANIFEST, finished.to_json())
+    if is_main_process():
+        save(model, tokenizer, out)
+        write_text(out / MANIFEST, finished.to_json())
     return finished
 
 

@@ -1,0 +1,93 @@
+"""The `sepo` executable as a user runs it, and one run of the whole pipeline that the tests look at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Sepo = Callable[..., subprocess.CompletedProcess[str]]
+
+SEPO = Path(sys.executable).with_name("sepo")
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "preferences.jsonl"
+ROWS = 24
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The caller's environment without what steers sepo, colours or progress; the Hub is switched off."""
+    steering = ("SEPO_", "HF_", "TQDM_", "PYTHON", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "TERM", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    home = str(tmp_path_factory.mktemp("home"))
+    ours = {"HF_HUB_OFFLINE": "1", "HF_HOME": home, "SEPO_CACHE": home, "PYTHONIOENCODING": "utf-8"}
+    return kept | ours | {"OMP_NUM_THREADS": "1"}  # for tiny models threads only wait for one another
+
+
+@pytest.fixture(scope="session")
+def sepo(environment: dict[str, str]) -> Sepo:
+    """Run `sepo` with these arguments; neither stream is a terminal, so neither may be steered like one."""
+
+    def run(*arguments: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [SEPO, *map(str, arguments)],
+            cwd=cwd,
+            env=environment | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding=more.get("PYTHONIOENCODING", "utf-8"),
+            timeout=120,
+            check=False,
+        )
+        for stream in (done.stdout, done.stderr):
+            assert "\x1b" not in stream
+            assert "\r" not in stream
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def prefs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first rows of the example data; two of them are spoiled."""
+    rows = EXAMPLES.read_text(encoding="utf-8").splitlines()[: ROWS - 2]
+    rows.insert(3, '{"prompt": [], "chosen": "half a line')
+    rows.insert(7, rows[0].replace("Both are lovely choices! ", "").replace('"rejected"', '"other"'))
+    file = tmp_path_factory.mktemp("data") / "prefs.jsonl"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def pipeline(
+    tmp_path_factory: pytest.TempPathFactory, sepo: Sepo, prefs: Path, tiny_model: Path
+) -> dict[str, tuple[Path, subprocess.CompletedProcess[str]]]:
+    """The four steps, each run once: its directory, and what it answered and told."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    oracle, rewards, selection, policy = (folder / name for name in ("oracle", "rewards", "selection", "policy"))
+    fast = ("--lr", "1e-3", "--batch-size", "8")
+    runs = {
+        "oracle": (oracle, sepo("oracle", prefs, "--ref", tiny_model, "--fraction", "50%", *fast, "--out", oracle)),
+        "score": (rewards, sepo(*score_command(prefs, oracle, tiny_model), "--out", rewards, "--json")),
+        "select": (selection, sepo("select", rewards, "--out", selection)),
+        "train": (policy, sepo("train", selection, "--policy", tiny_model, "--holdout", "20%", *fast, "--out", policy)),
+    }
+    for _, done in runs.values():
+        assert done.returncode == 0, done.stderr
+    return runs
+
+
+def score_command(prefs: Path, oracle: Path, ref: Path) -> list[str]:
+    return ["score", str(prefs), "--oracle", str(oracle), "--ref", str(ref), "--keep", "category", "--shard-rows", "2"]
+
+
+@pytest.fixture(scope="session")
+def score_arguments(pipeline: dict[str, tuple[Path, object]], prefs: Path, tiny_model: Path) -> list[str]:
+    """The command that wrote the pipeline's rewards, without --out."""
+    return score_command(prefs, pipeline["oracle"][0], tiny_model)

@@ -1,0 +1,102 @@
+"""What a directory is, in lines and as an object."""
+
+import json
+
+import pytest
+
+from schemas.errors import SepoError
+from schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
+from schemas.stages import Stage
+from sepo_data.directory import claim
+from sepo_data.info import lines, read_info, summary
+from sepo_data.pairs import SkippedRow
+from sepo_data.select import select
+from sepo_data.store import open_stage
+
+PLAN = Manifest(
+    stage=Stage.REWARDS,
+    input=InputRecord(name="prefs.jsonl", fingerprint="f" * 64, split="train", shape="alpaca", rows=5000),
+    models={"ref": ModelRecord(name="small", weights="a" * 64, parameters=1_234_567)},
+    tokenizer=TokenizerRecord(name="small", tokenizer="t", chat_template="c" * 64, vocabulary=49_152),
+    options={"beta": 0.1, "truncate": None, "shard_rows": 2},
+    parent="0123456789abcdef",
+    versions={"python": "3.11"},
+)
+
+
+@pytest.fixture
+def unfinished(tmp_path, rewards_of):
+    stage = open_stage(tmp_path / "out", PLAN, shards=3)
+    table = rewards_of([([3.0, 1.0], [0.5])] * 2)
+    stage.write_shard(1, table, skipped=[SkippedRow(3, "null", "chosen")], notes={"truncated": 1})
+    return stage
+
+
+def test_unfinished(unfinished):
+    manifest = read_info(unfinished.path)
+    told = dict(lines(manifest))
+    assert told["stage"] == "rewards (unfinished; the same command goes on where it stopped)"
+    assert told["rows"] == "2 in 1 of 2500 shards"  # 5000 rows, 2 a shard
+    assert told["tokens"] == "chosen 4  prompt 6  rejected 2"
+    assert told["set aside"] == "null 1"
+    assert told["notes"] == "truncated 1"
+    assert summary(unfinished.path, manifest) == {
+        "path": str(unfinished.path), "stage": "rewards", "finished": False, "fingerprint": PLAN.fingerprint,
+        "seconds": None, "rows": 2, "shards": 1, "tokens": {"chosen": 4, "prompt": 6, "rejected": 2},
+        "skipped": {"null": 1}, "notes": {"truncated": 1}, "results": {},
+    }  # fmt: skip
+
+
+def test_begun_and_no_shard_yet(tmp_path):
+    open_stage(tmp_path, PLAN, shards=3)
+    assert dict(lines(read_info(tmp_path)))["rows"] == "0 in 0 of 2500 shards"
+    assert dict(lines(read_info(tmp_path)))["tokens"] == "none"
+
+
+def test_finished(unfinished, rewards_of):
+    for index in unfinished.missing():
+        unfinished.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
+    unfinished.finish(seconds=1234.5, results={"path": "shared"})
+    manifest = read_info(unfinished.path)
+    told = dict(lines(manifest))
+    assert told["stage"] == "rewards (whole)"
+    assert told["fingerprint"] == PLAN.fingerprint
+    assert told["rows"] == "4 in 3 shards"
+    assert told["from"] == "prefs.jsonl (5,000 rows, split train, alpaca, content ffffffffffffffff)"
+    assert told["ref"] == "small (1,234,567 parameters, weights aaaaaaaaaaaaaaaa)"
+    assert told["tokenizer"] == "small (49,152 tokens, chat template cccccccccccccccc)"
+    assert told["parent"] == "oracle 0123456789abcdef"
+    assert told["options"] == "beta=0.1  shard_rows=2"
+    assert told["path"] == "shared"
+    assert told["made"].endswith(", 1,234.5 s")
+    assert told["versions"] == "python 3.11"
+    answer = json.loads(json.dumps(summary(unfinished.path, manifest)))
+    assert (answer["finished"], answer["rows"], answer["shards"]) == (True, 4, 3)
+
+
+def test_whole_but_for_its_last_file(unfinished, rewards_of):
+    for index in unfinished.missing():
+        unfinished.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
+    unfinished.finish(seconds=1.0)
+    (unfinished.path / "state.json").unlink()
+    assert dict(lines(read_info(unfinished.path)))["stage"].startswith("rewards (unfinished")
+
+
+def test_a_selection_and_a_model(tmp_path, rewards_of, write_rewards):
+    parent = write_rewards(tmp_path / "rewards", [rewards_of([([3.0, 1.0], [0.5])])], shard_rows=2)
+    told = dict(lines(select(tmp_path / "rewards", tmp_path / "selection")))
+    assert told["parent"] == f"rewards {parent.fingerprint}"
+    assert told["options"] == "rule=top  chosen=30%  rejected=30%"
+    claim(tmp_path / "policy", PLAN.model_copy(update={"stage": Stage.POLICY, "finished": True}))
+    manifest = read_info(tmp_path / "policy")
+    assert dict(lines(manifest))["stage"] == "policy (whole)"
+    assert dict(lines(manifest))["parent"] == "selection 0123456789abcdef"
+    assert not {"rows", "tokens"} & dict(lines(manifest)).keys()
+    assert "rows" not in summary(tmp_path / "policy", manifest)
+
+
+def test_no_directory(tmp_path):
+    with pytest.raises(SepoError, match="is not a directory of sepo's"):
+        read_info(tmp_path)
+    with pytest.raises(SepoError, match="does not exist"):
+        read_info(tmp_path / "nothing")

@@ -1,0 +1,36 @@
+"""A pair's identity."""
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from sepo_data.pairs import Pair
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def test_id_is_the_hash_of_canonical_json():
+    assert Pair(0, "q", "ä", "no").pair_id == hashlib.sha256('["q","ä","no"]'.encode()).hexdigest()[:16]
+    canonical = '[[{"content":"q","role":"user"}],[{"content":"a","role":"user"}],[{"content":"b","role":"user"}]]'
+    expected = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    assert Pair(0, user("q"), user("a"), user("b")).pair_id == expected
+    assert Pair(0, [{"content": "q", "role": "user"}], user("a"), user("b")).pair_id == expected, "in any key order"
+
+
+def test_id_is_the_content_alone():
+    assert Pair(0, "q", "a", "b").pair_id == Pair(7, "q", "a", "b", {"score": 1}).pair_id
+    others = [("q", "b", "a"), ("qa", "", "b"), ("q ", "a", "b"), ('q","a', "", "b"), (user("q"), user("a"), user("b"))]
+    assert len({Pair(0, *parts).pair_id for parts in [("q", "a", "b"), *others]}) == 6
+
+
+def test_conversational():
+    assert not Pair(0, "q", "a", "b").conversational
+    assert Pair(0, user("q"), user("a"), user("b")).conversational
+
+
+def test_pairs_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Pair(0, "q", "a", "b").prompt = "x"

@@ -1,0 +1,264 @@
+"""Which tokens are selected: exactly k, the earliest among equals; and the dataset that says so."""
+
+import json
+import math
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.errors import RefusedError, SepoError
+from schemas.stages import Stage, differences
+from sepo_data.directory import read_manifest
+from sepo_data.scan import open_shard, scan, shard_files
+from sepo_data.select import add_masks, extreme_mask, select
+
+NAN = float("nan")
+
+
+def mask(rewards, basis_points, *, highest):
+    """One row's mask as a string of 1 and 0."""
+    frame = pl.DataFrame({"rewards": [rewards]}, schema={"rewards": pl.List(pl.Float32)})
+    [marks] = frame.select(extreme_mask("rewards", basis_points, highest=highest))["rewards"].to_list()
+    return "".join(str(int(mark)) for mark in marks)
+
+
+TINY = 2.0**-149  # the smallest float32 above 0
+CASES = [
+    # rewards, basis points, highest, lowest
+    ([3.0, 1.0, 4.0, 1.0], 5000, "1010", "0101"),  # k = 2: 4 and 3; 1 and 1
+    ([3.0, 1.0, 4.0, 1.0], 2500, "0010", "0100"),  # k = 1: of two equal lowest ones the first
+    ([5.0, 5.0, 5.0, 5.0], 5000, "1100", "1100"),
+    ([1.0, 2.0, 2.0, 2.0], 5000, "0110", "1100"),  # the cut is within a tie
+    ([7.0], 1, "1", "1"),
+    ([7.0], 10_000, "1", "1"),
+    ([1.0, 2.0, 3.0], 10_000, "111", "111"),
+    ([1.0, 2.0, 3.0], 1, "001", "100"),  # floor is 0, one is selected all the same
+    ([1.0, 2.0, 3.0], 6666, "001", "100"),  # 1.9998
+    ([1.0, 2.0, 3.0], 6667, "011", "110"),
+    ([0.0, -0.0, 0.0, -0.0], 5000, "1100", "1100"),  # both zeros are equal
+    ([-0.0, 0.0, 0.0, 0.0], 2500, "1000", "1000"),
+    ([TINY, 0.0, -TINY, 2 * TINY], 5000, "1001", "0110"),  # denormals are not zeros
+    ([-1.0, -2.0, -3.0], 3400, "100", "001"),
+    ([3.4e38, -3.4e38, 0.0], 3400, "100", "010"),
+]
+
+
+@pytest.mark.parametrize(("rewards", "basis_points", "highest", "lowest"), CASES)
+def test_by_hand(rewards, basis_points, highest, lowest):
+    assert mask(rewards, basis_points, highest=True) == highest
+    assert mask(rewards, basis_points, highest=False) == lowest
+
+
+@pytest.mark.parametrize(("share", "selected"), [(700, 7), (2900, 29), (5700, 57), (5800, 58), (1, 1), (10_000, 100)])
+def test_seven_percent_of_a_hundred_are_seven(share, selected):
+    rewards = [math.sin(token) for token in range(100)]
+    assert mask(rewards, share, highest=True).count("1") == selected
+    assert mask(rewards, share, highest=False).count("1") == selected
+
+
+def reference(rewards, basis_points, *, highest):
+    """By sorting (reward, position), in plain Python."""
+    order = sorted(range(len(rewards)), key=lambda token: (-rewards[token] if highest else rewards[token], token))
+    kept = set(order[: max(1, len(rewards) * basis_points // 10_000)])
+    return [token in kept for token in range(len(rewards))]
+
+
+REWARDS = st.lists(
+    st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, -0.0, 1.0, -1.0, TINY, -TINY]),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(st.lists(st.tuples(REWARDS, REWARDS), min_size=1, max_size=5), st.integers(1, 10_000), st.integers(1, 10_000))
+@settings(deadline=None)
+def test_equals_sorting(pairs, chosen, rejected):
+    frame = pl.LazyFrame(
+        {"chosen_rewards": [pair[0] for pair in pairs], "rejected_rewards": [pair[1] for pair in pairs]},
+        schema={"chosen_rewards": pl.List(pl.Float32), "rejected_rewards": pl.List(pl.Float32)},
+    )
+    rows = add_masks(frame, chosen=chosen, rejected=rejected).collect().to_dicts()
+    for row, pair in zip(rows, pairs, strict=True):
+        assert row["chosen_mask"] == reference(pair[0], chosen, highest=True)
+        assert row["rejected_mask"] == reference(pair[1], rejected, highest=False)
+        assert (row["chosen_selected"], row["rejected_selected"]) == (
+            sum(row["chosen_mask"]),
+            sum(row["rejected_mask"]),
+        )
+
+
+def test_a_long_response():
+    # k = floor(0.3 * 100_000); all equal, so the first k.
+    assert mask([1.0] * 100_000, 3000, highest=True) == "1" * 30_000 + "0" * 70_000
+
+
+# The dataset.
+
+
+PAIRS = [([3.0, 1.0, 4.0, 1.0], [0.0, -2.0]), ([1.0], [1.0, 1.0, 1.0]), ([0.5, 0.25], [2.0]), ([9.0, 8.0, 7.0], [-1.0])]
+CHOSEN, REJECTED = ["1010", "1", "10", "100"], ["01", "100", "1", "1"]  # 50% and 50%
+
+
+def masks(path, side):
+    return ["".join(str(int(mark)) for mark in row) for row in scan(path).collect()[f"{side}_mask"].to_list()]
+
+
+@pytest.mark.parametrize("messages", [False, True])
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_the_dataset(tmp_path, rewards_of, write_rewards, shards, messages):
+    rows = len(PAIRS) // shards
+    tables = [
+        rewards_of(PAIRS[first : first + rows], first=first, messages=messages) for first in range(0, len(PAIRS), rows)
+    ]
+    tables = [table.append_column("score", pa.array([0.5] * rows)) for table in tables]
+    parent = write_rewards(tmp_path / "rewards", tables)
+    manifest = select(tmp_path / "rewards", tmp_path / "selection", chosen=5000, rejected=5000)
+    assert masks(tmp_path / "selection", "chosen") == CHOSEN
+    assert masks(tmp_path / "selection", "rejected") == REJECTED
+    ours, theirs = scan(tmp_path / "selection").collect(), scan(tmp_path / "rewards").collect()
+    assert ours["chosen_selected"].to_list() == [2, 1, 1, 1]
+    dropped = {name for name in theirs.columns if name.endswith("_logps")}
+    assert len(dropped) == 4
+    assert set(theirs.columns) - set(ours.columns) == dropped
+    kept = [name for name in ours.columns if name in theirs.columns]
+    assert ours.select(kept).equals(theirs.select(kept))
+    assert ours.columns[-1] == "score"
+    for file in shard_files(tmp_path / "selection"):
+        assert differences(open_shard(file), Stage.SELECTION) == []
+    assert manifest == read_manifest(tmp_path / "selection")
+    assert (manifest.stage, manifest.rows, len(manifest.shards)) == (Stage.SELECTION, 4, shards)
+    assert manifest.options == {"rule": "top", "chosen": "50%", "rejected": "50%"}
+    assert (manifest.parent, manifest.input.fingerprint) == (parent.fingerprint, parent.fingerprint)
+    assert (tmp_path / "selection" / "tokenizer" / "tokenizer.json").read_text() == "{}"
+
+
+@pytest.fixture
+def rewards(tmp_path, rewards_of, write_rewards):
+    write_rewards(tmp_path / "rewards", [rewards_of(PAIRS[:2]), rewards_of(PAIRS[2:], first=2)])
+    return tmp_path / "rewards"
+
+
+class Listener:
+    def __init__(self):
+        self.notes, self.steps = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def step(self, done, total, text):
+        self.steps.append((done, total, text))
+
+
+def test_a_second_run_has_nothing_to_do(tmp_path, rewards):
+    first, second = Listener(), Listener()
+    out = tmp_path / "selection"
+    manifest = select(rewards, out, progress=first)
+    times = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    assert select(rewards, out, progress=second) == manifest
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
+    assert (first.notes, first.steps) == ([], [(1, 2, "2 pairs"), (2, 2, "2 pairs")])
+    assert (second.notes, second.steps) == ([f"{out} is whole already, nothing to do"], [])
+
+
+def test_an_interrupted_selection_goes_on(tmp_path, rewards):
+    class Stopped(Listener):
+        def step(self, done, total, text):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select(rewards, tmp_path / "out", progress=Stopped())
+    listener = Listener()
+    select(rewards, tmp_path / "out", progress=listener)
+    assert listener.steps == [(2, 2, "2 pairs")]
+    select(rewards, tmp_path / "clean")
+    for file in (tmp_path / "clean").glob("data-*"):
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
+
+
+def test_another_share_is_refused(tmp_path, rewards):
+    out = tmp_path / "selection"
+    select(rewards, out, chosen=3000)
+    with pytest.raises(RefusedError, match=r'options.chosen: "30%" -> "31%"$'):
+        select(rewards, out, chosen=3100)
+    assert select(rewards, out, chosen=3100, overwrite=True).options["chosen"] == "31%"
+
+
+def test_rewards_that_moved_are_the_same_rewards(tmp_path, rewards):
+    manifest = select(rewards, tmp_path / "selection")
+    rewards.rename(tmp_path / "moved")
+    assert select(tmp_path / "moved", tmp_path / "selection") == manifest
+
+
+def test_a_dry_run_writes_nothing(tmp_path, rewards):
+    plan = select(rewards, tmp_path / "selection", dry_run=True)
+    assert not (tmp_path / "selection").exists()
+    assert plan.fingerprint == select(rewards, tmp_path / "selection").fingerprint
+
+
+def tamper(folder, shard, change):
+    """Write a shard again behind sepo's back."""
+    file = shard_files(folder)[shard]
+    table = change(pa.ipc.open_stream(file.read_bytes()).read_all())
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return file
+
+
+def with_rewards(values):
+    def change(table):
+        index = table.schema.get_field_index("chosen_rewards")
+        field = table.schema.field(index)
+        return table.set_column(index, field, pa.array(values, type=field.type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([[NAN, 0.25], [NAN, 8.0, float("inf")]], "column chosen_rewards has 3 NaN or infinite values"),
+        ([[None, 0.25], [9.0, 8.0, 7.0]], "column chosen_rewards has 1 nulls"),
+        ([[0.25], [9.0, 8.0, 7.0]], "column chosen_rewards is not as long as chosen_ids in 1 rows"),
+    ],
+)
+def test_tampered_rewards_are_refused_by_file_and_count(tmp_path, rewards, values, problem):
+    file = tamper(rewards, 1, with_rewards(values))
+    with pytest.raises(SepoError) as caught:
+        select(rewards, tmp_path / "selection")
+    assert str(caught.value) == f"{file} is not a valid rewards dataset:\n  {problem}"
+    with pytest.raises(SepoError, match="unfinished"):
+        scan(tmp_path / "selection")
+
+
+def test_a_lost_tokenizer_is_something_the_user_can_fix(tmp_path, rewards):
+    (rewards / "tokenizer" / "tokenizer.json").unlink()
+    (rewards / "tokenizer").rmdir()
+    with pytest.raises(SepoError, match="tokenizer"):
+        select(rewards, tmp_path / "selection")
+
+
+def test_an_unfinished_or_other_parent_is_refused(tmp_path, rewards):
+    select(rewards, tmp_path / "selection")
+    with pytest.raises(SepoError, match="holds selection, not rewards"):
+        select(tmp_path / "selection", tmp_path / "again")
+    (rewards / "state.json").unlink()
+    with pytest.raises(SepoError, match="is unfinished"):
+        select(rewards, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_side_columns_of_any_kind_go_through(tmp_path, rewards_of, write_rewards):
+    columns = {"tags": [["a"], []], "info": [{"n": 1}, None], "text": [None, "x"], "flag": [True, False]}
+    table = rewards_of(PAIRS[:2])
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    write_rewards(tmp_path / "rewards", [table])
+    select(tmp_path / "rewards", tmp_path / "selection")
+    selected = open_shard(shard_files(tmp_path / "selection")[0]).select(list(columns))
+    assert selected.equals(table.select(list(columns)))
+    assert json.loads((tmp_path / "selection" / "state.json").read_text())["_data_files"] == [
+        {"filename": "data-00000-of-00001.arrow"}
+    ]

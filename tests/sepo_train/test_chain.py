@@ -1,0 +1,95 @@
+"""The whole way on a real model and real people's preferences."""
+
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sepo_data.scan import scan
+from sepo_data.select import select
+from sepo_data.share import quota
+from sepo_train.fit import Training
+from sepo_train.layout import Tree
+from sepo_train.logps import PLAIN, score_trees
+from sepo_train.models import load_model, load_tokenizer
+from sepo_train.oracle import train_oracle
+from sepo_train.score import score
+from sepo_train.selected_pairs import SelectedPairs
+from sepo_train.train import evaluate, train
+
+HELPFUL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hh_helpful" / "test.jsonl.gz"
+PAIRS, SEEN, STEP = 50, 4, Training(lr=1e-5, batch_size=4, micro_batch_size=2, seed=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads():
+    """All of them: this model is not tiny."""
+
+
+@pytest.fixture(scope="module")
+def short_pairs(tmp_path_factory):
+    """The 50 shortest pairs, so that two cores are done in a minute."""
+    if not HELPFUL.exists():
+        pytest.skip(f"{HELPFUL.parent} is not on this machine")
+    with gzip.open(HELPFUL, "rt", encoding="utf-8") as lines:
+        rows = sorted(map(json.loads, lines), key=lambda row: len(row["chosen"]) + len(row["rejected"]))
+    usable = [row for row in rows if row["chosen"] != row["rejected"]][:PAIRS]
+    file = tmp_path_factory.mktemp("chain") / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in usable), encoding="utf-8")
+    return file
+
+
+@pytest.mark.shared
+@pytest.mark.smollm
+def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
+    model, data = str(smollm_gguf), str(short_pairs)
+    oracle = train_oracle(data, tmp_path / "oracle", ref=model, fraction=SEEN * 10_000 // PAIRS, training=STEP)
+    assert oracle.results["first_loss"] == pytest.approx(0.693147, abs=1e-4)
+    seen = oracle.results["pairs_seen"]
+    assert 0 < seen <= SEEN, "rows that cannot be used are drawn as well"
+
+    manifest = score(data, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=model, shard_rows=20)
+    assert manifest.results["path"] == "shared prompt"
+    assert manifest.rows + sum(manifest.total("skipped").values()) == PAIRS
+    rewards = scan(tmp_path / "rewards").collect()
+    assert rewards.height == manifest.rows > PAIRS // 2
+    tokenizer = load_tokenizer(model)
+    for row in rewards.iter_rows(named=True):
+        for side in ("chosen", "rejected"):
+            columns = [row[f"{side}_{name}"] for name in ("ids", "rewards", "oracle_logps", "ref_logps")]
+            assert {len(values) for values in columns} == {row[f"{side}_tokens"]}
+            assert max(columns[2] + columns[3]) <= 0
+            text = "".join(turn["content"] for turn in row[side]) if isinstance(row[side], list) else row[side]
+            assert text.strip() in tokenizer.decode(row[f"{side}_ids"])
+            assert columns[0][-1] == tokenizer.eos_token_id, "the end of the turn is scored"
+    finite = rewards.select(pl.col("chosen_rewards", "rejected_rewards").explode().is_finite().all())
+    assert finite.row(0) == (True, True)
+    assert rewards["oracle_seen"].sum() == seen
+    # Training moves the pairs it has seen, and in the right direction.
+    assert rewards.filter("oracle_seen")["margin"].mean() > 0
+    assert rewards["chosen_rewards"].explode().abs().max() > 0
+
+    reference = load_model(model, dtype="float32")
+    for row in rewards.head(2).iter_rows(named=True):
+        tree = Tree(row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"]))
+        [plain] = score_trees(reference, [tree], PLAIN, batch_tokens=1)
+        for side, logps in zip(("chosen", "rejected"), plain, strict=True):
+            assert row[f"{side}_ref_logps"] == pytest.approx(logps.tolist(), abs=1e-3)
+
+    select(tmp_path / "rewards", tmp_path / "selection", chosen=3000, rejected=1500)
+    for row in scan(tmp_path / "selection").collect().iter_rows(named=True):
+        for side, share, extreme in (("chosen", 3000, max), ("rejected", 1500, min)):
+            mask, values = row[f"{side}_mask"], row[f"{side}_rewards"]
+            assert sum(mask) == row[f"{side}_selected"] == quota(len(values), share)
+            assert mask[values.index(extreme(values))]
+
+    policy = train(tmp_path / "selection", tmp_path / "policy", policy=model, training=STEP, limit=4)
+    assert policy.results["pairs"] == 4
+    trained = SelectedPairs.open(tmp_path / "selection", limit=4)
+    before, after = (
+        evaluate(load_model(name, dtype="float32"), trained, PLAIN)["selected_margin"]
+        for name in (model, str(tmp_path / "policy"))
+    )
+    assert after > before

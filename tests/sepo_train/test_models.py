@@ -1,0 +1,139 @@
+"""Models and tokenizers: what loads, what is refused in a sentence, and what a record tells apart."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaModel
+
+from schemas.errors import SepoError
+from sepo_train.models import (
+    check_same_vocabulary,
+    context_length,
+    load_config,
+    load_model,
+    load_tokenizer,
+    model_record,
+    tokenizer_record,
+)
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    """A copy of the tiny model that a test may spoil."""
+    return shutil.copytree(tiny_model, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_model, tmp_path_factory):
+    """A LoRA adapter of the tiny model that does something."""
+    torch.manual_seed(0)
+    model = get_peft_model(
+        load_model(str(tiny_model), dtype="float32"),
+        LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False),
+    )
+    folder = tmp_path_factory.mktemp("adapter")
+    model.save_pretrained(folder)
+    load_tokenizer(str(tiny_model)).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder(tiny_model):
+    model = load_model(str(tiny_model), dtype="float32")
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert load_model(str(tiny_model), dtype="bfloat16").dtype is torch.bfloat16
+    assert context_length(load_config(str(tiny_model))) == 512
+
+
+def test_an_adapter_is_loaded_onto_its_base(tiny_model, adapter):
+    ids = torch.tensor([[5, 6, 7]])
+    base, adapted = (load_model(str(folder), dtype="float32")(ids).logits for folder in (tiny_model, adapter))
+    assert (base - adapted).abs().max() > 1e-3
+    assert context_length(load_config(str(adapter))) == 512
+    assert model_record(str(adapter)).weights != model_record(str(tiny_model)).weights
+
+
+def test_the_record_follows_content_not_place(tiny_models, copy):
+    ref, moved, oracle = (model_record(str(folder)) for folder in (tiny_models["ref"], copy, tiny_models["oracle"]))
+    assert ref.weights == moved.weights != oracle.weights
+    assert ref.parameters == sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(copy).parameters())
+    (copy / "README.md").write_text("notes")
+    assert model_record(str(copy)).weights == ref.weights
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.1}))
+    assert model_record(str(copy)).weights != ref.weights, "another configuration is another model"
+
+
+def test_the_adapters_record_follows_its_base(adapter, copy, tmp_path):
+    moved = shutil.copytree(adapter, tmp_path / "adapter")
+    config = json.loads((moved / "adapter_config.json").read_text()) | {"base_model_name_or_path": str(copy)}
+    (moved / "adapter_config.json").write_text(json.dumps(config))
+    before = model_record(str(moved)).weights
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.1}))
+    assert model_record(str(moved)).weights != before
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut in half"])
+def test_damaged_weights(copy, content):
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:40_000] if content is None else content)
+    with pytest.raises(SepoError, match=r"cannot load .*copy: "):
+        load_model(str(copy), dtype="float32")
+
+
+def test_missing_weights_are_not_made_up(tiny_model, tmp_path):
+    """transformers would fill a missing output head with random numbers."""
+    config = LlamaConfig.from_pretrained(tiny_model)
+    LlamaModel(config).save_pretrained(tmp_path)
+    with pytest.raises(SepoError, match=r"lacks 1 weights of a LlamaForCausalLM, such as lm_head.weight"):
+        load_model(str(tmp_path), dtype="float32")
+
+
+def test_a_tied_head_is_not_missing(tmp_path):
+    config = GPT2Config(vocab_size=50, n_embd=8, n_layer=1, n_head=2, n_positions=16, bos_token_id=1, eos_token_id=1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    assert load_model(str(tmp_path), dtype="float32").num_parameters() == model_record(str(tmp_path)).parameters
+
+
+def test_pickled_weights_are_not_loaded(copy):
+    torch.save({}, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(SepoError):
+        load_model(str(copy), dtype="float32")
+    with pytest.raises(SepoError, match=r"no \.safetensors weights"):
+        model_record(str(copy))
+
+
+@pytest.mark.parametrize("load", [lambda name: load_model(name, dtype="float32"), load_config, load_tokenizer])
+def test_no_such_folder(load, tmp_path):
+    with pytest.raises(SepoError):
+        load(str(tmp_path / "nothing"))
+    with pytest.raises(SepoError, match="cannot load"):
+        load(str(tmp_path))
+
+
+def test_another_chat_template(tiny_model, tmp_path):
+    file = tmp_path / "template.jinja"
+    file.write_text("{{ messages[0].content }}", encoding="utf-8")
+    plain, other = load_tokenizer(str(tiny_model)), load_tokenizer(str(tiny_model), chat_template=file)
+    assert other.apply_chat_template([{"role": "user", "content": "ä"}], tokenize=False) == "ä"
+    ours, theirs = tokenizer_record(plain), tokenizer_record(other)
+    assert ours.tokenizer == theirs.tokenizer
+    assert ours.chat_template != theirs.chat_template
+    with pytest.raises(SepoError, match="does not exist"):
+        load_tokenizer(str(tiny_model), chat_template=tmp_path / "none.jinja")
+
+
+def test_one_vocabulary(tiny_model):
+    first, second = load_tokenizer(str(tiny_model)), AutoTokenizer.from_pretrained(tiny_model)
+    check_same_vocabulary(first, second, roles=("oracle", "reference"))
+    second.add_tokens(["<|extra|>", "<|more|>"])
+    with pytest.raises(SepoError) as caught:
+        check_same_vocabulary(first, second, roles=("oracle", "reference"))
+    assert "2 tokens differ, the first is '<|extra|>' (None and 384)" in str(caught.value)
+    assert "oracle" in str(caught.value)
+    assert "reference" in str(caught.value)

@@ -1,0 +1,100 @@
+"""What oracle and scoring share, before any model is loaded."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from schemas.errors import SepoError
+from sepo_train.preparation import prepare
+
+ROWS = [
+    {"prompt": "Tea?", "chosen": " Yes, please.", "rejected": " No."},
+    {"prompt": "Milk?", "chosen": " Same.", "rejected": " Same."},
+    {"prompt": "Soup?", "chosen": " Gladly.", "rejected": None},
+    {"prompt": "Rice? " * 40, "chosen": " Yes.", "rejected": " No."},
+    {"prompt": "Bread?", "chosen": " A slice.", "rejected": " Never."},
+]
+
+
+class Notes:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def step(self, done, total, text):
+        pass
+
+
+@pytest.fixture
+def prepared(tiny_model, tmp_path):
+    def call(rows=ROWS, **changes):
+        file = tmp_path / "rows.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        options = {"split": None, "limit": None, "max_length": 60, "truncate": None, "chat_template": None}
+        return prepare(str(file), str(tiny_model), **{**options, "progress": Notes(), **changes})
+
+    return call
+
+
+def test_pairs_and_skips_of_a_slice(prepared):
+    pairs, skipped = prepared().pairs(0, 5)
+    assert [item.pair.source_row for item in pairs] == [0, 4]
+    assert [row.row for row in skipped] == [1, 2, 3], "in the order of the input"
+    assert skipped[2].reason == "too_long"
+    pairs, skipped = prepared().pairs(3, 100)
+    assert [item.pair.source_row for item in pairs] == [4]
+    assert [row.row for row in skipped] == [3]
+
+
+def test_only_some_rows(prepared):
+    pairs, skipped = prepared().pairs(0, 5, only=frozenset({1, 4}))
+    assert [item.pair.source_row for item in pairs] == [4]
+    assert [row.row for row in skipped] == [1]
+
+
+def test_samples(prepared, monkeypatch):
+    monkeypatch.setattr("sepo_train.preparation.CHUNK", 2)
+    assert [item.pair.source_row for item in prepared().sample()] == [0, 4]
+    assert [item.pair.source_row for item in prepared().sample(1)] == [0]
+    assert [item.pair.source_row for item in prepared().sample(only=frozenset({3, 4}))] == [4]
+
+
+def test_nothing_usable_is_an_error_that_counts_the_reasons(prepared):
+    with pytest.raises(SepoError, match=r"no pair of 2 rows of .* can be used: 2 too_long"):
+        prepared([ROWS[3], ROWS[3]])
+    with pytest.raises(SepoError, match="no pair of 1 rows"):
+        prepared().sample(only=frozenset({3}))
+
+
+def test_the_first_pair_is_shown_with_its_borders(prepared):
+    notes = Notes()
+    prepared(progress=notes)
+    assert "5 rows" in notes.notes[0]
+    assert "prompt   'Tea?'" in notes.notes[1]
+    assert "chosen   ' Yes, please.<|im_end|>'" in notes.notes[1]
+
+
+def test_the_record_of_the_input(prepared):
+    record = prepared(limit=3).input
+    assert (record.rows, record.split, len(record.fingerprint)) == (3, None, 64)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, 512), (60, 60), (512, 512)])
+def test_the_length_limit(prepared, asked, given):
+    assert prepared(max_length=asked).max_length == given
+
+
+def test_a_length_beyond_the_context_is_refused(prepared):
+    with pytest.raises(SepoError, match="--max-length 513 exceeds the context"):
+        prepared(max_length=513)
+
+
+def test_an_extended_tokenizer_on_a_model_that_was_not(prepared, tiny_model):
+    found = prepared()
+    first = found.pairs(0, 5)[0][0]
+    highest = max([*first.prompt_ids, *first.chosen_ids, *first.rejected_ids])
+    with pytest.raises(SepoError, match=f"id {highest}, but the model embeds only {highest} tokens"):
+        replace(found, embeddings=highest).pairs(0, 5)

@@ -1,0 +1,327 @@
+"""Scoring: what is in the rewards dataset, what is set aside, and what survives a kill."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+import torch
+from datasets import load_from_disk
+
+from schemas.errors import RefusedError, SepoError
+from schemas.stages import Stage, differences
+from sepo_data.scan import open_shard, shard_files
+from sepo_train.fit import Training
+from sepo_train.models import load_model, load_tokenizer
+from sepo_train.oracle import train_oracle
+from sepo_train.oracle_record import SEEN
+from sepo_train.score import score
+
+WORDS = ["tea", "coffee", "milk", "water", "bread", "apples", "soup", "rice"]
+
+
+def row(number):
+    word, other = WORDS[number % 8], WORDS[(number + 3) % 8]
+    return {
+        "prompt": f"Shall I have {word} or {other}, option {number}?",
+        "chosen": f" Take the {word}, it is lovely." + " Really." * (number % 4),
+        "rejected": f" {other}." + " No." * (number % 3),
+        "source": f"s{number}",
+        "stars": number / 2,
+    }
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("input") / "pairs.jsonl", [row(number) for number in range(20)])
+
+
+@pytest.fixture(scope="module")
+def rewards(pairs, tiny_models, tmp_path_factory):
+    """20 pairs in three shards of at most 8 rows: the folder and its manifest."""
+    out = tmp_path_factory.mktemp("score") / "rewards"
+    options = {name: str(folder) for name, folder in tiny_models.items()}
+    return out, score(pairs, out, **options, beta=0.5, shard_rows=8, keep=["source", "stars"])
+
+
+def rows_of(folder):
+    return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+
+
+def skipped(folder):
+    return [json.loads(line) for line in (folder / "skipped.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("data-*.arrow"))}
+
+
+def test_columns_and_alignment(rewards):
+    folder, manifest = rewards
+    assert [file.name for file in shard_files(folder)] == [f"data-{n:05d}-of-00003.arrow" for n in range(3)]
+    tables = [open_shard(file) for file in shard_files(folder)]
+    assert [table.num_rows for table in tables] == [8, 8, 4]
+    assert all(differences(table, Stage.REWARDS) == [] for table in tables)
+    assert tables[0].column_names[-2:] == ["source", "stars"]
+    for number, entry in enumerate(rows_of(folder)):
+        assert {name: entry[name] for name in row(number)} == row(number)
+        assert entry["source_row"] == number
+        assert entry["oracle_seen"] is None, "the oracle came without a record"
+        for side in ("chosen", "rejected"):
+            lengths = {len(entry[f"{side}_{what}"]) for what in ("ids", "rewards", "oracle_logps", "ref_logps")}
+            assert lengths == {entry[f"{side}_tokens"]}
+    dataset = load_from_disk(str(folder))
+    assert dataset.num_rows == manifest.rows == 20
+    assert manifest.total("tokens") == {
+        part: sum(dataset[f"{part}_tokens"]) for part in ("chosen", "prompt", "rejected")
+    }
+    assert manifest.options["keep"] == ["source", "stars"]
+    assert skipped(folder) == []
+
+
+def test_values_against_a_plain_loop(rewards, tiny_models):
+    folder, _ = rewards
+    models = {name: load_model(str(path), dtype="float32") for name, path in tiny_models.items()}
+    tokenizer = load_tokenizer(str(tiny_models["ref"]))
+    for entry in rows_of(folder)[:6]:
+        for side in ("chosen", "rejected"):
+            prompt, response = entry["prompt_ids"], entry[f"{side}_ids"]
+            assert tokenizer.decode(prompt) == entry["prompt"]
+            assert tokenizer.decode(response) == entry[side] + "<|im_end|>", "the end of the turn counts"
+            logps = {}
+            for name, model in models.items():
+                with torch.no_grad():
+                    table = model(torch.tensor([prompt + response])).logits[0].double().log_softmax(-1)
+                logps[name] = [float(table[len(prompt) - 1 + i, token]) for i, token in enumerate(response)]
+                assert entry[f"{side}_{name}_logps"] == pytest.approx(logps[name], abs=1e-4)
+            expected = [0.5 * (a - b) for a, b in zip(logps["oracle"], logps["ref"], strict=True)]
+            assert entry[f"{side}_rewards"] == pytest.approx(expected, abs=1e-4)
+            assert entry[f"{side}_reward"] == pytest.approx(sum(expected), abs=1e-3)
+        assert entry["margin"] == pytest.approx(entry["chosen_reward"] - entry["rejected_reward"], abs=1e-5)
+
+
+def test_the_reference_as_its_own_oracle_gives_zeros(pairs, tiny_model, tmp_path):
+    score(pairs, tmp_path / "rewards", oracle=str(tiny_model), ref=str(tiny_model))
+    for entry in rows_of(tmp_path / "rewards"):
+        assert set(entry["chosen_rewards"]) | set(entry["rejected_rewards"]) == {0.0}
+        assert (entry["chosen_reward"], entry["margin"]) == (0.0, 0.0)
+
+
+def test_batches_and_shards_do_not_change_rewards(rewards, pairs, tiny_models, tmp_path):
+    folder, _ = rewards
+    options = {name: str(path) for name, path in tiny_models.items()}
+    score(pairs, tmp_path / "small", **options, beta=0.5, batch_tokens=1, shard_rows=3)
+    for one, two in zip(rows_of(folder), rows_of(tmp_path / "small"), strict=True):
+        assert one["pair_id"] == two["pair_id"]
+        for side in ("chosen", "rejected"):
+            assert two[f"{side}_rewards"] == pytest.approx(one[f"{side}_rewards"], abs=1e-5)
+
+
+def test_rows_set_aside(tiny_models, tmp_path):
+    bad = [row(0), row(1) | {"chosen": None}, row(2) | {"rejected": row(2)["chosen"]}, row(3)]
+    bad.append(row(4) | {"prompt": "very " * 300})
+    path = write_rows(tmp_path / "bad.jsonl", bad)
+    Path(path).write_text(Path(path).read_text(encoding="utf-8") + "{no json\n", encoding="utf-8")
+    options = {name: str(folder) for name, folder in tiny_models.items()}
+    manifest = score(path, tmp_path / "rewards", **options, max_length=100, shard_rows=2)
+    assert [entry["source_row"] for entry in rows_of(tmp_path / "rewards")] == [0, 3]
+    lines = skipped(tmp_path / "rewards")
+    assert [line["row"] for line in lines] == [1, 2, 4, 5]
+    assert lines[2]["reason"] == "too_long"
+    assert sum(manifest.total("skipped").values()) == 4
+    assert all(line["reason"] and line["detail"] for line in lines)
+    # The third shard, rows 4 and 5, is empty and no less valid.
+    assert [open_shard(file).num_rows for file in shard_files(tmp_path / "rewards")] == [1, 1, 0]
+
+
+def test_a_pair_that_gives_nan_is_set_aside(pairs, tiny_models, tmp_path):
+    tokenizer = load_tokenizer(str(tiny_models["ref"]))
+    used = {number: set(tokenizer(row(number)["chosen"]).input_ids) for number in range(20)}
+    others = [set(tokenizer(f"{row(n)['prompt']}{row(n)['rejected']}").input_ids) for n in range(20)]
+    # A token that some chosen responses have, not all, and no other text.
+    token = min(set.union(*used.values()) - set.intersection(*used.values()) - set.union(*others))
+    model = load_model(str(tiny_models["oracle"]), dtype="float32")
+    model.model.embed_tokens.weight.data[token] = math.nan
+    model.save_pretrained(tmp_path / "oracle")
+    tokenizer.save_pretrained(tmp_path / "oracle")
+    manifest = score(
+        pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_models["ref"]), shard_rows=8
+    )
+    lines = skipped(tmp_path / "rewards")
+    poisoned = {number for number, ids in used.items() if token in ids}
+    assert 0 < len(lines) < 20
+    assert {line["row"] for line in lines} == poisoned
+    assert {line["reason"] for line in lines} == {"non_finite"}
+    assert "the oracle model" in lines[0]["detail"]
+    kept = rows_of(tmp_path / "rewards")
+    assert {entry["source_row"] for entry in kept} == set(range(20)) - poisoned
+    for file in shard_files(tmp_path / "rewards"):
+        assert pc.all(pc.is_finite(pc.list_flatten(open_shard(file).column("chosen_rewards")))).as_py() is not False
+    assert manifest.total("skipped") == {"non_finite": len(poisoned)}
+    assert manifest.results["path"] == "shared prompt", "a poisoned pair does not slow the others down"
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from sepo_train.score import score
+
+class Slow:
+    def note(self, text): pass
+    def step(self, done, total, text): time.sleep(0.2)
+
+score(sys.argv[1], Path(sys.argv[2]), oracle=sys.argv[3], ref=sys.argv[4], shard_rows=2, progress=Slow())
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(pairs, tiny_models, tmp_path):
+    options = {"oracle": str(tiny_models["oracle"]), "ref": str(tiny_models["ref"]), "shard_rows": 2}
+    score(pairs, tmp_path / "whole", **options)
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", PROGRAM, pairs, str(out), options["oracle"], options["ref"]]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while len(contents(out)) < 3:
+            assert process.poll() is None, "it was over before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL
+    done = contents(out)
+    assert 3 <= len(done) < 10
+    # What a kill in the middle of a write leaves behind.
+    (out / "data-00009-of-00010.arrow.sepo-tmp").write_bytes(b"half")
+    with pytest.raises(RefusedError, match=r"options\.beta: 0\.1 -> 0\.2"):
+        score(pairs, out, **options, beta=0.2)
+    times = {name: (out / name).stat().st_mtime_ns for name in list(done)[:2]}
+    manifest = score(pairs, out, **options)
+    assert manifest.finished
+    assert contents(out) == contents(tmp_path / "whole")
+    assert (out / "skipped.jsonl").read_bytes() == (tmp_path / "whole" / "skipped.jsonl").read_bytes()
+    assert {name: (out / name).stat().st_mtime_ns for name in times} == times, "finished shards are not written again"
+    assert not list(out.rglob("*.sepo-tmp"))
+
+
+def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch):
+    folder, manifest = rewards
+    options = {name: str(path) for name, path in tiny_models.items()} | {"shard_rows": 8, "keep": ["source", "stars"]}
+    before = contents(folder)
+    monkeypatch.setattr("sepo_train.score.load_model", None)
+    assert score(pairs, folder, **options, beta=0.5) == manifest
+    with pytest.raises(RefusedError, match=r"options\.beta: 0\.5 -> 0\.1"):
+        score(pairs, folder, **options)
+    with pytest.raises(RefusedError, match=r"models\.oracle\.weights"):
+        score(pairs, folder, **options | {"oracle": options["ref"]}, beta=0.5)
+    assert contents(folder) == before
+
+
+def test_a_dry_run_counts_and_touches_nothing(rewards, pairs, tiny_models, tmp_path, monkeypatch):
+    _, manifest = rewards
+    monkeypatch.setattr("sepo_train.score.load_model", None)
+    options = {name: str(path) for name, path in tiny_models.items()}
+    plan = score(pairs, tmp_path / "dry", **options, beta=0.5, shard_rows=8, keep=["source", "stars"], dry_run=True)
+    assert list(tmp_path.iterdir()) == []
+    assert plan.fingerprint == manifest.fingerprint
+    assert not plan.finished
+    assert (plan.results["rows"], plan.results["shards"], plan.results["skipped"]) == (20, 3, {})
+    assert plan.results["tokens"] == manifest.total("tokens")
+
+
+def test_another_vocabulary_is_refused_naming_a_token(pairs, tiny_models, tmp_path):
+    other = shutil.copytree(tiny_models["oracle"], tmp_path / "oracle")
+    tokenizer = load_tokenizer(str(other))
+    tokenizer.add_tokens(["<|extra|>"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(SepoError, match=r"1 tokens differ, the first is '<\|extra\|>' \(384 and None\)"):
+        score(pairs, tmp_path / "rewards", oracle=str(other), ref=str(tiny_models["ref"]))
+    assert not (tmp_path / "rewards").exists()
+
+
+def with_context(folder, target, positions):
+    shutil.copytree(folder, target)
+    config = json.loads((target / "config.json").read_text()) | {"max_position_embeddings": positions}
+    (target / "config.json").write_text(json.dumps(config))
+    return str(target)
+
+
+def test_the_shorter_context_of_the_two_models_counts(pairs, tiny_models, tmp_path):
+    ref = str(tiny_models["ref"])
+    oracle = with_context(tiny_models["oracle"], tmp_path / "oracle", 64)
+    with pytest.raises(SepoError, match=rf"--max-length 65 exceeds the context of {oracle}, 64"):
+        score(pairs, tmp_path / "rewards", oracle=oracle, ref=ref, max_length=65)
+    with pytest.raises(SepoError, match=rf"--max-length 513 exceeds the context of {ref}, 512"):
+        score(pairs, tmp_path / "rewards", oracle=ref, ref=ref, max_length=513)
+    plan = score(pairs, tmp_path / "rewards", oracle=oracle, ref=ref, dry_run=True)
+    assert plan.options["max_length"] == 64
+
+
+@pytest.mark.parametrize("truncate", ["prompt", "response"])
+def test_truncation_is_recorded(pairs, tiny_model, tmp_path, truncate):
+    options = {"oracle": str(tiny_model), "ref": str(tiny_model)}
+    score(pairs, tmp_path / "whole", **options)
+    whole = {entry["source_row"]: entry for entry in rows_of(tmp_path / "whole")}
+    limit = max(len(entry["prompt_ids"]) + len(entry["chosen_ids"]) for entry in whole.values()) - 5
+    manifest = score(pairs, tmp_path / "cut", **options, max_length=limit, truncate=truncate)
+    assert manifest.options["truncate"] == truncate
+    cut = [
+        entry
+        for entry in rows_of(tmp_path / "cut")
+        if entry["chosen_ids"] != whole[entry["source_row"]]["chosen_ids"]
+        or entry["prompt_ids"] != whole[entry["source_row"]]["prompt_ids"]
+    ]
+    assert manifest.total("notes")["truncated"] == len(cut) > 0
+    for entry in cut:
+        before = whole[entry["source_row"]]
+        assert len(entry["prompt_ids"]) + max(entry["chosen_tokens"], entry["rejected_tokens"]) == limit
+        if truncate == "prompt":
+            assert before["prompt_ids"][-entry["prompt_tokens"] :] == entry["prompt_ids"]
+        else:
+            assert before["chosen_ids"][: entry["chosen_tokens"]] == entry["chosen_ids"], "no false end of turn"
+
+
+def test_the_oracles_record_marks_the_pairs_it_has_seen(pairs, tiny_model, tmp_path):
+    oracle = train_oracle(
+        pairs, tmp_path / "oracle", ref=str(tiny_model), fraction=3000, training=Training(lr=1e-3, seed=2)
+    )
+    manifest = score(pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_model))
+    lines = (tmp_path / "oracle" / SEEN).read_text(encoding="utf-8").splitlines()
+    rows = {json.loads(line)["source_row"] for line in lines}
+    assert len(rows) == 6
+    assert {entry["source_row"]: entry["oracle_seen"] for entry in rows_of(tmp_path / "rewards")} == {
+        number: number in rows for number in range(20)
+    }
+    assert manifest.parent == oracle.fingerprint
+
+
+def test_side_columns_that_do_not_exist_or_are_taken(pairs, tiny_model, tmp_path):
+    options = {"oracle": str(tiny_model), "ref": str(tiny_model)}
+    with pytest.raises(SepoError, match="has no column sauce"):
+        score(pairs, tmp_path / "rewards", **options, keep=["sauce"])
+    with pytest.raises(SepoError, match="--keep prompt: "):
+        score(pairs, tmp_path / "rewards", **options, keep=["prompt"])
+
+
+def test_an_unfinished_oracle_is_refused(pairs, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "oracle")
+    train_oracle(pairs, tmp_path / "done", ref=str(tiny_model), training=Training(), limit=4)
+    manifest = json.loads((tmp_path / "done" / "sepo.json").read_text()) | {"finished": False}
+    (folder / "sepo.json").write_text(json.dumps(manifest))
+    with pytest.raises(SepoError, match="unfinished"):
+        score(pairs, tmp_path / "rewards", oracle=str(folder), ref=str(tiny_model))

@@ -1,0 +1,165 @@
+"""From a selection to a policy."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from schemas.errors import RefusedError, SepoError
+from sepo_data.select import select
+from sepo_train.fit import Training
+from sepo_train.layout import Tree
+from sepo_train.logps import PLAIN
+from sepo_train.models import load_model, load_tokenizer
+from sepo_train.pair_trainer import TrainingPair
+from sepo_train.score import score
+from sepo_train.selected_pairs import SelectedPairs
+from sepo_train.train import evaluate, train
+
+TRAINING = Training(lr=3e-3, batch_size=8, micro_batch_size=4, epochs=4.0, seed=1)
+
+
+@pytest.fixture(scope="module")
+def selection(examples, tiny_models, tmp_path_factory):
+    """30% and 20% of the tokens of 24 pairs."""
+    folder = tmp_path_factory.mktemp("train")
+    options = {name: str(path) for name, path in tiny_models.items()}
+    score(str(examples), folder / "rewards", **options, limit=24)
+    select(folder / "rewards", folder / "selection", chosen=3000, rejected=2000)
+    return folder / "selection"
+
+
+@pytest.fixture(scope="module")
+def run(selection, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policy") / "policy"
+
+    def call(out=folder, **changes):
+        return train(selection, out, **{"policy": str(tiny_model), "training": TRAINING, "holdout": 2500} | changes)
+
+    return folder, call(), call
+
+
+def test_the_loss_falls_and_the_held_out_margin_grows(run, selection):
+    _, manifest, _ = run
+    results = manifest.results
+    assert results["last_loss"] < results["first_loss"] - 0.1
+    seen, held_out = SelectedPairs.open(selection).split(2500)
+    assert results["pairs"] == len(seen)
+    assert 0 < len(held_out) < 24
+    before, after = results["held_out"]["before"], results["held_out"]["after"]
+    assert after["selected_margin"] > before["selected_margin"]
+
+
+def test_what_is_in_the_folder(run, tiny_model):
+    folder, manifest, _ = run
+    names = {path.name for path in folder.rglob("*")}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "sepo.json", "metrics.jsonl"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".sepo-tmp"))]
+    assert not (folder / "checkpoints").exists()
+    policy, before = (AutoModelForCausalLM.from_pretrained(path) for path in (folder, tiny_model))
+    ids = AutoTokenizer.from_pretrained(folder)("Tea or coffee?", return_tensors="pt").input_ids
+    assert (policy(ids).logits - before(ids).logits).abs().max() > 1e-3
+    configs = [model.config.to_dict() | {"_name_or_path": ""} for model in (policy, before)]
+    assert configs[0] == configs[1], "training leaves no trace in the configuration"
+    assert manifest.options["holdout"] == "25%"
+    assert manifest.options["gamma"] == 2.0
+
+
+def test_nothing_to_do_and_another_plan(run):
+    folder, manifest, call = run
+    weights = (folder / "model.safetensors").stat().st_mtime_ns
+    assert call() == manifest
+    with pytest.raises(RefusedError, match=r"options\.gamma: 2\.0 -> 2\.5"):
+        call(gamma=2.5)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == weights
+    assert call(gamma=2.5, overwrite=True).options["gamma"] == 2.5
+    assert call(overwrite=True).results == manifest.results, "the same seed gives the same policy"
+
+
+def test_lora(run, tmp_path):
+    _, manifest, call = run
+    lora = call(out=tmp_path / "lora", training=replace(TRAINING, lora_r=4, lr=1e-2))
+    assert lora.results["first_loss"] == pytest.approx(manifest.results["first_loss"], rel=1e-5)
+    assert lora.results["last_loss"] < lora.results["first_loss"]
+    assert (tmp_path / "lora" / "adapter_model.safetensors").exists()
+    load_model(str(tmp_path / "lora"), dtype="float32")
+
+
+def test_another_vocabulary_is_refused_naming_a_token(selection, tiny_model, tmp_path):
+    tokenizer = load_tokenizer(str(tiny_model))
+    tokenizer.add_tokens(["<|extra|>"])
+    load_model(str(tiny_model), dtype="float32").save_pretrained(tmp_path / "policy")
+    tokenizer.save_pretrained(tmp_path / "policy")
+    with pytest.raises(SepoError, match=r"policy .* the first is '<\|extra\|>'"):
+        train(selection, tmp_path / "out", policy=str(tmp_path / "policy"), training=TRAINING)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_context_that_is_too_short_is_refused(selection, tiny_model, tmp_path):
+    model = load_model(str(tiny_model), dtype="float32")
+    model.config.max_position_embeddings = 32
+    model.save_pretrained(tmp_path / "policy")
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path / "policy")
+    with pytest.raises(SepoError, match=r"rows of \d+ tokens, which exceed the context of .*policy, 32"):
+        train(selection, tmp_path / "out", policy=str(tmp_path / "policy"), training=TRAINING)
+
+
+def test_holding_out_everything_is_refused(selection, tiny_model, tmp_path):
+    with pytest.raises(SepoError, match="leaves no pair to train on"):
+        train(selection, tmp_path / "out", policy=str(tiny_model), training=TRAINING, holdout=10_000)
+
+
+def test_no_epochs_are_refused(selection, tiny_model, tmp_path):
+    with pytest.raises(SepoError, match="epochs"):
+        train(selection, tmp_path / "out", policy=str(tiny_model), training=replace(TRAINING, epochs=0.0))
+
+
+def test_a_selection_is_needed(selection, tiny_model, tmp_path):
+    with pytest.raises(SepoError, match="holds rewards, not selection"):
+        train(selection.parent / "rewards", tmp_path / "out", policy=str(tiny_model), training=TRAINING)
+
+
+def test_evaluate_by_hand(monkeypatch):
+    """Two pairs; the selected tokens are the first ones.
+
+    chosen -1 -3 | rejected -4: margin -2 - -4 = 2, selected -1 - -4 = 3
+    chosen -5    | rejected -1 -2 -3: margin -5 - -2 = -3, selected -5 - -1 = -4
+    """
+    pairs = [
+        TrainingPair("a", Tree([1], ([5, 6], [7]), [[True, False], [True]])),
+        TrainingPair("b", Tree([1], ([5], [7, 8, 9]), [[True], [True, False, False]])),
+    ]
+    logps = [
+        [torch.tensor([-1.0, -3.0]), torch.tensor([-4.0])],
+        [torch.tensor([-5.0]), torch.tensor([-1.0, -2.0, -3.0])],
+    ]
+
+    def score_trees(_model, trees, _engine, *, batch_tokens):
+        assert [tree.keep for tree in trees] == [None, None], "over all tokens"
+        return logps
+
+    monkeypatch.setattr("sepo_train.train.score_trees", score_trees)
+    assert evaluate(None, pairs, PLAIN) == {"margin": -0.5, "accuracy": 0.5, "selected_margin": -0.5}
+    assert evaluate(None, [], PLAIN) == {}
+
+
+def test_the_logged_loss_is_sepos(run, selection, tiny_model, tmp_path):
+    """One step over all pairs: the loss worked out from plain log-probabilities."""
+    _, _, call = run
+    call(out=tmp_path / "one", training=replace(TRAINING, batch_size=24, epochs=1.0), holdout=0, target_margin=0.5)
+    [line] = (tmp_path / "one" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    model, losses = load_model(str(tiny_model), dtype="float32"), []
+    for pair in SelectedPairs.open(selection):
+        means = []
+        for branch, response in enumerate(pair.tree.responses):
+            ids = [*pair.tree.prompt_ids, *response]
+            with torch.no_grad():
+                logps = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+            first = len(pair.tree.prompt_ids)
+            kept = [float(logps[first + i - 1, response[i]]) for i in pair.tree.wanted(branch)]
+            means.append(sum(kept) / len(kept))
+        losses.append(math.log1p(math.exp(-(2 * (means[0] - means[1]) - 0.5))))
+    assert json.loads(line)["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)

@@ -1,0 +1,155 @@
+"""The documentation says what the code does: its tables are made from the code, its examples run.
+
+`python tests/test_docs.py` writes the tables anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import cli
+from schemas.stages import Stage, stage_schema
+from sepo_data import tokenization, turns
+from sepo_data.shapes import detect_shape
+
+ROOT = Path(__file__).resolve().parents[1]
+CLI, DATASETS, PYTHON = (ROOT / "docs" / name for name in ("cli.md", "datasets.md", "python.md"))
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    first, *rest = rows
+    lines = [first, tuple("---" for _ in first), *rest]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _options(name: str) -> str:
+    rows = []
+    for option in COMMANDS[name].params:
+        spelled = (
+            ", ".join(f"`{text}`" for text in option.opts) if option.opts[0].startswith("-") else f"`{option.metavar}`"
+        )
+        default = (
+            "required" if option.required else "" if option.default in {None, False, ""} else f"`{option.default}`"
+        )
+        rows.append((spelled, default, option.help))
+    return _table(("option", "default", "meaning"), *rows)
+
+
+def _reasons() -> str:
+    rows = [(f"`{code}`", "reading", meaning) for code, meaning in turns.REASONS.items()]
+    rows += [
+        (f"`{code}`", "tokenizing", f"{text[0].upper()}{text[1:]}.") for code, text in tokenization.REASONS.items()
+    ]
+    rows.append(("`non_finite`", "scoring", "A model gave NaN or infinite log-probabilities."))
+    return _table(("reason", "found when", "meaning"), *rows)
+
+
+def _columns() -> str:
+    schemas = {stage: stage_schema(stage, conversational=True) for stage in (Stage.REWARDS, Stage.SELECTION)}
+    names = dict.fromkeys(name for schema in schemas.values() for name in schema.names)
+    rows = []
+    for name in names:
+        stages = [stage for stage, schema in schemas.items() if name in schema.names]
+        field = schemas[stages[0]].field(name)
+        kind = "string or messages" if name in {"prompt", "chosen", "rejected"} else str(field.type)
+        kind = re.sub(r"large_list<\w+: (\w+)>", r"large_list of \1", kind)
+        rows.append(
+            (f"`{name}`", kind, "both" if len(stages) > 1 else stages[0].value, field.metadata[b"doc"].decode())
+        )
+    return _table(("column", "type", "stage", "content"), *rows)
+
+
+def made_tables() -> dict[Path, dict[str, str]]:
+    return {
+        CLI: {f"options of {name}": _options(name) for name in COMMANDS},
+        DATASETS: {"reasons": _reasons(), "columns": _columns()},
+    }
+
+
+def with_tables(file: Path, tables: dict[str, str]) -> str:
+    text = file.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        begin, end = f"<!-- made by tests/test_docs.py: {name} -->\n", "<!-- end -->"
+        before, found, after = text.partition(begin)
+        assert found, f"{file.name} has no place for the {name}: {begin}"
+        text = before + begin + table + end + after.partition(end)[2]
+    return text
+
+
+@pytest.mark.parametrize("file", [CLI, DATASETS], ids=lambda file: file.name)
+def test_tables_are_those_of_the_code(file):
+    assert file.read_text(encoding="utf-8") == with_tables(file, made_tables()[file]), "run: python tests/test_docs.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name):
+    text = CLI.read_text(encoding="utf-8")
+    assert f"## sepo {name}\n" in text
+    assert f"$ sepo {name}" in text or f"$ sepo --config sepo.toml {name}" in text
+    for option in COMMANDS[name].params:
+        for spelling in option.opts:
+            assert spelling.upper() in text or spelling in text
+    assert "Examples:\n  sepo " in COMMANDS[name].epilog
+
+
+def test_every_reason_is_in_the_table():
+    from sepo_train import score
+
+    raised = {*turns.REASONS, *tokenization.REASONS, "non_finite"}
+    assert '"non_finite"' in inspect.getsource(score)
+    documented = set(
+        re.findall(r"^\| `(\w+)` \| (?:reading|tokenizing|scoring)", DATASETS.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert documented == raised
+
+
+SHAPES = re.findall(
+    r"^### ([\w -]+)\n.*?```json\n(.*?)```",
+    DATASETS.read_text(encoding="utf-8") if DATASETS.exists() else "",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(("name", "row"), SHAPES, ids=[name for name, _ in SHAPES])
+def test_every_example_is_read_as_the_shape_it_stands_for(name, row):
+    value = json.loads(row)
+    shape = detect_shape(list(value), [value])
+    assert shape.name == name
+    pair = shape.to_pair(0, value, ())
+    assert pair.chosen != pair.rejected
+
+
+def test_every_shape_has_an_example():
+    from sepo_data import shapes
+
+    named = set(
+        re.findall(r'(?:_shape|_prompt_string|_prompt_turns)\(\s*(?:"\w+", )?"([\w ]+)"', inspect.getsource(shapes))
+    )
+    assert named == {name for name, _ in SHAPES}
+
+
+def test_python_examples_run(tmp_path, tiny_model):
+    """All of them in one program, in the order of the page."""
+    rows = (ROOT / "examples" / "preferences.jsonl").read_text(encoding="utf-8").splitlines()[:16]
+    (tmp_path / "prefs.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "ref").symlink_to(tiny_model)
+    blocks = re.findall(r"```python\n(.*?)```", PYTHON.read_text(encoding="utf-8"), re.DOTALL)
+    program = tmp_path / "page.py"
+    program.write_text("\n".join(blocks), encoding="utf-8")
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "own_selected" in done.stdout
+
+
+if __name__ == "__main__":
+    for path, tables in made_tables().items():
+        path.write_text(with_tables(path, tables), encoding="utf-8")
