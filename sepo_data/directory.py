@@ -66,8 +66,7 @@ def claim(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifes
 def _holds_work(path: Path) -> bool:
     """Whether a run that failed at its start has left more than a plan; if not, another plan may take its place."""
     return bool(finished_shards(path)) or any(
-        entry.name not in {MANIFEST, RECORDS, TOKENIZER} and not entry.name.endswith(SUFFIX)
-        for entry in path.iterdir()
+        entry.name not in {MANIFEST, RECORDS, TOKENIZER} and not entry.name.endswith(SUFFIX) for entry in path.iterdir()
     )
 
 
