@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from schemas.manifest import Manifest
     from sepo_data.terminal import Terminal
 
+SHARDS_GO_ON = "what was finished is safe, the same command goes on"
+CHECKPOINTS_GO_ON = "with --save-steps, the same command and --resume go on from the last checkpoint"
 MENDABLE = "with that mended the same command goes on; what was finished is safe (SEPO_DEBUG=1 tells where it was)"
 ISSUES = "https://github.com/sepo-toolkit/sepo/issues"
 
@@ -110,6 +113,7 @@ Dataset = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="directory to write")]
 Split = Annotated[str | None, typer.Option(help="split to read; `train` where there is one")]
+Subset = Annotated[str | None, typer.Option(help="configuration of a Hub dataset that has several")]
 Limit = Annotated[int | None, typer.Option(min=1, help="read only so many rows, for a first look")]
 MaxLength = Annotated[
     int | None, typer.Option(min=2, help="tokens of prompt and one response; 2048 or the model's context by default")
@@ -189,6 +193,7 @@ def oracle(
     lora_r: LoraR = 0,
     gradient_checkpointing: Checkpointing = False,
     split: Split = None,
+    subset: Subset = None,
     limit: Limit = None,
     max_length: MaxLength = None,
     truncate: Truncate = None,
@@ -208,7 +213,7 @@ def oracle(
     records the pairs it was trained on.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+    with _stage(quiet=quiet, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
         from sepo_train.oracle import train_oracle
 
@@ -230,6 +235,7 @@ def oracle(
                 report_to=report_to,
             ),
             split=split,
+            subset=subset,
             limit=limit,
             max_length=max_length,
             truncate=truncate.value if truncate else None,
@@ -238,7 +244,7 @@ def oracle(
             resume=resume,
             progress=terminal,
         )
-        terminal.note(f"next: sepo score {dataset} --oracle {out} --ref {ref} --out rewards/")
+        terminal.note(f"next: sepo score {quote(dataset)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/")
     _answer(out, manifest, as_json=json)
 
 
@@ -258,6 +264,7 @@ def score(
         float, typer.Option(parser=_positive, metavar="NUMBER", help="the oracle's DPO beta; scales the rewards")
     ] = 0.1,
     split: Split = None,
+    subset: Subset = None,
     limit: Limit = None,
     keep: Annotated[str, typer.Option(metavar="A,B", help="side columns of the input to carry through")] = "",
     max_length: MaxLength = None,
@@ -289,6 +296,7 @@ def score(
             oracle=oracle,
             ref=ref,
             split=split,
+            subset=subset,
             limit=limit,
             keep=[name.strip() for name in keep.split(",") if name.strip()],
             beta=beta,
@@ -304,7 +312,7 @@ def score(
         )
         if not dry_run:
             _report_skipped(terminal, manifest, out, max_skipped)
-            terminal.note(f"next: sepo select {out} --chosen 30% --rejected 30% --out selection/")
+            terminal.note(f"next: sepo select {quote(str(out))} --chosen 30% --rejected 30% --out selection/")
     _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
@@ -338,7 +346,7 @@ def select(
             rewards, out, chosen=chosen, rejected=rejected, overwrite=overwrite, dry_run=dry_run, progress=terminal
         )
         if not dry_run:
-            terminal.note(f"next: sepo train {out} --policy MODEL --out policy/")
+            terminal.note(f"next: sepo train {quote(str(out))} --policy MODEL --out policy/")
     _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
@@ -383,7 +391,7 @@ def train(
     No reference model takes part. The result is a plain transformers checkpoint.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+    with _stage(quiet=quiet, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
         from sepo_train.train import train as train_policy
 
@@ -467,13 +475,14 @@ def info(
     Rows, tokens, rows set aside, models, options, versions: what its sepo.json says.
     """
     from sepo_data.info import lines, read_info
+    from sepo_data.printable import printable
 
     manifest = read_info(directory)
     if json:
         _answer(directory, manifest, as_json=True)
         return
     for label, text in lines(manifest):
-        print(f"{label:<12} {text}")
+        print(printable(f"{label:<12} {text}"))
 
 
 @app.command(epilog=_examples("sepo config", "sepo --config sepo.toml config --json"))
@@ -546,7 +555,9 @@ def _hush() -> None:
 def _fail(message: str, hint: str, code: int = 1) -> NoReturn:
     if os.environ.get("SEPO_DEBUG"):
         traceback.print_exc()
-    sys.stderr.write(f"Error: {message}\n" + (f"Hint: {hint}\n" if hint else ""))
+    from sepo_data.printable import printable
+
+    sys.stderr.write(printable(f"Error: {message}\n" + (f"Hint: {hint}\n" if hint else "")))
     sys.exit(code)
 
 
@@ -557,14 +568,14 @@ def _bug() -> NoReturn:
 
 
 @contextmanager
-def _stage(*, quiet: bool, no_progress: bool) -> Iterator[Terminal]:
+def _stage(*, quiet: bool, no_progress: bool, goes_on: str = SHARDS_GO_ON) -> Iterator[Terminal]:
     from sepo_data.terminal import Terminal
 
     with Terminal(quiet=quiet, bars=not no_progress) as terminal:
         try:
             yield terminal
         except KeyboardInterrupt:
-            terminal.note("interrupted; what was finished is safe, the same command goes on")
+            terminal.note(f"interrupted; {goes_on}")
             raise
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sepo_data.scan import scan
+from sepo_data import scan
 from sepo_data.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def main() -> None:
     started = time.monotonic()
     model = find_model()
     print(f"$ MODEL={model}\n")
-    sepo("oracle", DATA, "--ref", "$MODEL", "--fraction", "50%", "--lr", "5e-5", "--batch-size", 8, "--out", ORACLE,
+    sepo("oracle", DATA, "--ref", "$MODEL", "--fraction", "60%", "--lr", "5e-5", "--batch-size", 4, "--out", ORACLE,
          model=model)  # fmt: skip
     sepo("score", DATA, "--oracle", ORACLE, "--ref", "$MODEL", "--keep", "category,decisive", "--out", REWARDS,
          model=model)  # fmt: skip
     sepo("select", REWARDS, "--chosen", "30%", "--rejected", "30%", "--out", SELECTION, model=model)
-    sepo("train", SELECTION, "--policy", "$MODEL", "--holdout", "40%", "--lr", "1e-5", "--batch-size", 8,
+    sepo("train", SELECTION, "--policy", "$MODEL", "--holdout", "40%", "--lr", "2e-5", "--batch-size", 8,
          "--out", POLICY, model=model)  # fmt: skip
 
     pairs = scan(SELECTION).with_row_index("row").collect()

@@ -75,6 +75,7 @@ class Manifest(_Record):
     models: dict[str, ModelRecord] = {}
     tokenizer: TokenizerRecord | None = None
     options: dict[str, JsonValue] = Field({}, description="every option that decides the output")
+    settings: dict[str, JsonValue] = Field({}, description="options that decide how, not what; not part of the plan")
     parent: str | None = Field(
         None, description="fingerprint of the directory this one came from (rewards: the oracle)"
     )

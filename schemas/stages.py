@@ -49,7 +49,10 @@ def _pair_fields(text: pa.DataType) -> list[pa.Field]:
 
 
 def _length_fields() -> list[pa.Field]:
-    return [_field(f"{part}_tokens", pa.int32(), f"number of tokens in {part}_ids") for part in ("prompt", *SIDES)]
+    return [
+        _field(f"{part}_tokens", pa.int32(), f"number of tokens in {part}_ids, at least 1", counts=f"{part}_ids")
+        for part in ("prompt", *SIDES)
+    ]
 
 
 def _reward_fields() -> list[pa.Field]:
@@ -96,7 +99,15 @@ def _mask_fields() -> list[pa.Field]:
         _field("chosen_mask", MASK, "the token is among the selected (highest rewards)", aligned="chosen_ids"),
         _field("rejected_mask", MASK, "the token is among the selected (lowest rewards)", aligned="rejected_ids"),
     ]
-    counts = [_field(f"{side}_selected", pa.int32(), f"number of selected tokens in {side}_mask") for side in SIDES]
+    counts = [
+        _field(
+            f"{side}_selected",
+            pa.int32(),
+            f"number of selected tokens in {side}_mask, at least 1",
+            counts=f"{side}_mask",
+        )
+        for side in SIDES
+    ]
     return masks + counts
 
 
@@ -132,6 +143,8 @@ def differences(table: pa.Table, stage: Stage) -> list[str]:
         nulls = column.null_count + (values.null_count if values is not column else 0)
         if nulls and b"nullable" not in metadata:
             found.append(f"column {field.name} has {nulls} nulls")
+        if b"counts" in metadata:
+            found += _miscounted(table, field.name, metadata[b"counts"].decode())
         if b"aligned" in metadata:
             found += _misaligned(table, field.name, metadata[b"aligned"].decode())
         found += _non_finite(values, field.name)
@@ -155,6 +168,21 @@ def _misaligned(table: pa.Table, name: str, ids: str) -> list[str]:
     lengths = pc.list_value_length(table.column(name))
     bad = pc.sum(pc.not_equal(lengths, pc.list_value_length(table.column(ids)))).as_py() or 0
     return [f"column {name} is not as long as {ids} in {bad} rows"] if bad else []
+
+
+def _miscounted(table: pa.Table, name: str, counted: str) -> list[str]:
+    """Whether `name` is in every row the number of tokens in (or selected by) the list `counted`, and above 0."""
+    if counted not in table.column_names or not pa.types.is_large_list(table.schema.field(counted).type):
+        return []
+    lists = table.column(counted)
+    true = pc.cast(pc.list_value_length(lists), pa.int32())
+    if pa.types.is_boolean(lists.type.value_type):
+        whole = lists.combine_chunks()
+        bits = pc.cast(pc.fill_null(whole.values, fill_value=False), pa.int32())
+        before = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(bits)])
+        true = pc.subtract(before.take(whole.offsets[1:]), before.take(whole.offsets[:-1]))
+    bad = pc.sum(pc.or_(pc.not_equal(table.column(name), true), pc.less(table.column(name), 1))).as_py() or 0
+    return [f"column {name} is not the number in {counted}, or is 0, in {bad} rows"] if bad else []
 
 
 def _non_finite(values: pa.ChunkedArray, name: str) -> list[str]:

@@ -97,7 +97,7 @@ def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoErro
     if isinstance(error, ValueError) and "config" in text.lower():
         configs = datasets.get_dataset_config_names(dataset)
         wrong = f"no config {config}, only" if config else "several configs:"
-        guess = did_you_mean(config, configs) if config else "choose one with --config"
+        guess = did_you_mean(config, configs) if config else "choose one with --subset"
         return SepoError(f"the Hub dataset {dataset} has {wrong} {listed(configs)}", guess)
     return HubError(f"{type(error).__name__}: {text}")
 

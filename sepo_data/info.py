@@ -55,7 +55,8 @@ def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 def lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Label and text of each line that `sepo info` prints."""
-    state = "whole" if manifest.finished else "unfinished; the same command goes on where it stopped"
+    goes_on = "where it stopped" if manifest.stage in DATASETS else "from its last checkpoint with --resume"
+    state = "whole" if manifest.finished else f"unfinished; the same command goes on {goes_on}"
     yield "stage", f"{manifest.stage} ({state})"
     yield "fingerprint", manifest.fingerprint
     if manifest.stage in DATASETS:

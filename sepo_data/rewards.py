@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,15 @@ from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.directory import DATASETS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from sepo_data.pairs import Pair
     from sepo_data.tokenization import TokenizedPair
+
+CHUNK = 10_000
+"""Pairs whose side columns are held at a time while their types are found."""
 
 
 def token_rewards(
@@ -88,16 +92,33 @@ def rewards_table(
     )
 
 
-def rewards_schema(*, conversational: bool, sample: Sequence[Pair], keep: Sequence[str]) -> pa.Schema:
-    """The schema of a rewards dataset whose side columns have the types of the first pairs (`sample`)."""
+def rewards_schema(*, conversational: bool, pairs: Iterable[Pair], keep: Sequence[str]) -> pa.Schema:
+    """The schema of a rewards dataset; its side columns have the types that hold the values of all `pairs`."""
     own = {name for stage in DATASETS for name in stage_schema(stage, conversational=conversational).names}
     if taken := sorted(set(keep) & own):
         raise SepoError(f"--keep {','.join(taken)}: sepo's own columns are called so", "rename them")
-    extra = []
-    for name in keep:
-        kind = _common_type(name, [pair.extra[name] for pair in sample])
-        extra.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind, metadata={"doc": "of the input"}))
+    kinds = _side_types(pairs, keep) if keep else {}
+    extra = [
+        pa.field(name, pa.string() if pa.types.is_null(kind) else kind, metadata={"doc": "of the input"})
+        for name, kind in kinds.items()
+    ]
     return stage_schema(Stage.REWARDS, conversational=conversational, extra=extra)
+
+
+def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.DataType]:
+    kinds = dict.fromkeys(keep, pa.null())
+    rest = iter(pairs)
+    while chunk := list(islice(rest, CHUNK)):
+        for name, kind in kinds.items():
+            found = _common_type(name, [pair.extra[name] for pair in chunk])
+            schemas = [pa.schema([(name, kind)]), pa.schema([(name, found)])]
+            try:
+                kinds[name] = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+            except pa.ArrowException as error:
+                raise SepoError(
+                    f"--keep {name}: its values have no common type ({kind} and {found})", "leave the column out"
+                ) from error
+    return kinds
 
 
 def _common_type(name: str, values: list[object]) -> pa.DataType:
@@ -108,7 +129,7 @@ def _common_type(name: str, values: list[object]) -> pa.DataType:
 
 
 def _side_column(values: list[object], field: pa.Field) -> pa.Array:
-    """Refuse what the type of the first pairs cannot hold; Arrow itself would cut 1.5 to 1 and drop a struct's key."""
+    """Refuse what the type of the column cannot hold; Arrow itself would cut 1.5 to 1 and drop a struct's key."""
     found = pa.field(field.name, _common_type(field.name, values))
     try:
         wider = pa.unify_schemas([pa.schema([field]), pa.schema([found])], promote_options="permissive").field(0)
@@ -117,5 +138,5 @@ def _side_column(values: list[object], field: pa.Field) -> pa.Array:
     except pa.ArrowException:
         pass  # nothing holds both
     raise SepoError(
-        f"--keep {field.name}: the first pairs have {field.type}, later ones {found.type}", "leave the column out"
+        f"--keep {field.name}: the column is {field.type}, but values here are {found.type}", "leave the column out"
     )

@@ -13,7 +13,7 @@ from schemas.manifest import InputRecord, Manifest
 from schemas.stages import SIDES, Stage, check_table, stage_schema
 from sepo_data.directory import TOKENIZER, read_stage
 from sepo_data.progress import SILENT, Progress
-from sepo_data.scan import open_shard, shard_files
+from sepo_data.shards import open_shard, shard_files
 from sepo_data.share import WHOLE, format_share
 from sepo_data.store import open_stage
 from sepo_data.versions import versions

@@ -201,9 +201,11 @@ def _shape(name: str, description: str, parts: Callable[[Value], Parts], *, stri
         _check_response("rejected", rejected)
         if chosen == rejected:
             raise BadRow("equal_responses", "chosen is rejected")
+        if not isinstance(prompt, str) and not prompt:
+            raise BadRow("empty_prompt", "no turn comes before the response")
+        _check_speakers("chosen", chosen)
+        _check_speakers("rejected", rejected)
         if not isinstance(prompt, str):
-            if not prompt:
-                raise BadRow("empty_prompt", "no turn comes before the response")
             prompt = turns.with_system(row, prompt)
         extra = {column: row.get(column) for column in keep}
         turns.check_unicode(extra, "a column to keep")
@@ -218,6 +220,11 @@ def _check_response(side: str, response: Text) -> None:
     last = response if isinstance(response, str) else response[-1]["content"] if response else ""
     if not last.strip():
         raise BadRow("empty_response", side)
+
+
+def _check_speakers(side: str, response: Text) -> None:
+    if not isinstance(response, str) and (others := [turn for turn in response if turn["role"] != "assistant"]):
+        raise BadRow("other_speaker", f"{side} holds a {others[0]['role']} turn")
 
 
 def _prompt_string(column: str, name: str) -> Shape:
@@ -238,8 +245,11 @@ def _prompt_turns(column: str, name: str) -> Shape:
 def _after(prompt: list[Message], row: Value) -> Parts:
     """Both answers, without the prompt where they repeat it."""
     chosen, rejected = answer(row, "chosen"), answer(row, "rejected")
-    if prompt and chosen[: len(prompt)] == rejected[: len(prompt)] == prompt:
+    repeats = [side[: len(prompt)] == prompt for side in (chosen, rejected)]
+    if prompt and all(repeats):
         return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
+    if prompt and any(repeats):
+        raise BadRow("prompt_mismatch", "one response repeats the prompt and the other does not")
     return prompt, chosen, rejected
 
 

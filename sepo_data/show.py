@@ -13,8 +13,9 @@ from rich.text import Text
 from schemas.errors import SepoError
 from schemas.stages import SIDES, Stage
 from sepo_data.directory import read_stage
-from sepo_data.scan import scan
+from sepo_data.printable import printable, spelt_out
 from sepo_data.select import add_masks
+from sepo_data.shards import scan
 from sepo_data.suggest import did_you_mean
 from sepo_data.token_text import load_tokenizer_file, token_texts
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
 """Background colours of the highest possible, the lowest possible, and no reward; all readable under black text."""
-
-_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0xFFFE, 0xFFFF)}
-"""Spells out what would steer the reader's terminal and what an SVG file cannot hold."""
-
-_LINES = {ord("\n"): "\n", ord("\t"): "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
     strongest = max((abs(token.reward) for token in (*pair.chosen, *pair.rejected)), default=0.0) or 1.0
     seen = {True: "seen by the oracle", False: "not seen by the oracle", None: "oracle without a record"}
     heading = f"pair {pair.row}  {pair.pair_id}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
-    prompt = Text(pair.prompt.translate(_CONTROLS | _LINES), style="dim")
+    prompt = Text(printable(pair.prompt.rstrip()), style="dim")
     panels: list[RenderableType] = [Text(heading, style="bold"), Panel(prompt, title="prompt")]
     for side in SIDES:
         tokens: list[Token] = getattr(pair, side)
@@ -136,7 +132,7 @@ def _bracketed(tokens: Sequence[Token]) -> Text:
 
 
 def _visible(text: str) -> str:
-    return text.translate(_CONTROLS | {ord("\n"): "\\n\n"})
+    return "\\n\n".join(map(spelt_out, text.split("\n")))
 
 
 def _style(strength: float) -> str:

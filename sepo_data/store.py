@@ -22,7 +22,7 @@ import pyarrow as pa
 from schemas.manifest import Manifest, ShardRecord
 from schemas.stages import check_table
 from sepo_data.atomic import atomic_write, write_text
-from sepo_data.directory import INFO, MANIFEST, RECORDS, SKIPPED, STATE, claim
+from sepo_data.directory import INFO, MANIFEST, RECORDS, SKIPPED, STATE, claim, finished_shards
 from sepo_data.hf_files import dataset_info, dataset_state
 
 if TYPE_CHECKING:
@@ -44,7 +44,12 @@ class StageDirectory:
 
     def missing(self) -> list[int]:
         """The shards that still have to be written, in order."""
-        return [index for index in range(self.shards) if not self._record_path(index).exists()]
+        there = {
+            record.file
+            for record in finished_shards(self.path)
+            if (file := self.path / record.file).exists() and file.stat().st_size == record.bytes
+        }
+        return [index for index in range(self.shards) if self._file_name(index) not in there]
 
     def write_shard(
         self,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from sepo_data.printable import printable
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -21,8 +23,8 @@ class Terminal:
         self._task: TaskID | None = None
 
     def note(self, text: str) -> None:
-        """Print a sentence; markup in data is data."""
-        self._console.print(text, markup=False)
+        """Print a sentence; markup and control characters in data are data."""
+        self._console.print(printable(text), markup=False)
 
     def step(self, done: int, total: int, text: str) -> None:
         """Advance the bar, or print one line."""
@@ -36,7 +38,7 @@ class Terminal:
             self._task = self._bar.add_task("", total=total)
             self._bar.start()
         if self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=text)
+            self._bar.update(self._task, completed=done, total=total, description=printable(text))
         if done >= total:
             self._stop()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.pairs import Message
+    from sepo_data.pairs import Message, Text
 
 Truncate = Literal["prompt", "response"]
 
@@ -103,18 +103,18 @@ def _render(pair: Pair, tokenizer: PreTrainedTokenizerBase, special: tuple[str, 
             "use an instruction-tuned --ref, or give the template with --chat-template FILE",
         )
     try:
-        prompt = _apply_template(tokenizer, pair.prompt, add_generation_prompt=True)
+        prompt: str | None = _apply_template(tokenizer, pair.prompt, add_generation_prompt=True)
         wholes = [
             _apply_template(tokenizer, [*pair.prompt, *side])
             for side in (pair.chosen, pair.rejected)
             if not isinstance(side, str)
         ]
-        if not all(whole.startswith(prompt) for whole in wholes):
+        if not all(whole.startswith(str(prompt)) for whole in wholes):
             # Some templates open the assistant's turn differently when it is still to be generated.
-            prompt = _apply_template(tokenizer, pair.prompt)
+            prompt = _with_opening(_apply_template(tokenizer, pair.prompt), wholes, (pair.chosen, pair.rejected))
     except Exception as error:  # noqa: BLE001 - a template is a program of the model's author and may raise anything
         return SkippedRow(pair.source_row, "template_error", f"{type(error).__name__}: {error}")
-    if not all(whole.startswith(prompt) for whole in wholes):
+    if prompt is None or not all(whole.startswith(prompt) for whole in wholes):
         return SkippedRow(pair.source_row, "template_not_prefix", REASONS["template_not_prefix"])
     chosen, rejected = (_without_layout(whole[len(prompt) :], special) for whole in wholes)
     return _Rendered(pair, prompt, (chosen, rejected))
@@ -128,6 +128,15 @@ def _apply_template(
             [dict(turn) for turn in messages], tokenize=False, add_generation_prompt=add_generation_prompt
         )
     )
+
+
+def _with_opening(prompt: str, wholes: list[str], sides: tuple[Text, Text]) -> str | None:
+    """The prompt with what opens the assistant's turn: what stands before the content in both `wholes`, if the same."""
+    contents = [side if isinstance(side, str) else side[0]["content"].strip() for side in sides]
+    found = [whole.find(content, len(prompt)) for whole, content in zip(wholes, contents, strict=True)]
+    openings = {whole[:start] for whole, start in zip(wholes, found, strict=True)}
+    same = len(openings) == 1 and min(found) >= 0 and wholes[0].startswith(prompt)
+    return openings.pop() if same else None
 
 
 def _without_layout(response: str, special: tuple[str, ...]) -> str:

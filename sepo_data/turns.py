@@ -30,6 +30,7 @@ REASONS: dict[str, str] = {
     "no_shared_turn": "The two transcripts share no beginning that ends where the assistant speaks.",
     "empty_response": "A response is empty or white space.",
     "ends_in_user_turn": "A response does not end in an assistant turn.",
+    "other_speaker": "A response holds a turn that is not the assistant's: its words would be scored and trained on.",
     "equal_responses": "Both responses are the same: nothing is preferred.",
     "unknown_label": "The label says neither 1 (A is preferred) nor 0 (B is).",
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -13,14 +14,15 @@ from transformers import TrainingArguments, set_seed
 
 from schemas.errors import SepoError
 from sepo_data.atomic import write_text
-from sepo_data.directory import claim
-from sepo_train.models import default_device, load_model
+from sepo_data.directory import MANIFEST, claim
+from sepo_train.models import adapter_base, default_device, load_model, resolve
 from sepo_train.pair_trainer import PairLoss, PairTrainer, TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pydantic import JsonValue
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from schemas.manifest import Manifest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
+SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing", "save_steps", "report_to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,14 @@ class Training:
     gradient_checkpointing: bool = False
     save_steps: int = 0
     report_to: str = "none"
+
+    def plan(self) -> dict[str, JsonValue]:
+        """The fields that decide the weights that come out."""
+        return {name: value for name, value in asdict(self).items() if name not in SETTINGS}
+
+    def settings(self) -> dict[str, JsonValue]:
+        """The fields that decide only how they are computed, so that a run may go on under others."""
+        return {name: value for name, value in asdict(self).items() if name in SETTINGS}
 
     def __post_init__(self) -> None:
         """Refuse what cannot work before any model is loaded."""
@@ -92,7 +103,18 @@ def _processes() -> PartialState:
 def trainable_model(name: str, training: Training) -> PreTrainedModel:
     """Load `name` in fp32 with dropout off, under LoRA adapters where they are asked for."""
     set_seed(training.seed)
-    model = load_model(name, dtype="float32")
+    if (base := adapter_base(name)) is None:
+        model = load_model(name, dtype="float32")
+    elif training.lora_r:
+        raise SepoError(
+            f"{name} is a LoRA adapter of {base}, and an adapter cannot be trained on top of it",
+            "leave --lora-r out, or merge the adapter into its base model first",
+        )
+    else:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(load_model(base, dtype="float32"), resolve(name)).merge_and_unload()
+        model.requires_grad_(requires_grad=True)
     _disable_dropout(model)
     if training.lora_r:
         from peft import LoraConfig, get_peft_model
@@ -165,6 +187,8 @@ def _last_checkpoint(out: Path) -> Path | None:
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     """Save a safetensors checkpoint with its tokenizer; a file appears only when it is whole."""
+    if not is_main_process():
+        return
     partial = out / CHECKPOINTS / "whole"
     shutil.rmtree(partial, ignore_errors=True)
     model.eval()
@@ -173,6 +197,15 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) 
     for file in partial.iterdir():
         file.replace(out / file.name)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def finish(manifest: Manifest, out: Path, *, started: float, results: dict[str, JsonValue]) -> Manifest:
+    """Write the manifest that says that the checkpoint in `out` is whole."""
+    seconds = round(time.monotonic() - started, 3)
+    finished = manifest.model_copy(update={"finished": True, "seconds": seconds, "results": results})
+    if is_main_process():
+        write_text(out / MANIFEST, finished.to_json())
+    return finished
 
 
 def _arguments(training: Training, out: Path) -> TrainingArguments:

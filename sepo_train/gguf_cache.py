@@ -59,7 +59,10 @@ def _convert(file: Path, folder: Path) -> None:
         delattr(model, "hf_quantizer")
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        if not folder.exists():
+        try:
             partial.replace(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -12,6 +12,8 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.hub import cached_file, extract_commit_hash
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from schemas.errors import HubError, SepoError
 from schemas.manifest import ModelRecord, TokenizerRecord
@@ -62,7 +64,7 @@ def load_config(name: str) -> PretrainedConfig:
     """The configuration of the text model that `name` is, or is an adapter of."""
     folder = resolve(name)
     with _explained(name):
-        return AutoConfig.from_pretrained(_adapter_base(folder) or folder)
+        return AutoConfig.from_pretrained(adapter_base(name) or folder)
 
 
 def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
@@ -76,13 +78,21 @@ def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTraine
     if chat_template is not None:
         if not chat_template.exists():
             raise SepoError(f"the chat template {chat_template} does not exist", "give the path of a Jinja file")
-        tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+        try:
+            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SepoError(f"cannot read the chat template {chat_template}: {error}", "give a Jinja file") from error
     return tokenizer
 
 
 def resolve(name: str) -> str:
-    """What transformers can load for `name`: the folder of converted weights for a GGUF file, else `name` itself."""
-    return str(safetensors_folder(Path(name))) if is_gguf(name) else name
+    """What transformers can load for `name`: a folder (of converted weights for a GGUF file) or a Hub id.
+
+    Folders are absolute, because a LoRA adapter remembers its base model by this name.
+    """
+    if is_gguf(name):
+        return str(safetensors_folder(Path(name)).resolve())
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def context_length(config: PretrainedConfig) -> int | None:
@@ -92,13 +102,14 @@ def context_length(config: PretrainedConfig) -> int | None:
 
 
 def model_record(name: str) -> ModelRecord:
-    """A model's identity: the hash of its weight files, or the commit of its Hub repository."""
-    folder = resolve(name)
-    config = load_config(name)
-    revision = getattr(config, "_commit_hash", None)
-    with torch.device("meta"):
-        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-    weights = _folder_hash(Path(folder)) if Path(folder).is_dir() else f"hub:{revision}"
+    """A model's identity: the hash of its weight files, or the commit of its Hub repository; a LoRA's base included."""
+    folder = Path(resolve(name))
+    with _explained(name), torch.device("meta"):
+        parameters = AutoModelForCausalLM.from_config(load_config(name)).num_parameters()
+    revision = None if folder.is_dir() else _hub_commit(name)
+    weights = _folder_hash(folder) if revision is None else f"hub:{revision}"
+    if base := adapter_base(name):
+        weights = _sha256(weights + model_record(base).weights)
     return ModelRecord(name=name, revision=revision, weights=weights, parameters=parameters)
 
 
@@ -131,13 +142,23 @@ def check_same_vocabulary(
     )
 
 
-def _adapter_base(folder: str) -> str | None:
-    file = Path(folder) / ADAPTER
-    return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]) if file.exists() else None
+def adapter_base(name: str) -> str | None:
+    """The model that the LoRA adapter `name` belongs to; None where `name` is a whole model."""
+    with _explained(name):
+        file = find_adapter_config_file(resolve(name))
+    return None if file is None else str(json.loads(Path(file).read_text("utf-8"))["base_model_name_or_path"])
+
+
+def _hub_commit(name: str) -> str:
+    with _explained(name):
+        commit = extract_commit_hash(cached_file(name, ADAPTER if adapter_base(name) else "config.json"), None)
+    if commit is None:
+        raise SepoError(f"the revision of {name} on the Hub cannot be told", "download it, and give the folder")
+    return str(commit)
 
 
 def _folder_hash(folder: Path) -> str:
-    """SHA-256 over the weight files and configurations in `folder`, and of the adapter's base model."""
+    """SHA-256 over the weight files and configurations in `folder`."""
     files = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in _CONFIGS)
     if not any(path.suffix == ".safetensors" for path in files):
         raise SepoError(
@@ -148,8 +169,6 @@ def _folder_hash(folder: Path) -> str:
     for path in files:
         with path.open("rb") as file:
             total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    if base := _adapter_base(str(folder)):
-        total.update(model_record(base).weights.encode())
     return total.hexdigest()
 
 
@@ -165,7 +184,7 @@ def _explained(name: str) -> Iterator[None]:
     """Turn the ways in which loading fails into one sentence and a hint."""
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         causes = list(_chain(error))
         if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in causes):
             raise HubError(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schemas.manifest import Manifest
 from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST
+from sepo_data.directory import find_run
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
-from sepo_train.fit import Training, claim_together, fit, is_main_process, save, trainable_model
+from sepo_train.fit import Training, claim_together, finish, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
 from sepo_train.losses import dpo_loss
@@ -27,6 +25,7 @@ from sepo_train.preparation import prepare
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic import JsonValue
     from torch import Tensor
 
     from sepo_data.tokenization import TokenizedPair, Truncate
@@ -42,6 +41,7 @@ def train_oracle(
     beta: float = 0.1,
     training: Training,
     split: str | None = None,
+    subset: str | None = None,
     limit: int | None = None,
     max_length: int | None = None,
     truncate: Truncate | None = None,
@@ -64,6 +64,7 @@ def train_oracle(
         dataset,
         ref,
         split=split,
+        subset=subset,
         limit=limit,
         max_length=max_length,
         truncate=truncate,
@@ -81,14 +82,14 @@ def train_oracle(
             "max_length": prepared.max_length,
             "truncate": truncate,
             "limit": limit,
-            **asdict(training),
+            **training.plan(),
         },
+        settings=training.settings(),
         versions=versions(),
     )
-    started_manifest = claim_together(out, plan, overwrite=overwrite)
-    if started_manifest.finished:
+    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.finished:
         progress.note(f"{out} is whole already, nothing to do")
-        return started_manifest
+        return previous
 
     pairs = random_pairs(prepared, fraction, training.seed)
     progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
@@ -101,6 +102,7 @@ def train_oracle(
         TrainingPair(item.pair.pair_id, tree, (float(chosen.sum()), float(rejected.sum())))
         for item, tree, (chosen, rejected) in zip(pairs, trees, reference, strict=True)
     ]
+    manifest = claim_together(out, plan, overwrite=overwrite)
     history = fit(
         model,
         rows,
@@ -111,24 +113,17 @@ def train_oracle(
         resume=resume,
         progress=progress,
     )
-    finished = started_manifest.model_copy(
-        update={
-            "finished": True,
-            "seconds": round(time.monotonic() - started, 3),
-            "results": {
-                "pairs_seen": len(pairs),
-                "path": engine.path,
-                "first_loss": history[0]["loss"],
-                "last_loss": history[-1]["loss"],
-                "last_accuracy": history[-1]["rewards/accuracies"],
-            },
-        }
-    )
+    save(model, prepared.tokenizer, out)
     if is_main_process():
-        save(model, prepared.tokenizer, out)
         write_seen_pairs(out, [(item.pair.source_row, item.pair.pair_id) for item in pairs])
-        write_text(out / MANIFEST, finished.to_json())
-    return finished
+    results: dict[str, JsonValue] = {
+        "pairs_seen": len(pairs),
+        "path": engine.path,
+        "first_loss": history[0]["loss"],
+        "last_loss": history[-1]["loss"],
+        "last_accuracy": history[-1]["rewards/accuracies"],
+    }
+    return finish(manifest, out, started=started, results=results)
 
 
 def random_pairs(prepared: Prepared, fraction: int, seed: int) -> list[TokenizedPair]:

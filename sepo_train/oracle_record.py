@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from schemas.errors import SepoError
 from schemas.stages import Stage
 from sepo_data.atomic import write_text
 from sepo_data.directory import MANIFEST, read_stage
+
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
 
 SEEN = "seen_pairs.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class OracleRecord:
-    """The fingerprint of an oracle's run and the ids of the pairs it was trained on."""
+    """What an oracle's manifest says and the ids of the pairs it was trained on."""
 
-    fingerprint: str
+    manifest: Manifest
     pair_ids: frozenset[str]
 
 
@@ -33,7 +38,12 @@ def read_oracle_record(name: str) -> OracleRecord | None:
     if not (folder / MANIFEST).exists():
         return None
     manifest = read_stage(folder, Stage.ORACLE, Stage.POLICY)
-    if not (folder / SEEN).exists():
+    if manifest.stage is not Stage.ORACLE:
         return None
-    with (folder / SEEN).open(encoding="utf-8") as lines:
-        return OracleRecord(manifest.fingerprint, frozenset(json.loads(line)["pair_id"] for line in lines))
+    try:
+        lines = (folder / SEEN).read_text(encoding="utf-8").splitlines()
+        return OracleRecord(manifest, frozenset(json.loads(line)["pair_id"] for line in lines))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SepoError(
+            f"{folder / SEEN} cannot be read: {error}", "train the oracle again with --overwrite"
+        ) from error

@@ -104,6 +104,7 @@ def prepare(
     *,
     other: str | None = None,
     split: str | None,
+    subset: str | None = None,
     limit: int | None,
     keep: Sequence[str] = (),
     max_length: int | None,
@@ -115,7 +116,7 @@ def prepare(
 
     Rows have to fit the context of `model`, and of the `other` model where there is one.
     """
-    preferences = read_preferences(dataset, split=split, keep=tuple(keep), limit=limit)
+    preferences = read_preferences(dataset, split=split, config=subset, keep=tuple(keep), limit=limit)
     configs = {name: load_config(name).get_text_config() for name in (model, other) if name is not None}
     prepared = Prepared(
         preferences,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from schemas.errors import SepoError
 from schemas.manifest import Manifest
 from schemas.stages import Stage
-from sepo_data.directory import TOKENIZER
-from sepo_data.pairs import SkippedRow
+from sepo_data.directory import TOKENIZER, find_run, finished_shards
+from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.progress import SILENT, Progress
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from schemas.manifest import ModelRecord, TokenizerRecord
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.logps import Engine
 
-SAMPLE_PAIRS = 1000
-"""Pairs from which the types of side columns are taken, and rows that a dry run holds at a time."""
+CHUNK = 1000
+"""Pairs among which those are looked for that can tell about the engine, and rows that a dry run holds at a time."""
 
 
 def score(
@@ -51,6 +53,7 @@ def score(
     oracle: str,
     ref: str,
     split: str | None = None,
+    subset: str | None = None,
     limit: int | None = None,
     keep: Sequence[str] = (),
     beta: float = 0.1,
@@ -75,6 +78,7 @@ def score(
         oracle: model name; where `sepo oracle` made it, its record of the pairs it was trained on is used.
         ref: model name; its tokenizer and chat template are used.
         split: of the dataset.
+        subset: configuration of a Hub dataset that has several.
         limit: read only so many input rows.
         keep: side columns of the input to carry through.
         beta: the oracle's DPO temperature.
@@ -96,11 +100,13 @@ def score(
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    record = read_oracle_record(oracle)
     prepared = prepare(
         dataset,
         ref,
         other=oracle,
         split=split,
+        subset=subset,
         limit=limit,
         keep=keep,
         max_length=max_length,
@@ -109,14 +115,17 @@ def score(
         progress=progress,
     )
     check_same_vocabulary(load_tokenizer(oracle), prepared.tokenizer, roles=("oracle", "reference"))
-    record = read_oracle_record(oracle)
+    models_used = {"oracle": model_record(oracle), "ref": model_record(ref)}
+    tokenizer_used = tokenizer_record(prepared.tokenizer)
+    if record is not None:
+        _check_reference(record.manifest, models_used["ref"], tokenizer_used, beta, progress)
     dtype = dtype or default_dtype()
     batch_tokens = batch_tokens or default_batch_tokens()
     plan = Manifest(
         stage=Stage.REWARDS,
         input=prepared.input,
-        models={"oracle": model_record(oracle), "ref": model_record(ref)},
-        tokenizer=tokenizer_record(prepared.tokenizer),
+        models=models_used,
+        tokenizer=tokenizer_used,
         options={
             "beta": beta,
             "dtype": dtype,
@@ -128,28 +137,31 @@ def score(
             "batch_tokens": batch_tokens,
             "shard_rows": shard_rows,
         },
-        parent=record.fingerprint if record else None,
+        parent=record.manifest.fingerprint if record else None,
         versions=versions(),
     )
     shards = -(-prepared.preferences.rows // shard_rows)
+    previous = find_run(out, plan, overwrite=overwrite)
+    schema = rewards_schema(
+        conversational=prepared.preferences.shape.conversational,
+        pairs=(item for item in prepared.preferences if isinstance(item, Pair)),
+        keep=keep,
+    )
     if dry_run:
         return plan.model_copy(update={"results": {"shards": shards, **_count(prepared)}})
-    stage = open_stage(out, plan, shards=shards, overwrite=overwrite)
-    if stage.manifest.finished:
+    if previous and previous.finished:
         progress.note(f"{shards} of {shards} shards present, nothing to do")
-        return stage.manifest
+        return previous
+
+    models = {"oracle": load_model(oracle, dtype=dtype), "ref": load_model(ref, dtype=dtype)}
+    engine = choose_engine(models.values(), _trees(prepared.sample(CHUNK)), batch_tokens=batch_tokens)
+    progress.note(f"{dtype} on {default_device().type}, {engine.path}, {batch_tokens} tokens a batch")
+    # Whatever can be wrong has been found by now; with --overwrite, this is where the other run goes.
+    stage = open_stage(out, plan, shards=shards, overwrite=overwrite)
     missing = stage.missing()
     if len(missing) < shards:
         progress.note(f"going on: {shards - len(missing)} of {shards} shards are there")
-
     prepared.tokenizer.save_pretrained(out / TOKENIZER)
-    sample = prepared.sample(SAMPLE_PAIRS)
-    schema = rewards_schema(
-        conversational=prepared.preferences.shape.conversational, sample=[item.pair for item in sample], keep=keep
-    )
-    models = {"oracle": load_model(oracle, dtype=dtype), "ref": load_model(ref, dtype=dtype)}
-    engine = choose_engine(models.values(), _trees(sample), batch_tokens=batch_tokens)
-    progress.note(f"{dtype} on {default_device().type}, {engine.path}, {batch_tokens} tokens a batch")
     for index in missing:
         begun = time.monotonic()
         pairs, skipped = prepared.pairs(index * shard_rows, (index + 1) * shard_rows)
@@ -161,7 +173,30 @@ def score(
         progress.step(
             index + 1, shards, f"{written.rows:,} pairs  {speed:,.0f} response tokens/s  {len(skipped)} skipped"
         )
+    if not any(shard.rows for shard in finished_shards(out)):
+        raise SepoError(
+            f"no pair of the {prepared.preferences.rows:,} rows could be scored: both models gave no finite numbers",
+            "try --dtype float32; a model that was damaged in training gives NaN everywhere",
+        )
     return stage.finish(seconds=time.monotonic() - started, results={"path": engine.path})
+
+
+def _check_reference(
+    oracle: Manifest, ref: ModelRecord, tokenizer: TokenizerRecord, beta: float, progress: Progress
+) -> None:
+    """Raise where the oracle's own record says that it started elsewhere: its rewards would mean nothing."""
+    start, template = oracle.models["ref"], oracle.tokenizer and oracle.tokenizer.chat_template
+    if start.weights != ref.weights:
+        raise SepoError(
+            f"--ref {ref.name} is not the model that the oracle started from, which is {start.name}",
+            f"score with --ref {start.name}",
+        )
+    if template != tokenizer.chat_template:
+        raise SepoError(
+            "the oracle was trained with another chat template", "give both commands the same --chat-template"
+        )
+    if oracle.options["beta"] != beta:
+        progress.note(f"note: the oracle was trained with beta {oracle.options['beta']}, the rewards have {beta}")
 
 
 def _logps(
@@ -212,8 +247,8 @@ def _count(prepared: Prepared) -> dict[str, Any]:
     rows = 0
     tokens: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for start in range(0, prepared.preferences.rows, SAMPLE_PAIRS):
-        pairs, skipped = prepared.pairs(start, start + SAMPLE_PAIRS)
+    for start in range(0, prepared.preferences.rows, CHUNK):
+        pairs, skipped = prepared.pairs(start, start + CHUNK)
         rows += len(pairs)
         reasons.update(row.reason for row in skipped)
         for item in pairs:

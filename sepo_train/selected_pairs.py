@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.stages import Stage, check_table
-from sepo_data.scan import open_shard, shard_files
+from sepo_data.shards import open_shard, shard_files
 from sepo_data.share import WHOLE
 from sepo_train.layout import Tree
 from sepo_train.pair_trainer import TrainingPair
@@ -58,6 +58,12 @@ class SelectedPairs(Sequence[TrainingPair]):
         """Tokens of the longest prompt with one of its responses."""
         prompt, chosen, rejected = (pc.list_value_length(self.table.column(f"{part}_ids")) for part in PARTS)
         return int(pc.max(pc.add(prompt, pc.max_element_wise(chosen, rejected)).take(pa.array(self.rows))).as_py())
+
+    @property
+    def highest_id(self) -> int:
+        """The highest token id of any row."""
+        columns = (self.table.column(f"{part}_ids") for part in PARTS)
+        return max(int(pc.max(pc.list_flatten(column)).as_py()) for column in columns)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from schemas.errors import SepoError
 from schemas.manifest import InputRecord, Manifest
 from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST, TOKENIZER, read_stage
+from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
-from sepo_train.fit import Training, claim_together, fit, is_main_process, save, trainable_model
+from sepo_train.fit import Training, claim_together, finish, fit, save, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
 from sepo_train.losses import sepo_loss
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pydantic import JsonValue
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -90,23 +89,18 @@ def train(
             "target_margin": target_margin,
             "holdout": format_share(holdout),
             "limit": limit,
-            **asdict(training),
+            **training.plan(),
         },
+        settings=training.settings(),
         parent=parent.fingerprint,
         versions=versions(),
     )
-    started_manifest = claim_together(out, plan, overwrite=overwrite)
-    if started_manifest.finished:
+    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.finished:
         progress.note(f"{out} is whole already, nothing to do")
-        return started_manifest
+        return previous
 
     pairs = SelectedPairs.open(selection, limit=limit)
-    context = context_length(load_config(policy))
-    if context is not None and pairs.longest > context:
-        raise SepoError(
-            f"{selection} has rows of {pairs.longest} tokens, which exceed the context of {policy}, {context}",
-            f"score with --max-length {context}",
-        )
+    _check_fit(pairs, selection, policy)
     seen, held_out = pairs.split(holdout)
     if not seen:
         raise SepoError(f"{selection} leaves no pair to train on", "lower --holdout, or score more pairs")
@@ -116,6 +110,7 @@ def train(
     engine = choose_engine([model], checked, batch_tokens=default_batch_tokens())
     progress.note(engine.path)
     before = evaluate(model, held_out, engine)
+    manifest = claim_together(out, plan, overwrite=overwrite)
     history = fit(
         model,
         seen,
@@ -127,23 +122,33 @@ def train(
         progress=progress,
     )
     after = evaluate(model, held_out, engine)
-    finished = started_manifest.model_copy(
-        update={
-            "finished": True,
-            "seconds": round(time.monotonic() - started, 3),
-            "results": {
-                "pairs": len(seen),
-                "path": engine.path,
-                "first_loss": history[0]["loss"],
-                "last_loss": history[-1]["loss"],
-                **({"held_out": {"before": before, "after": after}} if held_out else {}),
-            },
-        }
-    )
-    if is_main_process():
-        save(model, tokenizer, out)
-        write_text(out / MANIFEST, finished.to_json())
-    return finished
+    save(model, tokenizer, out)
+    results: dict[str, JsonValue] = {
+        "pairs": len(seen),
+        "path": engine.path,
+        "first_loss": history[0]["loss"],
+        "last_loss": history[-1]["loss"],
+        **({"held_out": {"before": {**before}, "after": {**after}}} if held_out else {}),
+    }
+    return finish(manifest, out, started=started, results=results)
+
+
+def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
+    """Raise where a row has more tokens, or a token a higher id, than `policy` can take."""
+    if not pairs:
+        raise SepoError(f"{selection} has no pairs", "`sepo info` tells what was set aside when it was scored")
+    config = load_config(policy).get_text_config()
+    context = context_length(config)
+    if context is not None and pairs.longest > context:
+        raise SepoError(
+            f"{selection} has rows of {pairs.longest} tokens, which exceed the context of {policy}, {context}",
+            f"score with --max-length {context}",
+        )
+    if pairs.highest_id >= config.vocab_size:
+        raise SepoError(
+            f"{selection} has the token id {pairs.highest_id}, but {policy} embeds only {config.vocab_size:,} tokens",
+            "the tokenizer was extended, the model was not: resize_token_embeddings(len(tokenizer)) and save it",
+        )
 
 
 def evaluate(model: PreTrainedModel, pairs: Sequence[TrainingPair], engine: Engine) -> dict[str, float]:

@@ -37,9 +37,8 @@ def _options(name: str) -> str:
         spelled = (
             ", ".join(f"`{text}`" for text in option.opts) if option.opts[0].startswith("-") else f"`{option.metavar}`"
         )
-        default = (
-            "required" if option.required else "" if option.default in {None, False, ""} else f"`{option.default}`"
-        )
+        empty = option.default is None or option.default is False or option.default == ""
+        default = "required" if option.required else "" if empty else f"`{option.default}`"
         rows.append((spelled, default, option.help))
     return _table(("option", "default", "meaning"), *rows)
 

@@ -134,3 +134,15 @@ def test_the_error_names_place_problems_and_command(table):
     with pytest.raises(SepoError) as caught:
         check_table(table, Stage.SELECTION, "x")
     assert caught.value.hint.endswith("write it again with `sepo select`")
+
+
+def test_counts_that_are_wrong_or_zero(rewards_of):
+    table = rewards_of([([3.0, 1.0], [0.5]), ([1.0], [-1.0, 2.0])])
+    tampered = table.set_column(
+        table.column_names.index("prompt_tokens"),
+        "prompt_tokens",
+        pa.array([77, *table["prompt_tokens"].to_pylist()[1:]], pa.int32()),
+    )
+    assert differences(tampered, Stage.REWARDS) == [
+        "column prompt_tokens is not the number in prompt_ids, or is 0, in 1 rows"
+    ]

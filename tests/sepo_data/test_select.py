@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.errors import RefusedError, SepoError
 from schemas.stages import Stage, differences
 from sepo_data.directory import read_manifest
-from sepo_data.scan import open_shard, scan, shard_files
+from sepo_data.shards import open_shard, scan, shard_files
 from sepo_data.select import add_masks, extreme_mask, select
 
 NAN = float("nan")

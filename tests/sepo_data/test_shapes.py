@@ -71,22 +71,6 @@ SHAPES = {
         {"chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]]},
         ("implicit messages", [user("q")], *YES_NO),
     ),
-    "dialogues that part early": (
-        {
-            "chosen": [user("q"), assistant("a"), user("r"), assistant("x")],
-            "rejected": [user("q"), assistant("b"), user("r"), assistant("x")],
-        },
-        (
-            "implicit messages",
-            [user("q")],
-            [assistant("a"), user("r"), assistant("x")],
-            [assistant("b"), user("r"), assistant("x")],
-        ),
-    ),
-    "one dialogue begins the other": (
-        {"chosen": [user("q"), assistant("a")], "rejected": [user("q"), assistant("a"), user("r"), assistant("b")]},
-        ("implicit messages", [user("q")], [assistant("a")], [assistant("a"), user("r"), assistant("b")]),
-    ),
     "ultrafeedback: the prompt is not doubled": (
         {"prompt": "q ", "chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]], "messages": []},
         ("dialogues with prompt", [user("q")], *YES_NO),
@@ -199,6 +183,18 @@ BAD = [
     (DIALOGUES, {**DIALOGUES, "chosen": []}, "empty_response", "chosen"),
     (DIALOGUES, {**DIALOGUES, "chosen": [user("q"), assistant("")]}, "empty_response", "chosen"),
     (DIALOGUES, {**DIALOGUES, "chosen": [user("q"), user("r")]}, "ends_in_user_turn", "chosen ends in a user turn"),
+    (
+        DIALOGUES,
+        {"chosen": [user("q"), assistant("a"), user("r"), assistant("x")], "rejected": [user("q"), assistant("b")]},
+        "other_speaker",
+        "chosen holds a user turn",
+    ),
+    (
+        MESSAGES,
+        {**MESSAGES, "chosen": [*MESSAGES["prompt"], assistant("yes")]},
+        "prompt_mismatch",
+        "one response repeats the prompt and the other does not",
+    ),
     (DIALOGUES, {**DIALOGUES, "chosen": DIALOGUES["rejected"]}, "equal_responses", "chosen is rejected"),
     (DIALOGUES, {**DIALOGUES, "chosen": [user("x"), *YES_NO[0]]}, "empty_prompt", "no turn comes before the response"),
     (DIALOGUES, {**DIALOGUES, "chosen": "yes"}, "wrong_type", "chosen is str, not a list of turns"),

@@ -269,14 +269,6 @@ def test_the_template_decides_about_bos_and_eos():
     assert tokenizer.eos_token_id not in item.chosen_ids
 
 
-def test_a_response_of_several_turns():
-    tokenizer = chat(CHATML)
-    item = tokenize(tokenizer, user("hi"), [*assistant("a"), *user("b"), *assistant("c")], assistant("no"))
-    assert sides(item, tokenizer)[1] == (
-        "a<|im_end|>\n<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\nc<|im_end|>"
-    )
-
-
 def test_a_template_that_strips():
     tokenizer = chat(CHATML.replace("message.content", "message.content | trim"))
     item = tokenize(tokenizer, user(" hi "), assistant(" yes\n"), assistant("no"))
@@ -291,14 +283,22 @@ def test_a_template_without_end_of_turn_keeps_white_space():
     assert sides(item, tokenizer) == ["user: hi\n", "assistant: yes\n", "assistant: no\n"]
 
 
-def test_a_generation_prompt_that_is_no_prefix_falls_back():
+def test_a_generation_prompt_that_is_no_prefix_falls_back_to_what_opens_both_responses():
     tokenizer = chat(CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"))
     item = tokenize(tokenizer, user("hi"), assistant("yes"), assistant("no"))
     assert sides(item, tokenizer) == [
-        "<|im_start|>user\nhi<|im_end|>\n",
-        "<|im_start|>assistant\nyes<|im_end|>",
-        "<|im_start|>assistant\nno<|im_end|>",
+        "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n",
+        "yes<|im_end|>",
+        "no<|im_end|>",
     ]
+
+
+def test_openings_that_differ_are_set_aside():
+    template = CHATML.replace(
+        "{{ message.role }}\n", "{{ message.role }}\n{% if message.content == 'no' %}!{% endif %}"
+    )
+    tokenizer = chat(template.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"))
+    assert tokenize(tokenizer, user("hi"), assistant("yes"), assistant("no")).reason == "template_not_prefix"
 
 
 def test_a_template_that_changes_earlier_turns():

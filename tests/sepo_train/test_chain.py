@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sepo_data.scan import scan
 from sepo_data.select import select
+from sepo_data.shards import scan
 from sepo_data.share import quota
 from sepo_train.fit import Training
 from sepo_train.layout import Tree

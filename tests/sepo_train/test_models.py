@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaModel, T5Config
 
 from schemas.errors import SepoError
 from sepo_train.models import (
@@ -137,3 +137,25 @@ def test_one_vocabulary(tiny_model):
     assert "2 tokens differ, the first is '<|extra|>' (None and 384)" in str(caught.value)
     assert "oracle" in str(caught.value)
     assert "reference" in str(caught.value)
+
+
+def test_a_hub_model_is_known_by_its_commit(tiny_model, tmp_path, monkeypatch):
+    """Two revisions, or two repositories, are two models."""
+    commits = iter(["a" * 40, "b" * 40])
+    files = [tmp_path / "models--u--m" / "snapshots" / commit / "config.json" for commit in commits]
+    monkeypatch.setattr("sepo_train.models.load_config", lambda _: AutoConfig.from_pretrained(tiny_model))
+    monkeypatch.setattr("sepo_train.models.find_adapter_config_file", lambda _: None)
+    records = []
+    for file in files:
+        monkeypatch.setattr("sepo_train.models.cached_file", lambda *_, file=file: str(file))
+        records.append(model_record("user/model"))
+    assert [record.weights for record in records] == [f"hub:{'a' * 40}", f"hub:{'b' * 40}"]
+    monkeypatch.setattr("sepo_train.models.cached_file", lambda *_: "elsewhere/config.json")
+    with pytest.raises(SepoError, match="cannot be told"):
+        model_record("user/model")
+
+
+def test_another_kind_of_model_is_an_error(tmp_path):
+    T5Config(d_model=8, num_layers=1, num_heads=1, d_kv=4, vocab_size=16).save_pretrained(tmp_path)
+    with pytest.raises(SepoError, match="cannot load"):
+        model_record(str(tmp_path))

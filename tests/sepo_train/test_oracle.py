@@ -99,7 +99,7 @@ def test_seen_pairs_are_the_rows_drawn(run, tiny_model, examples):
     pairs = {pair.source_row: pair.pair_id for pair in prepared.preferences}
     assert all(pairs[entry["source_row"]] == entry["pair_id"] for entry in seen(folder))
     record = read_oracle_record(str(folder))
-    assert record.fingerprint == manifest.fingerprint
+    assert record.manifest == manifest
     assert record.pair_ids == {pairs[row] for row in rows}
     drawn = [item.pair.source_row for item in random_pairs(prepared, 5000, 5)]
     assert drawn == rows, "the same seed draws the same rows"

@@ -17,7 +17,7 @@ from datasets import load_from_disk
 
 from schemas.errors import RefusedError, SepoError
 from schemas.stages import Stage, differences
-from sepo_data.scan import open_shard, shard_files
+from sepo_data.shards import open_shard, shard_files
 from sepo_train.fit import Training
 from sepo_train.models import load_model, load_tokenizer
 from sepo_train.oracle import train_oracle
@@ -325,3 +325,59 @@ def test_an_unfinished_oracle_is_refused(pairs, tiny_model, tmp_path):
     (folder / "sepo.json").write_text(json.dumps(manifest))
     with pytest.raises(SepoError, match="unfinished"):
         score(pairs, tmp_path / "rewards", oracle=str(folder), ref=str(tiny_model))
+
+
+@pytest.fixture(scope="module")
+def trained(pairs, tiny_models, tmp_path_factory):
+    """An oracle with its record, trained from the reference."""
+    out = tmp_path_factory.mktemp("oracle") / "oracle"
+    train_oracle(pairs, out, ref=str(tiny_models["ref"]), training=Training(lr=1e-3, batch_size=8), fraction=5000)
+    return out
+
+
+def test_the_reference_is_the_one_the_oracle_started_from(trained, pairs, tiny_models, tmp_path):
+    with pytest.raises(SepoError, match="is not the model that the oracle started from"):
+        score(pairs, tmp_path / "rewards", oracle=str(trained), ref=str(tiny_models["oracle"]))
+    assert not (tmp_path / "rewards").exists()
+
+
+def test_an_oracle_whose_record_is_damaged(trained, pairs, tiny_models, tmp_path):
+    shutil.copytree(trained, tmp_path / "oracle")
+    (tmp_path / "oracle" / SEEN).write_text('{"source_row": 0', encoding="utf-8")
+    with pytest.raises(SepoError, match=f"{SEEN} cannot be read"):
+        score(pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_models["ref"]))
+
+
+def test_a_run_that_cannot_be_made_does_not_replace_another(rewards, pairs, tiny_models, tmp_path):
+    shutil.copytree(rewards[0], tmp_path / "old")
+    options = {name: str(folder) for name, folder in tiny_models.items()}
+    with pytest.raises(SepoError, match="columns are called so"):
+        score(pairs, tmp_path / "old", **options, keep=["prompt"], overwrite=True)
+    assert contents(tmp_path / "old") == contents(rewards[0])
+
+
+def test_a_data_file_that_vanished_is_noticed(rewards, pairs, tiny_models, tmp_path):
+    out = tmp_path / "rewards"
+    shutil.copytree(rewards[0], out)
+    (out / "data-00001-of-00003.arrow").unlink()
+    options = {name: str(folder) for name, folder in tiny_models.items()}
+    with pytest.raises(SepoError, match=r"is damaged: data-00001-of-00003\.arrow missing or cut"):
+        score(pairs, out, **options, beta=0.5, shard_rows=8, keep=["source", "stars"])
+
+
+def test_side_columns_are_typed_over_all_rows(pairs, tiny_models, tmp_path):
+    rows = [row(number) | {"late": None if number < 15 else number} for number in range(20)]
+    options = {name: str(folder) for name, folder in tiny_models.items()}
+    file = write_rows(tmp_path / "late.jsonl", rows)
+    score(file, tmp_path / "rewards", **options, shard_rows=8, keep=["late"])
+    assert [entry["late"] for entry in rows_of(tmp_path / "rewards")] == [None] * 15 + [15, 16, 17, 18, 19]
+
+
+def test_nothing_but_nan_is_no_dataset(pairs, tiny_models, tmp_path):
+    model = load_model(str(tiny_models["oracle"]), dtype="float32")
+    model.get_output_embeddings().weight.data.fill_(math.nan)
+    shutil.copytree(tiny_models["oracle"], tmp_path / "oracle")
+    model.save_pretrained(tmp_path / "oracle")
+    with pytest.raises(SepoError, match="no pair of the 20 rows could be scored"):
+        score(pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_models["ref"]))
+    assert not (tmp_path / "rewards" / "state.json").exists()

@@ -22,7 +22,10 @@ def selection_of(write_rewards, rewards_of, tmp_path):
         for size in sizes:
             table = rewards_of([SIDES] * size, first=first)
             ids = pa.array(prompts[first : first + size], pa.large_list(pa.int32()))
-            table = table.set_column(table.schema.get_field_index("prompt_ids"), table.schema.field("prompt_ids"), ids)
+            lengths = pa.array(list(map(len, prompts[first : first + size])), pa.int32())
+            for name_of, values in (("prompt_ids", ids), ("prompt_tokens", lengths)):
+                at = table.schema.get_field_index(name_of)
+                table = table.set_column(at, table.schema.field(at), values)
             tables.append(table)
             first += size
         write_rewards(tmp_path / name / "rewards", tables)

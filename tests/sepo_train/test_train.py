@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
 from sepo_data.select import select
-from sepo_train.fit import Training
+from sepo_train.fit import Training, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import PLAIN
 from sepo_train.models import load_model, load_tokenizer
@@ -163,3 +164,61 @@ def test_the_logged_loss_is_sepos(run, selection, tiny_model, tmp_path):
             means.append(sum(kept) / len(kept))
         losses.append(math.log1p(math.exp(-(2 * (means[0] - means[1]) - 0.5))))
     assert json.loads(line)["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def adapter_of(model, folder):
+    """A LoRA adapter of the model in folder `model`, which changes its logits."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(3)
+    wrapped = get_peft_model(load_model(str(model), dtype="float32"), LoraConfig(r=2, target_modules="all-linear"))
+    for name, parameter in wrapped.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    wrapped.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return folder
+
+
+def test_full_training_starts_from_an_adapter_merged_into_its_base(tiny_model, tmp_path):
+    folder = adapter_of(tiny_model, tmp_path / "adapter")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    base, adapted = (load_model(str(path), dtype="float32")(ids).logits for path in (tiny_model, folder))
+    assert (base - adapted).abs().max() > 1e-3
+    model = trainable_model(str(folder), TRAINING)
+    assert torch.allclose(model(ids).logits, adapted, atol=1e-5)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with pytest.raises(SepoError, match="cannot be trained on top of it"):
+        trainable_model(str(folder), replace(TRAINING, lora_r=4))
+
+
+def test_an_adapter_is_found_from_any_directory(run, tmp_path, monkeypatch):
+    _, _, call = run
+    folder = tmp_path / "lora"
+    call(folder, training=replace(TRAINING, lora_r=2))
+    monkeypatch.chdir(tmp_path)
+    assert load_model("lora", dtype="float32").num_parameters() > 0
+
+
+def test_a_run_that_cannot_be_made_does_not_replace_another(run, tmp_path):
+    folder, _, call = run
+    shutil.copytree(folder, tmp_path / "old")
+    with pytest.raises(SepoError, match="leaves no pair"):
+        call(tmp_path / "old", holdout=10_000, overwrite=True)
+    assert (tmp_path / "old" / "model.safetensors").exists()
+
+
+def test_settings_that_do_not_decide_the_weights_are_not_part_of_the_plan(run):
+    _, manifest, call = run
+    again = call(training=replace(TRAINING, micro_batch_size=2, save_steps=5))
+    assert again.fingerprint == manifest.fingerprint
+    assert again.settings["micro_batch_size"] == 4, "nothing was done"
+
+
+def test_ids_beyond_the_policys_embedding(selection, tiny_model, tmp_path):
+    config = json.loads((tiny_model / "config.json").read_text(encoding="utf-8"))
+    small = tmp_path / "small"
+    shutil.copytree(tiny_model, small)
+    (small / "config.json").write_text(json.dumps(config | {"vocab_size": 40}), encoding="utf-8")
+    with pytest.raises(SepoError, match="embeds only 40 tokens"):
+        train(selection, tmp_path / "policy", policy=str(small), training=TRAINING)

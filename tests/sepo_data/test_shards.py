@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from schemas.errors import SepoError
-from sepo_data.scan import open_shard, scan, shard_files
+from sepo_data.shards import open_shard, scan, shard_files
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_columns_that_are_not_asked_for_are_not_read(folder, monkeypatch):
         opened.append(file.name[:10])
         return Spy(open_shard(file))
 
-    monkeypatch.setattr("sepo_data.scan.open_shard", spying_open)
+    monkeypatch.setattr("sepo_data.shards.open_shard", spying_open)
     scan(folder).filter(pl.col("margin") >= 0).select("pair_id").collect(engine="in-memory")
     assert selected == [["margin", "pair_id"]] * 4
     opened.clear()
@@ -160,7 +160,7 @@ import polars as pl
 import pyarrow as pa
 from schemas.manifest import InputRecord, Manifest
 from schemas.stages import Stage, stage_schema
-from sepo_data.scan import scan
+from sepo_data.shards import scan
 from sepo_data.store import open_stage
 
 ROWS, TOKENS, SHARDS = 250, 5000, 10  # 8 columns x 250 x 5000 x 4 bytes x 10 shards = 400 MB of list values
@@ -177,7 +177,8 @@ def column(field):
         return pa.LargeListArray.from_arrays(np.arange(ROWS + 1) * TOKENS, values)
     if pa.types.is_string(field.type):
         return pa.array([str(row) for row in range(ROWS)])
-    return pa.array([row % 2 for row in range(ROWS)]).cast(field.type)
+    lengths = {"prompt_tokens": 1, "chosen_tokens": TOKENS, "rejected_tokens": TOKENS}
+    return pa.array([lengths.get(field.name, row % 2) for row in range(ROWS)]).cast(field.type)
 
 folder = Path(sys.argv[1]) / "rewards"
 schema = stage_schema(Stage.REWARDS, conversational=False)
