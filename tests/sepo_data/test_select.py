@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schemas.errors import RefusedError, SepoError
 from schemas.stages import Stage, differences
 from sepo_data.directory import read_manifest
-from sepo_data.shards import open_shard, scan, shard_files
 from sepo_data.select import add_masks, extreme_mask, select
+from sepo_data.shards import open_shard, scan, shard_files
 
 NAN = float("nan")
 

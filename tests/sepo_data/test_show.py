@@ -10,8 +10,8 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from schemas.errors import SepoError
-from sepo_data.shards import scan
 from sepo_data.select import select
+from sepo_data.shards import scan
 from sepo_data.show import ShownPair, Token, read_pair, render_pair
 
 

@@ -24,8 +24,8 @@ from sepo_data.atomic import SUFFIX, atomic_write, remove_leftovers, write_text
 from sepo_data.directory import claim, finished_shards, is_finished, read_manifest, read_stage
 from sepo_data.hf_files import dataset_info
 from sepo_data.pairs import SkippedRow
-from sepo_data.shards import scan
 from sepo_data.select import select
+from sepo_data.shards import scan
 from sepo_data.store import open_stage
 
 HERE = str(Path(__file__).parent)
