@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a machine takes to draw an example says nothing about the code.
+settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sepo")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

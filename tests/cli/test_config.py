@@ -48,7 +48,7 @@ def test_every_unknown_key_is_named_with_a_suggestion(sepo, tmp_path):
     done = sepo("--config", config, "info", ".")
     assert done.returncode == 1
     assert "unknown keys: select.chosn, scor, score.beat" in done.stderr
-    for guess in ("did you mean chosen?", "did you mean score", "did you mean beta?"):
+    for guess in ("did you mean chosen?", "did you mean score", "did you mean beta"):
         assert guess in done.stderr
 
 
