@@ -319,14 +319,26 @@ def score(
 @app.command(
     epilog=_examples(
         "sepo select rewards/ --chosen 30% --rejected 30% --out selection/",
-        "sepo select rewards/ --chosen 0.1 --rejected 100% --out selection-10-100/",
+        "sepo select rewards/ --rule 'mass(80%)' --skip punctuation,whitespace --protect eos --out selection-mass/",
+        "sepo select rewards/ --grid 'chosen=10%,30%,50% rejected=10%,30%' --out selections/",
     )
 )
 def select(
     rewards: Annotated[Path, typer.Argument(metavar="REWARDS", help="a directory that `sepo score` wrote")],
     out: Out,
-    chosen: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="top share of the chosen")] = "30%",  # type: ignore[assignment]
-    rejected: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="bottom share of the rejected")] = "30%",  # type: ignore[assignment]
+    rule: Annotated[str, typer.Option(help="which tokens: `top`, `mass(80%)`, `random(30%, seed=1)`, ...")] = "top",
+    chosen: Annotated[str, typer.Option(metavar="AMOUNT", help="of each chosen response: 30%, or 16t for tokens")] = "",
+    rejected: Annotated[str, typer.Option(metavar="AMOUNT", help="of each rejected response")] = "",
+    grid: Annotated[
+        list[str] | None, typer.Option(help="values of the rule's arguments; a dataset for each combination")
+    ] = None,
+    skip: Annotated[str, typer.Option(metavar="A,B", help="not ranked: punctuation, whitespace, template")] = "",
+    protect: Annotated[str, typer.Option(metavar="A", help="selected in any case: eos")] = "",
+    min_tokens: Annotated[int, typer.Option(min=1, help="the rule takes no fewer")] = 1,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="the rule takes no more")] = None,
+    window: Annotated[int, typer.Option(min=0, help="select neighbours, so many tokens away")] = 0,
+    whole_words: Annotated[bool, typer.Option("--whole-words", help="select the rest of a word too")] = False,
+    weights: Annotated[str, typer.Option(help="soft weights beside the mask: softmax, tis, linear")] = "",
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -334,20 +346,40 @@ def select(
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Mark the highest rewards of chosen, the lowest of rejected.
+    """Mark the tokens that matter: by default the highest rewards of chosen, the lowest of rejected.
 
     Response by response: max(1, floor(share x n)) of its n tokens, the earlier of two equal rewards first.
     """
-    _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_data.select import select as select_tokens
+        from sepo_data.filters import Filters
+        from sepo_data.grid import grid_rules
+        from sepo_data.rule_language import parse_rule
+        from sepo_data.select import select_many
+        from sepo_data.selection import Selection
+        from sepo_data.soft_weights import parse_weights
 
-        manifest = select_tokens(
-            rewards, out, chosen=chosen, rejected=rejected, overwrite=overwrite, dry_run=dry_run, progress=terminal
+        sides = {side: amount for side, amount in (("chosen", chosen), ("rejected", rejected)) if amount}
+        if grid and sides:
+            raise typer.BadParameter("write the amounts in --grid: 'chosen=10%,30% rejected=30%'")
+        rules = {out / name: made for name, made in grid_rules(rule, grid).items()} if grid else None
+        filters = Filters(
+            skip=tuple(name.strip() for name in skip.split(",") if name.strip()),
+            protect=tuple(name.strip() for name in protect.split(",") if name.strip()),
+            min_tokens=min_tokens,
+            max_tokens=max_tokens,
+            window=window,
+            whole_words=whole_words,
         )
+        soft = parse_weights(weights) if weights else None
+        selections = {
+            path: Selection(made, filters, soft) for path, made in (rules or {out: parse_rule(rule, sides)}).items()
+        }
+        for path in selections:
+            _confirm(path, overwrite=overwrite and not dry_run, yes=yes)
+        manifests = select_many(rewards, selections, overwrite=overwrite, dry_run=dry_run, progress=terminal)
         if not dry_run:
-            terminal.note(f"next: sepo train {quote(str(out))} --policy MODEL --out policy/")
-    _answer(out, manifest, as_json=json, dry_run=dry_run)
+            terminal.note(f"next: sepo train {quote(str(next(iter(selections))))} --policy MODEL --out policy/")
+    _answers(list(zip(selections, manifests, strict=True)), as_json=json, dry_run=dry_run)
 
 
 @app.command(
@@ -518,6 +550,108 @@ def env(json: AsJson = False) -> None:
     print(dumps(found) if json else "\n".join(f"{name:<12} {text}" for name, text in found.items()))
 
 
+class TableFormat(StrEnum):
+    TABLE = "table"
+    NDJSON = "ndjson"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@app.command(
+    epilog=_examples(
+        'sepo query rewards/ "SELECT side, AVG(reward) AS reward FROM tokens GROUP BY side"',
+        "sepo query rewards/ @tokens-that-gain",
+        "sepo query --table a=top30/ --table b=top50/ @agreement --out agreement.csv",
+    )
+)
+def query(
+    directory: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="a directory that `sepo score` or `sepo select` wrote")
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Argument(metavar="SQL", help="a query, @NAME of one that ships, or - for standard input")
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=DIR", help="a further directory by a name; may be repeated")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="read the query from this file")] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        TableFormat | None, typer.Option(help="by the name of --out; else a table on a terminal, ndjson in a pipe")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="file to write, instead of standard output")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="show the tables and their columns")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="show the queries that ship; with @NAME, its SQL")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file in --out")] = False,
+) -> None:
+    """Ask rewards and selections in SQL.
+
+    `pairs` has a row a pair, `tokens` a row a token, `vocabulary` a row a token id; a directory that --table calls `a`
+    has `a`, `a_tokens` and `a_vocabulary`. Nothing but reading is possible.
+    """
+    if listing:
+        from sepo_data.named_queries import listing as list_queries
+
+        named = next((text for text in (directory, sql) if text and text.startswith("@")), None)
+        print("\n".join(list_queries(named)))
+        return
+    if table and sql is None and file is None and not schema:
+        directory, sql = None, directory  # every directory has a name
+    if not schema and (sql is None) == (file is None):
+        raise typer.BadParameter("give one query: SQL, @NAME, - for standard input, or --file")
+    text = file.read_text(encoding="utf-8") if file else sys.stdin.read() if sql == "-" else sql or ""
+
+    from sepo_data.output import Format, default_format, write, write_file
+    from sepo_data.query import query as ask
+    from sepo_data.query import schema_of
+
+    tables = _tables(directory, table or [])
+    answer = schema_of(tables).lazy() if schema else ask(text, tables)
+    terminal = sys.stdout.isatty()
+    chosen = Format(format.value) if format else default_format(out, terminal=terminal)
+    if out is not None:
+        note = write_file(answer, out, chosen, overwrite=overwrite)
+        print(out)
+    elif chosen is Format.PARQUET and terminal:
+        raise SepoError("Parquet is not for a terminal", "add --out FILE, or pipe it on")
+    else:
+        width = shutil.get_terminal_size().columns if terminal else None
+        note = write(answer, sys.stdout.buffer, chosen, width=width)
+    if note:
+        sys.stderr.write(f"{note}\n")
+
+
+@app.command(epilog=_examples("sepo diff rewards_small/ rewards_large/", "sepo diff top30/ top50/ --pairs 3"))
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="a directory that `sepo score` or `sepo select` wrote")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="another one, of the same data")],
+    pairs: Annotated[int, typer.Option(min=0, help="show so many of the pairs that differ most")] = 10,
+    json: AsJson = False,
+) -> None:
+    """Compare two oracles, or two selections, on the same pairs.
+
+    Rank correlation of the rewards within a response, overlap of the tokens that each would select, and the pairs that
+    differ most: does an oracle of a part of the data choose the same tokens?
+    """
+    from dataclasses import asdict
+
+    from sepo_data.diff import diff as compare
+    from sepo_data.diff import report
+
+    found = compare(a, b, pairs=pairs)
+    print(dumps(asdict(found)) if json else "\n".join(report(found)))
+
+
+def _tables(directory: str | None, named: list[str]) -> dict[str, str]:
+    tables = {} if directory is None else {"pairs": directory}
+    for entry in named:
+        name, _, folder = entry.partition("=")
+        if not folder or name in tables:
+            raise typer.BadParameter(f"{entry!r}: write NAME=DIR, each name once", param_hint="--table")
+        tables[name] = folder
+    return tables
+
+
 def main() -> NoReturn:
     """Run the command; every way to fail ends in one place, with the exit code that `sepo --help` documents."""
     _hush()
@@ -602,13 +736,18 @@ def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, max_skipp
 
 
 def _answer(out: Path, manifest: Manifest, *, as_json: bool, dry_run: bool = False) -> None:
+    _answers([(out, manifest)], as_json=as_json, dry_run=dry_run)
+
+
+def _answers(made: list[tuple[Path, Manifest]], *, as_json: bool, dry_run: bool) -> None:
+    """The answer of a command that wrote one directory, or a list of them."""
     if not as_json and not dry_run:
-        print(out)
+        print("\n".join(str(out) for out, _ in made))
         return
     from sepo_data.info import planned, summary
 
-    answer = planned(out, manifest) if dry_run else summary(out, manifest)
-    print(dumps(answer) if as_json else dumps(answer, indent=2))
+    answers = [planned(out, manifest) if dry_run else summary(out, manifest) for out, manifest in made]
+    print(dumps(answers[0] if len(answers) == 1 else {"selections": answers}, indent=None if as_json else 2))
 
 
 def _commands(context: typer.Context) -> dict[str, typer.core.TyperCommand]:

@@ -94,7 +94,8 @@ def rewards_table(
 
 def rewards_schema(*, conversational: bool, pairs: Iterable[Pair], keep: Sequence[str]) -> pa.Schema:
     """The schema of a rewards dataset; its side columns have the types that hold the values of all `pairs`."""
-    own = {name for stage in DATASETS for name in stage_schema(stage, conversational=conversational).names}
+    schemas = (stage_schema(stage, conversational=conversational, weights=True) for stage in DATASETS)
+    own = {name for each in schemas for name in each.names}
     if taken := sorted(set(keep) & own):
         raise SepoError(f"--keep {','.join(taken)}: sepo's own columns are called so", "rename them")
     kinds = _side_types(pairs, keep) if keep else {}

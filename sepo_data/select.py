@@ -1,4 +1,4 @@
-"""Select the tokens that matter: the highest rewards of each chosen, the lowest of each rejected response."""
+"""Select the tokens that matter: write selection datasets of a rewards dataset, any number of them in one reading."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from schemas.check import check_table
 from schemas.errors import SepoError
 from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, check_table, stage_schema
-from sepo_data.directory import TOKENIZER, read_stage
+from schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.amount import Amount
+from sepo_data.directory import TOKENIZER, find_run, read_stage
+from sepo_data.marks import highest as highest_scores
 from sepo_data.progress import SILENT, Progress
-from sepo_data.shards import open_shard, shard_files
-from sepo_data.share import WHOLE, format_share
+from sepo_data.rules import top
+from sepo_data.selection import Selection, mask_columns
+from sepo_data.shards import open_shard, scan, shard_files
+from sepo_data.share import format_share
 from sepo_data.store import open_stage
+from sepo_data.token_classes import token_classes
 from sepo_data.versions import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -38,9 +45,8 @@ def extreme_mask(rewards: str, basis_points: int, *, highest: bool) -> pl.Expr:
     Returns:
         A list column of booleans, aligned with `rewards`.
     """
-    token = pl.element()
-    quota = (token.len().cast(pl.Int64) * basis_points // WHOLE).clip(lower_bound=1)
-    return pl.col(rewards).list.eval(token.rank("ordinal", descending=highest) <= quota)
+    score = pl.col(rewards) if highest else pl.col(rewards).list.eval(-pl.element())
+    return highest_scores(score, Amount(basis_points).of(pl.col(rewards).list.len()))
 
 
 def add_masks(frame: pl.LazyFrame, *, chosen: int, rejected: int) -> pl.LazyFrame:
@@ -54,6 +60,7 @@ def add_masks(frame: pl.LazyFrame, *, chosen: int, rejected: int) -> pl.LazyFram
 def select(
     rewards: Path,
     out: Path,
+    selection: Selection | None = None,
     *,
     chosen: int = 3000,
     rejected: int = 3000,
@@ -61,7 +68,17 @@ def select(
     dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Write the selection dataset of a rewards dataset, shard by shard; shares in basis points.
+    """Write the selection dataset of a rewards dataset, shard by shard.
+
+    Args:
+        rewards: a rewards directory.
+        out: the directory to write.
+        selection: which tokens; where it is not given, the rule `top` with the two shares that follow.
+        chosen: top share of the chosen, in basis points.
+        rejected: bottom share of the rejected, in basis points.
+        overwrite: replace another run in `out`.
+        dry_run: check and count, write nothing.
+        progress: who listens.
 
     Returns:
         The manifest of `out`, or with `dry_run` of what it would become.
@@ -70,13 +87,66 @@ def select(
         SepoError: `rewards` is not a whole, valid rewards dataset.
         RefusedError: `out` holds something else.
     """
+    selection = selection or Selection(top(chosen=format_share(chosen), rejected=format_share(rejected)))
+    [manifest] = select_many(rewards, {out: selection}, overwrite=overwrite, dry_run=dry_run, progress=progress)
+    return manifest
+
+
+def select_many(
+    rewards: Path,
+    selections: Mapping[Path, Selection],
+    *,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> list[Manifest]:
+    """Write several selection datasets, each in its own directory; a shard of `rewards` is read once for all of them.
+
+    Each is what `select` alone would have written, and each can be resumed.
+    """
     started = time.monotonic()
     parent = read_stage(rewards, Stage.REWARDS)
-    plan = parent.model_copy(
+    plans = {out: _plan(rewards, parent, selection) for out, selection in selections.items()}
+    if dry_run:
+        return [plan.model_copy(update={"results": _estimate(parent)}) for plan in plans.values()]
+    if not (rewards / TOKENIZER).is_dir():
+        raise SepoError(f"{rewards / TOKENIZER} is missing, so the token ids mean nothing", "score the dataset again")
+    files = shard_files(rewards)
+    runs = {out: find_run(out, plan, overwrite=overwrite) for out, plan in plans.items()}
+    whole = {out: run for out, run in runs.items() if run is not None and run.finished}
+    for out in whole:
+        progress.note(f"{out} is whole already, nothing to do")
+    unfinished = [out for out in plans if out not in whole]
+    texts = token_classes(rewards) if any(selections[out].filters.needs_texts for out in unfinished) else None
+    prepared = {out: selections[out].prepared(scan(rewards), rewards, texts) for out in unfinished}
+    # Whatever can be wrong has been found by now; with --overwrite, this is where other runs go.
+    begun = {out: open_stage(out, plans[out], shards=len(files), overwrite=overwrite) for out in unfinished}
+    for out in begun:
+        shutil.copytree(rewards / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
+    missing = {out: frozenset(stage.missing()) for out, stage in begun.items()}
+    for index in sorted(frozenset().union(*missing.values())):
+        table = open_shard(files[index])
+        check_table(table, Stage.REWARDS, str(files[index]))
+        wanted = [out for out in begun if index in missing[out]]
+        columns = sorted(set().union(*(prepared[out].columns() for out in wanted)))
+        frame = pl.DataFrame(pl.from_arrow(table.select(columns), rechunk=False))
+        added = mask_columns(frame, [prepared[out] for out in wanted], texts)
+        for out, masks in zip(wanted, added, strict=True):
+            selected = {f"{side}_selected": int(masks[f"{side}_selected"].sum()) for side in SIDES}
+            begun[out].write_shard(index, _selection_table(table, masks), notes=selected)
+        progress.step(index + 1, len(files), f"{table.num_rows:,} pairs")
+    for out, stage in begun.items():
+        numbers = prepared[out].rule.numbers
+        whole[out] = stage.finish(seconds=time.monotonic() - started, results={"cuts": numbers} if numbers else None)
+    return [whole[out] for out in plans]
+
+
+def _plan(rewards: Path, parent: Manifest, selection: Selection) -> Manifest:
+    return parent.model_copy(
         update={
             "stage": Stage.SELECTION,
             "input": InputRecord(name=str(rewards), fingerprint=parent.fingerprint, rows=parent.rows),
-            "options": {"rule": "top", "chosen": format_share(chosen), "rejected": format_share(rejected)},
+            "options": selection.options(),
             "parent": parent.fingerprint,
             "versions": versions(),
             "finished": False,
@@ -85,22 +155,6 @@ def select(
             "results": {},
         }
     )
-    if dry_run:
-        return plan.model_copy(update={"results": _estimate(parent)})
-    if not (rewards / TOKENIZER).is_dir():
-        raise SepoError(f"{rewards / TOKENIZER} is missing, so the token ids mean nothing", "score the dataset again")
-    files = shard_files(rewards)
-    stage = open_stage(out, plan, shards=len(files), overwrite=overwrite)
-    if stage.manifest.finished:
-        progress.note(f"{out} is whole already, nothing to do")
-        return stage.manifest
-    shutil.copytree(rewards / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
-    for index in stage.missing():
-        table = open_shard(files[index])
-        check_table(table, Stage.REWARDS, str(files[index]))
-        record = stage.write_shard(index, _selection_table(table, chosen=chosen, rejected=rejected))
-        progress.step(index + 1, len(files), f"{record.rows:,} pairs")
-    return stage.finish(seconds=time.monotonic() - started)
 
 
 def _estimate(parent: Manifest) -> dict[str, Any]:
@@ -118,15 +172,14 @@ def _estimate(parent: Manifest) -> dict[str, Any]:
     }
 
 
-def _selection_table(table: pa.Table, *, chosen: int, rejected: int) -> pa.Table:
-    """The rewards `table` without its log-probabilities, with masks; side columns of the input stay at the end."""
-    masks = ["chosen_mask", "rejected_mask", "chosen_selected", "rejected_selected"]
-    frame = pl.DataFrame(pl.from_arrow(table.select([f"{side}_rewards" for side in SIDES]), rechunk=False))
-    added = add_masks(frame.lazy(), chosen=chosen, rejected=rejected).select(masks).collect().to_arrow()
+def _selection_table(table: pa.Table, masks: pl.DataFrame) -> pa.Table:
+    """The rewards `table` without its log-probabilities, with `masks`; side columns of the input stay at the end."""
+    added = masks.to_arrow()
     own = set(stage_schema(Stage.REWARDS, conversational=False).names)
     schema = stage_schema(
         Stage.SELECTION,
         conversational=table.schema.field("prompt").type != table.schema.field("pair_id").type,
+        weights="chosen_weights" in masks,
         extra=[field for field in table.schema if field.name not in own],
     )
     columns = [added.column(name) if name in masks else table.column(name) for name in schema.names]

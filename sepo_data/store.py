@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from schemas.check import check_table
 from schemas.manifest import Manifest, ShardRecord
-from schemas.stages import check_table
 from sepo_data.atomic import atomic_write, write_text
 from sepo_data.directory import INFO, MANIFEST, RECORDS, SKIPPED, STATE, claim, finished_shards
 from sepo_data.hf_files import dataset_info, dataset_state

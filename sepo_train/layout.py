@@ -25,11 +25,16 @@ PADDING = -1
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A prompt and its responses; `keep` marks the response tokens whose log-probability is wanted, None for all."""
+    """A prompt and its responses.
+
+    `keep` marks the response tokens whose log-probability is wanted, None for all; `weights` says how much each counts
+    in a mean, None for alike.
+    """
 
     prompt_ids: Sequence[int]
     responses: Sequence[Sequence[int]]
     keep: Sequence[Sequence[bool]] | None = None
+    weights: Sequence[Sequence[float]] | None = None
 
     def wanted(self, branch: int) -> list[int]:
         """The positions in response `branch` whose log-probability is wanted."""
@@ -61,6 +66,7 @@ class Layout:
         segments: (rows, length) 0 for the prompt, b for branch b, -1 for padding.
         position_ids: (rows, length) positions counted from the start of the prompt along each branch.
         predicting: (n,) index into the flattened rows of the position that predicts target i.
+        weights: (n,) how much target i counts in the mean of its response.
         targets: (n,) the token ids whose log-probability is wanted, response after response.
         response: (n,) which response target i belongs to, counted over all trees.
         responses: number of responses.
@@ -72,6 +78,7 @@ class Layout:
     position_ids: Tensor
     predicting: Tensor
     targets: Tensor
+    weights: Tensor
     response: Tensor
     responses: int
     shared: bool
@@ -84,6 +91,7 @@ class Layout:
             position_ids=self.position_ids.to(device),
             predicting=self.predicting.to(device),
             targets=self.targets.to(device),
+            weights=self.weights.to(device),
             response=self.response.to(device),
         )
 
@@ -104,6 +112,7 @@ def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout
     positions: list[list[int]] = []
     predicting: list[list[tuple[int, int]]] = []
     targets: list[list[int]] = []
+    weights: list[list[float]] = []
     for number, [(tree, branches)] in enumerate(rows):
         prompt = len(tree.prompt_ids)
         row_ids, row_segments, row_positions = list(tree.prompt_ids), [PROMPT] * prompt, list(range(prompt))
@@ -115,6 +124,7 @@ def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout
             # The first token of a response is predicted by the last one of the prompt, the others by their predecessor.
             predicting.append([(number, start + index - 1 if index else prompt - 1) for index in wanted])
             targets.append([tree.responses[branch][index] for index in wanted])
+            weights.append([1.0 if tree.weights is None else tree.weights[branch][index] for index in wanted])
         ids.append(row_ids)
         segments.append(row_segments)
         positions.append(row_positions)
@@ -125,6 +135,7 @@ def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout
         position_ids=_padded(positions, length, 0),
         predicting=torch.tensor([row * length + column for part in predicting for row, column in part]),
         targets=torch.tensor([token for part in targets for token in part]),
+        weights=torch.tensor([weight for part in weights for weight in part], dtype=torch.float32),
         response=torch.tensor([index for index, part in enumerate(targets) for _ in part]),
         responses=len(targets),
         shared=shared,

@@ -72,12 +72,18 @@ class PairLoss:
 
 
 def response_logps(model: torch.nn.Module, layout: Layout, ref_logps: Tensor) -> Responses:
-    """Sums and means of log-probabilities over the wanted tokens of each response of `layout`."""
+    """Sums and means of log-probabilities over the wanted tokens of each response of `layout`.
+
+    The means are weighted where the selection has soft weights; a response whose weights are all 0 has the mean 0 and
+    no gradient.
+    """
     logps = token_logps(model, layout)
     response = layout.response.to(logps.device)
-    sums = torch.zeros(layout.responses, device=logps.device).index_add(0, response, logps)
-    counts = torch.bincount(response, minlength=layout.responses)
-    means = sums / counts
+    weights = layout.weights.to(logps.device)
+    none = torch.zeros(layout.responses, device=logps.device)
+    sums = none.index_add(0, response, logps)
+    totals = none.index_add(0, response, weights).clamp_min(torch.finfo(torch.float32).tiny)
+    means = none.index_add(0, response, logps * weights) / totals
     ref = ref_logps.to(logps.device)
     return Responses(sums[0::2], sums[1::2], means[0::2], means[1::2], ref[:, 0], ref[:, 1])
 

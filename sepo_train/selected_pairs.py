@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.stages import Stage, check_table
+from schemas.check import check_table
+from schemas.stages import Stage
 from sepo_data.shards import open_shard, shard_files
 from sepo_data.share import WHOLE
 from sepo_train.layout import Tree
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS = ("prompt", "chosen", "rejected")
+WEIGHTS = ("chosen_weights", "rejected_weights")
 COLUMNS = ["pair_id", *(f"{part}_ids" for part in PARTS), "chosen_mask", "rejected_mask"]
 
 
@@ -37,7 +39,8 @@ class SelectedPairs(Sequence[TrainingPair]):
         for file in shard_files(selection):
             table = open_shard(file)
             check_table(table, Stage.SELECTION, str(file))
-            tables.append(table.select(COLUMNS))
+            weights = [name for name in WEIGHTS if name in table.column_names]
+            tables.append(table.select([*COLUMNS, *weights]))
         table = pa.concat_tables(tables)
         return cls(table, range(table.num_rows)[:limit])
 
@@ -77,4 +80,5 @@ class SelectedPairs(Sequence[TrainingPair]):
             return replace(self, rows=self.rows[index])
         [row] = self.table.slice(self.rows[index], 1).to_pylist()
         responses, keep = ((row[f"chosen_{what}"], row[f"rejected_{what}"]) for what in ("ids", "mask"))
-        return TrainingPair(row["pair_id"], Tree(row["prompt_ids"], responses, keep))
+        weights = tuple(row[name] for name in WEIGHTS) if WEIGHTS[0] in row else None
+        return TrainingPair(row["pair_id"], Tree(row["prompt_ids"], responses, keep, weights))

@@ -3,8 +3,9 @@
 import pyarrow as pa
 import pytest
 
+from schemas.check import check_table, differences
 from schemas.errors import SepoError
-from schemas.stages import MASK, MESSAGES, Stage, check_table, differences, stage_schema
+from schemas.stages import MASK, MESSAGES, Stage, stage_schema
 
 DATASETS = [Stage.REWARDS, Stage.SELECTION]
 

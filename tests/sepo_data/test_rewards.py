@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from schemas.check import differences
 from schemas.errors import SepoError
-from schemas.stages import Stage, differences
+from schemas.stages import Stage
 from sepo_data.pairs import Pair
 from sepo_data.rewards import rewards_schema, rewards_table, token_rewards
 from sepo_data.tokenization import TokenizedPair

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.check import differences
 from schemas.errors import RefusedError, SepoError
-from schemas.stages import Stage, differences
+from schemas.stages import Stage
 from sepo_data.directory import read_manifest
-from sepo_data.select import add_masks, extreme_mask, select
+from sepo_data.filters import Filters
+from sepo_data.rule_language import parse_rule
+from sepo_data.select import add_masks, extreme_mask, select, select_many
+from sepo_data.selection import Selection
 from sepo_data.shards import open_shard, scan, shard_files
+from sepo_data.soft_weights import parse_weights
 
 NAN = float("nan")
 
@@ -262,3 +267,50 @@ def test_side_columns_of_any_kind_go_through(tmp_path, rewards_of, write_rewards
     assert json.loads((tmp_path / "selection" / "state.json").read_text())["_data_files"] == [
         {"filename": "data-00000-of-00001.arrow"}
     ]
+
+
+# Rules, filters, weights, and several selections at once.
+
+
+def test_several_selections_are_what_each_is_alone(tmp_path, rewards):
+    selections = {
+        name: Selection(parse_rule(text), Filters(window=window), parse_weights(weights) if weights else None)
+        for name, text, window, weights in [
+            ("top", "top(50%)", 0, ""),
+            ("wide", "top(1t)", 1, "softmax"),
+            ("budget", "budget(60%)", 0, ""),
+            ("random", "random(50%, seed=3)", 0, "tis"),
+        ]
+    }
+    listener = Listener()
+    outs = {tmp_path / name: selection for name, selection in selections.items()}
+    manifests = select_many(rewards, outs, progress=listener)
+    assert listener.steps == [(1, 2, "2 pairs"), (2, 2, "2 pairs")]
+    for (name, selection), manifest in zip(selections.items(), manifests, strict=True):
+        alone = select(rewards, tmp_path / f"{name} alone", selection)
+        assert alone.fingerprint == manifest.fingerprint == read_manifest(tmp_path / name).fingerprint
+        assert manifest.options == selection.options()
+        assert manifest.results == alone.results
+        for file in shard_files(tmp_path / name):
+            assert file.read_bytes() == (tmp_path / f"{name} alone" / file.name).read_bytes()
+            table = open_shard(file)
+            assert differences(table, Stage.SELECTION) == []
+            assert ("chosen_weights" in table.column_names) == (selection.weights is not None)
+    assert set(manifests[2].results["cuts"]) == {"chosen", "rejected"}
+    assert manifests[0].results == {}
+
+
+def test_several_selections_go_on_where_each_was(tmp_path, rewards):
+    outs = {tmp_path / name: Selection(parse_rule(text)) for name, text in [("a", "top(50%)"), ("b", "all")]}
+    select(rewards, tmp_path / "a", outs[tmp_path / "a"])
+    listener = Listener()
+    select_many(rewards, outs, progress=listener)
+    assert listener.notes == [f"{tmp_path / 'a'} is whole already, nothing to do"]
+    assert masks(tmp_path / "b", "chosen") == ["1111", "1", "11", "111"]
+
+
+def test_tampered_weights_are_found(tmp_path, rewards):
+    select(rewards, tmp_path / "out", Selection(weights=parse_weights("linear")))
+    table = open_shard(shard_files(tmp_path / "out")[0])
+    kept = table.drop_columns(["rejected_weights"])
+    assert differences(kept, Stage.SELECTION) == ["column rejected_weights is missing (large_list<item: float>)"]

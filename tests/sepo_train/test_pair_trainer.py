@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT
 from sepo_train.fit import METRICS, Training, fit, is_main_process, save, trainable_model
-from sepo_train.layout import Tree
+from sepo_train.layout import Tree, shared_layout
 from sepo_train.logps import PLAIN, Engine
 from sepo_train.losses import sepo_loss
 from sepo_train.models import load_tokenizer
@@ -288,3 +288,13 @@ def test_two_processes_give_what_one_gives(tiny_model, tmp_path):
         for alone, together in zip(*logs, strict=True):
             for name in ("loss", "grad_norm", *NAMES):
                 assert together[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-3), name
+
+
+def test_soft_weights_weigh_the_means(monkeypatch):
+    """Weights 3 and 1 on -2 and -4: (3 * -2 + 1 * -4) / 4 = -2.5; weights of 0 alone: 0."""
+    tree = Tree([1], ([5, 6], [7, 8]), ([True, True], [True, False]), ([3.0, 1.0], [0.0, 9.0]))
+    logps = torch.tensor([-2.0, -4.0, -7.0])
+    monkeypatch.setattr("sepo_train.pair_trainer.token_logps", lambda _model, _layout: logps)
+    found = response_logps(None, shared_layout([tree]), torch.zeros(1, 2))
+    assert (found.chosen_means.item(), found.rejected_means.item()) == (-2.5, 0.0)
+    assert (found.chosen_sums.item(), found.rejected_sums.item()) == (-6.0, -7.0)

@@ -15,8 +15,9 @@ import pytest
 import torch
 from datasets import load_from_disk
 
+from schemas.check import differences
 from schemas.errors import RefusedError, SepoError
-from schemas.stages import Stage, differences
+from schemas.stages import Stage
 from sepo_data.shards import open_shard, shard_files
 from sepo_train.fit import Training
 from sepo_train.models import load_model, load_tokenizer

@@ -1,0 +1,249 @@
+"""Two reward or selection datasets of the same pairs: do their oracles rank, and would they select, the same tokens?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+import polars.selectors as cs
+
+from schemas.errors import SepoError
+from schemas.stages import SIDES, Stage
+from sepo_data.directory import read_stage
+from sepo_data.output import table_lines
+from sepo_data.select import extreme_mask
+from sepo_data.shards import open_shard, shard_files
+from sepo_data.share import format_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+SHARES = (1000, 2000, 3000, 5000)
+"""Basis points at which what would be selected is compared."""
+FOCUS = "30%"  # the share that orders the pairs, where there are no stored masks
+STORED = "stored"  # what stands for the share where the masks on disk are compared
+TOGETHER = "together"
+
+LISTS = ("ids", "rewards", "mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Spearman's rank correlation of two rewards within a response, averaged over responses."""
+
+    side: str
+    responses: int  # those where it is defined: two tokens or more, not all of one reward
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How far the selections of one share agree, over all tokens."""
+
+    share: str  # such as 30%, or "stored" for the masks on disk
+    side: str
+    selected_a: int
+    selected_b: int
+    in_both: int
+    jaccard: float  # in both, of those in any
+    chance: float  # what two random selections of these sizes would come to
+
+
+@dataclass(frozen=True, slots=True)
+class DifferingPair:
+    """A pair whose selections overlap little."""
+
+    pair_id: str
+    source_row: int  # in `a`
+    jaccard: float  # of the stored masks, or at 30%; both responses together
+    correlation: float | None  # mean of the two responses
+    margin_a: float
+    margin_b: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What two datasets of the same pairs have in common."""
+
+    pairs: int
+    only_a: int
+    only_b: int
+    correlations: list[Correlation]
+    overlaps: list[Overlap]
+    differing: list[DifferingPair]
+
+
+def diff(a: Path, b: Path, *, pairs: int = 10) -> Diff:
+    """Compare the rewards, and where both are selections the masks, of the pairs that `a` and `b` share.
+
+    Pairs are matched by `pair_id`, the first of several equal ones with the first, the second with the second. In
+    memory are the ids of all pairs, and the rewards of one shard of `a` with its partners in `b`: they are looked up in
+    the mapped files, so the two may be in any order. There is no correlation across responses, on purpose: selection
+    compares the tokens of one response alone.
+
+    Args:
+        a: a rewards or selection directory.
+        b: another one, of the same data under the same tokenizer.
+        pairs: how many of the pairs that differ most are told.
+
+    Raises:
+        SepoError: a directory is neither, they share no pair, or a shared pair has other tokens.
+    """
+    manifests = [read_stage(folder, Stage.REWARDS, Stage.SELECTION) for folder in (a, b)]
+    stored = all(manifest.stage is Stage.SELECTION for manifest in manifests)
+    index_a, index_b = _index(a), _index(b)
+    matched = index_a.join(index_b, on=["pair_id", "nth"], suffix="_b", maintain_order="left")
+    if matched.is_empty():
+        raise SepoError(f"{a} and {b} share no pair", "compare directories that were scored from the same data")
+    sums, differing = [], []
+    for left, right in _matched_shards(a, b, matched, stored=stored):
+        _check_same_tokens(left, right)
+        compared = pl.concat(_compare(left, right, side, stored=stored) for side in SIDES)
+        sums.append(compared.group_by("side").agg(_totals(compared)))
+        differing.append(_least_alike(compared, left, right, pairs, STORED if stored else FOCUS))
+    totals = pl.concat(sums).group_by("side").sum()
+    totals = pl.concat([totals, totals.select(pl.lit(TOGETHER).alias("side"), pl.exclude("side").sum())])
+    rows = {row["side"]: row for row in totals.iter_rows(named=True)}
+    order = (*SIDES, TOGETHER)
+    shares = [*map(format_share, SHARES), *([STORED] if stored else [])]
+    worst = pl.concat(differing).sort("jaccard", "correlation", "pair_id", nulls_last=True).head(pairs)
+    return Diff(
+        pairs=matched.height,
+        only_a=index_a.height - matched.height,
+        only_b=index_b.height - matched.height,
+        correlations=[
+            Correlation(side, rows[side]["responses"], _ratio(rows[side]["correlation"], rows[side]["responses"]))
+            for side in order
+        ],
+        overlaps=[_overlap(share, side, rows[side]) for share in shares for side in order],
+        differing=[DifferingPair(**row) for row in worst.iter_rows(named=True)],
+    )
+
+
+def report(found: Diff) -> Iterator[str]:
+    """The lines that `sepo diff` prints."""
+    yield f"{found.pairs:,} pairs in both, {found.only_a:,} only in the first, {found.only_b:,} only in the second"
+    parts: dict[str, Sequence[object]] = {
+        "Rank correlation of the rewards within a response (Spearman, mean over responses)": found.correlations,
+        "Overlap of the selected tokens": found.overlaps,
+        "Pairs that differ most": found.differing,
+    }
+    for title, rows in parts.items():
+        if rows:
+            yield ""
+            yield title
+            yield from table_lines(pl.DataFrame(rows))
+
+
+def _index(folder: Path) -> pl.DataFrame:
+    """Where each pair is: file, row, and `nth` among the pairs of the same id."""
+    parts = [
+        pl.DataFrame(pl.from_arrow(open_shard(file).select(["pair_id"]))).with_columns(
+            file=pl.lit(number, dtype=pl.UInt32), row=pl.int_range(pl.len(), dtype=pl.UInt32)
+        )
+        for number, file in enumerate(shard_files(folder))
+    ]
+    return pl.concat(parts).with_columns(nth=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
+
+
+def _matched_shards(
+    a: Path, b: Path, matched: pl.DataFrame, *, stored: bool
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """For each shard of `a` its matched pairs, and row by row their partners in `b`."""
+    lists = LISTS if stored else LISTS[:-1]
+    columns = ["pair_id", "source_row", "margin", *(f"{side}_{name}" for side in SIDES for name in lists)]
+
+    def rows(file: Path, wanted: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame(pl.from_arrow(open_shard(file).select(columns), rechunk=False))[wanted]
+
+    files_a, files_b = shard_files(a), shard_files(b)
+    for (number,), part in matched.group_by("file", maintain_order=True):
+        by_partner = part.sort("file_b", maintain_order=True)
+        partners = by_partner.group_by("file_b", maintain_order=True)
+        right = pl.concat(rows(files_b[file], of_file["row_b"]) for (file,), of_file in partners)
+        yield rows(files_a[number], by_partner["row"]), right
+
+
+def _check_same_tokens(left: pl.DataFrame, right: pl.DataFrame) -> None:
+    for side in SIDES:
+        if (other := left[f"{side}_ids"].ne_missing(right[f"{side}_ids"])).any():
+            pair = left["pair_id"].filter(other)[0]
+            raise SepoError(
+                f"pair {pair} has other {side} tokens in the two directories, so their rewards cannot be compared",
+                "score both with the same tokenizer, chat template and truncation",
+            )
+
+
+def _compare(left: pl.DataFrame, right: pl.DataFrame, side: str, *, stored: bool) -> pl.DataFrame:
+    """One row a response: its correlation, and by share how many tokens are selected in a, in b and in both."""
+    both = pl.DataFrame({"a": left[f"{side}_rewards"], "b": right[f"{side}_rewards"]}).with_row_index("row")
+    ranks = both.select("row", pl.col("a", "b").list.eval(pl.element().rank("average")))
+    correlation = ranks.explode("a", "b").group_by("row", maintain_order=True).agg(correlation=pl.corr("a", "b"))
+    masks = {
+        (format_share(share), name): extreme_mask(name, share, highest=side == SIDES[0])
+        for share in SHARES
+        for name in ("a", "b")
+    }
+    marked = both.select("row", *(mask.alias(f"{share} {name}") for (share, name), mask in masks.items()))
+    if stored:
+        marked = marked.with_columns(
+            left[f"{side}_mask"].alias(f"{STORED} a"), right[f"{side}_mask"].alias(f"{STORED} b")
+        )
+    flat = marked.explode(cs.exclude("row"))
+    counts = flat.group_by("row", maintain_order=True).agg(
+        pl.len().alias("tokens"),
+        pl.exclude("row").sum().cast(pl.Int64),
+        *(_in_both(share).sum().cast(pl.Int64).alias(f"{share} both") for share in _shares(flat)),
+    )
+    chance = [
+        (pl.col(f"{share} a") * pl.col(f"{share} b") / pl.col("tokens")).alias(f"{share} chance")
+        for share in _shares(flat)
+    ]
+    # A response of one token, or of equal rewards, has no order to compare.
+    return counts.with_columns(
+        *chance, correlation["correlation"].fill_nan(None), pl.lit(side).alias("side"), left["pair_id"]
+    )
+
+
+def _in_both(share: str) -> pl.Expr:
+    return pl.col(f"{share} a") & pl.col(f"{share} b")
+
+
+def _totals(compared: pl.DataFrame) -> list[pl.Expr]:
+    counted = [f"{share} {name}" for share in _shares(compared) for name in ("a", "b", "both", "chance")]
+    return [pl.col("correlation").count().alias("responses"), pl.col("correlation").sum(), pl.col(counted).sum()]
+
+
+def _shares(frame: pl.DataFrame) -> list[str]:
+    return [name.removesuffix(" a") for name in frame.columns if name.endswith(" a")]
+
+
+def _least_alike(
+    compared: pl.DataFrame, left: pl.DataFrame, right: pl.DataFrame, pairs: int, share: str
+) -> pl.DataFrame:
+    """The pairs of a shard whose selections overlap least, both responses of a pair taken together."""
+    in_any = pl.col(f"{share} a") + pl.col(f"{share} b") - pl.col(f"{share} both")
+    by_pair = compared.group_by("row", maintain_order=True).agg(
+        pl.col("pair_id").first(),
+        (pl.col(f"{share} both").sum() / in_any.sum()).alias("jaccard"),
+        pl.col("correlation").mean(),
+    )
+    return (
+        by_pair.with_columns(left["source_row"], left["margin"].alias("margin_a"), right["margin"].alias("margin_b"))
+        .select("pair_id", "source_row", "jaccard", "correlation", "margin_a", "margin_b")
+        .sort("jaccard", "correlation", "pair_id", nulls_last=True)
+        .head(pairs)
+    )
+
+
+def _overlap(share: str, side: str, row: dict[str, float]) -> Overlap:
+    of_a, of_b, both, chance = (row[f"{share} {name}"] for name in ("a", "b", "both", "chance"))
+    return Overlap(
+        share, side, int(of_a), int(of_b), int(both), both / (of_a + of_b - both), chance / (of_a + of_b - chance)
+    )
+
+
+def _ratio(total: float, count: int) -> float | None:
+    return total / count if count else None

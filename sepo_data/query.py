@@ -1,0 +1,158 @@
+"""SQL over stage datasets: `pairs`, one row a pair; `tokens`, one row a token; `vocabulary`, one row a token id."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from schemas.errors import SepoError
+from schemas.stages import SIDES, Stage, stage_schema
+from sepo_data import tokens as token_view
+from sepo_data import vocabulary as vocabulary_table
+from sepo_data.directory import TOKENIZER, read_stage
+from sepo_data.named_queries import named_query
+from sepo_data.read_only import check_read_only
+from sepo_data.shards import scan
+from sepo_data.suggest import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PAIRS = "pairs"
+"""The name of the directory whose other tables are `tokens` and `vocabulary`; those of `a` are `a_tokens` and so on."""
+
+
+def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
+    """The answer to `sql`, not yet computed; `@name` stands for a named query.
+
+    Args:
+        sql: one SELECT, WITH, EXPLAIN or SHOW statement in the dialect of Polars.
+        tables: directories by name. `pairs` gives the tables `pairs`, `tokens` and `vocabulary`, any other name `a` the
+            tables `a`, `a_tokens` and `a_vocabulary`.
+
+    Raises:
+        SepoError: a directory is no whole rewards or selection dataset, or the query cannot be answered; a wrong column
+            or table comes with the nearest names there are.
+    """
+    frames = open_tables(tables)
+    if sql.startswith("@"):
+        sql = named_query(sql[1:]).sql
+    check_read_only(sql, {name for frame in frames.values() for name in frame.collect_schema()})
+    try:
+        answer = pl.SQLContext(frames).execute(sql)
+        answer.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise _explained(error, frames) from error
+    return answer
+
+
+def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
+    """The three tables of each directory, by the name that a query gives them."""
+    if not tables:
+        raise SepoError("there is no directory to query", "give a directory, or several as --table name=DIR")
+    frames: dict[str, pl.LazyFrame] = {}
+    for name, path in tables.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise SepoError(f"{name!r} cannot be the name of a table", "use letters, digits and underscores")
+        folder = Path(path)
+        read_stage(folder, Stage.REWARDS, Stage.SELECTION)
+        frame = scan(folder)
+        text_from = folder if (folder / TOKENIZER / "tokenizer.json").exists() else None
+        views = {
+            name: frame,
+            _beside(name, "tokens"): token_view.tokens(frame, text_from),
+            _beside(name, "vocabulary"): vocabulary_table.vocabulary(frame, text_from),
+        }
+        if taken := sorted(views.keys() & frames.keys()):
+            raise SepoError(f"two directories would make the table {taken[0]}", "give them other names")
+        frames |= views
+    return frames
+
+
+def schema_of(tables: Mapping[str, str | Path]) -> pl.DataFrame:
+    """Every column that a query can name: table, column, type, and what it holds."""
+    rows = [
+        (table, column, _type_name(kind), docs.get(column, "a side column of the input"))
+        for table, frame, docs in _documented(open_tables(tables), tables)
+        for column, kind in frame.collect_schema().items()
+    ]
+    return pl.DataFrame(rows, schema=["table", "column", "type", "description"], orient="row")
+
+
+def _beside(name: str, view: str) -> str:
+    return view if name == PAIRS else f"{name}_{view}"
+
+
+def _documented(
+    frames: Mapping[str, pl.LazyFrame], tables: Mapping[str, object]
+) -> Iterator[tuple[str, pl.LazyFrame, Mapping[str, str]]]:
+    pair_docs = {
+        field.name: field.metadata[b"doc"].decode()
+        for stage in (Stage.REWARDS, Stage.SELECTION)
+        for field in stage_schema(stage, conversational=False)
+    }
+    for name in tables:
+        yield name, frames[name], pair_docs
+        yield _beside(name, "tokens"), frames[_beside(name, "tokens")], token_view.COLUMNS
+        yield _beside(name, "vocabulary"), frames[_beside(name, "vocabulary")], vocabulary_table.COLUMNS
+
+
+def _type_name(kind: pl.DataType) -> str:
+    return "Enum" if isinstance(kind, pl.Enum) else str(kind)
+
+
+_NO_COLUMN = re.compile(r"unable to find column \"(?P<name>.*?)\"(?:; valid columns: (?P<valid>\[.*?\]))?(?:\n|$)")
+_NO_COLUMN_OF = re.compile(r"no column named '(?P<name>.*?)' found in table '(?P<table>.*?)'")
+_NO_TABLE = re.compile(r"relation '(?P<name>.*?)' was not found|no table or struct column named '(?P<other>.*?)' found")
+_NO_FUNCTION = re.compile(r"unsupported function '(?P<name>.*?)'")
+
+_NO_MASKS = "a rewards directory has no selection: `sepo select` makes one"
+_NO_LOGPS = "a selection keeps no log-probabilities: query the rewards directory it was made from"
+_OTHER_STAGE = {
+    "selected": _NO_MASKS,
+    **{f"{side}_{name}": _NO_MASKS for side in SIDES for name in ("mask", "selected")},
+    **{f"{model}_logp": _NO_LOGPS for model in ("oracle", "ref")},
+    **{f"{side}_{model}_logps": _NO_LOGPS for side in SIDES for model in ("oracle", "ref")},
+}
+"""What to do about a column that only the other stage has."""
+
+
+def _explained(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoError:
+    """What Polars has against a query, in one sentence, and what to type instead."""
+    message = str(error)
+    if found := _NO_COLUMN.search(message) or _NO_COLUMN_OF.search(message):
+        name, there = found["name"], _columns_there(found, frames)
+        known = there or dict.fromkeys(column for frame in frames.values() for column in frame.collect_schema())
+        return SepoError(
+            f"there is no column {name}" + (f"; there are {listed(there)}" if there else ""),
+            _OTHER_STAGE.get(name) or did_you_mean(name, known) or "`--schema` tells what there is",
+        )
+    if found := _NO_TABLE.search(message):
+        name = found["name"] or found["other"]
+        return SepoError(
+            f"there is no table {name}; there are {listed(frames)}",
+            did_you_mean(name, frames) or "`--schema` tells what there is",
+        )
+    if found := _NO_FUNCTION.search(message):
+        return SepoError(f"there is no function {found['name']}", "the SQL reference of Polars lists the functions")
+    if "one (and only one) statement" in message:
+        return SepoError("a query is one statement", "run `sepo query` once for each")
+    return SepoError(
+        f"the query cannot be answered: {message.splitlines()[0].removeprefix('sql parser error: ')}",
+        "`--schema` shows the tables, `--list` shows queries to start from",
+    )
+
+
+def _columns_there(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> list[str]:
+    """The columns that stand where the wrong one was looked for; none where Polars does not tell."""
+    groups = found.groupdict()
+    if groups.get("table") in frames:
+        return list(frames[groups["table"]].collect_schema())
+    try:
+        return list(map(str, json.loads(groups.get("valid") or "[]")))
+    except ValueError:
+        return []
