@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from schemas.manifest import Manifest
     from sepo_data.progress import Progress
-    from sepo_train.logps import Engine
+    from sepo_train.engine import Engine
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"

@@ -146,25 +146,6 @@ def _padded(rows: list[list[int]], length: int, fill: int) -> Tensor:
     return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
 
-def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
-    """The additive attention mask of the shared layout.
-
-    Args:
-        segments: (rows, length) as in `Layout`.
-        dtype: of the result. Boolean masks are not used: Gemma 2 reads them wrongly without an error.
-
-    Returns:
-        (rows, 1, length, length): 0 where a token sees another, the lowest finite value where it does not. A token sees
-        what stands before it in the prompt and in its own branch.
-    """
-    length = segments.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    queries, keys = segments[:, :, None], segments[:, None, :]
-    visible = causal & ((keys == PROMPT) | (keys == queries))
-    mask = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
-    return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
-
-
 def batches_by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Group items so that rows x longest stays within `budget` tokens, the longest first; a longer one rides alone.
 

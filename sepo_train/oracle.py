@@ -13,9 +13,10 @@ from sepo_data.directory import find_run
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
+from sepo_train.engine import choose_engine
 from sepo_train.fit import Training, claim_together, finish, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree
-from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
+from sepo_train.logps import default_batch_tokens, score_trees
 from sepo_train.losses import dpo_loss
 from sepo_train.models import model_record, tokenizer_record
 from sepo_train.oracle_record import write_seen_pairs

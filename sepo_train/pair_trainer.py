@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
     from sepo_data.progress import Progress
+    from sepo_train.engine import Engine
     from sepo_train.layout import Layout, Tree
-    from sepo_train.logps import Engine
 
 METRICS = (
     "rewards/chosen",

@@ -17,8 +17,9 @@ from sepo_data.progress import SILENT, Progress
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
 from sepo_data.versions import versions
+from sepo_train.engine import choose_engine
 from sepo_train.layout import Tree
-from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
+from sepo_train.logps import default_batch_tokens, score_trees
 from sepo_train.models import (
     check_same_vocabulary,
     default_device,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from schemas.manifest import ModelRecord, TokenizerRecord
     from sepo_data.tokenization import TokenizedPair, Truncate
-    from sepo_train.logps import Engine
+    from sepo_train.engine import Engine
 
 CHUNK = 1000
 """Pairs among which those are looked for that can tell about the engine, and rows that a dry run holds at a time."""

@@ -12,9 +12,10 @@ from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
+from sepo_train.engine import choose_engine
 from sepo_train.fit import Training, claim_together, finish, fit, save, trainable_model
 from sepo_train.layout import Tree
-from sepo_train.logps import choose_engine, default_batch_tokens, score_trees
+from sepo_train.logps import default_batch_tokens, score_trees
 from sepo_train.losses import sepo_loss
 from sepo_train.models import (
     check_same_vocabulary,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.logps import Engine
+    from sepo_train.engine import Engine
 
 CHECKED_PAIRS = 100
 """Pairs among which those are looked for that tell whether prompts may be shared."""

@@ -10,9 +10,10 @@ import pytest
 from sepo_data.select import select
 from sepo_data.shards import scan
 from sepo_data.share import quota
+from sepo_train.engine import PLAIN
 from sepo_train.fit import Training
 from sepo_train.layout import Tree
-from sepo_train.logps import PLAIN, score_trees
+from sepo_train.logps import score_trees
 from sepo_train.models import load_model, load_tokenizer
 from sepo_train.oracle import train_oracle
 from sepo_train.score import score

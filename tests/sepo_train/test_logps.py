@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from schemas.errors import SepoError
+from sepo_train.engine import PLAIN, Engine, choose_engine
 from sepo_train.layout import Tree, padded_layout, shared_layout
-from sepo_train.logps import PLAIN, Engine, choose_engine, score_trees, token_logps
+from sepo_train.logps import score_trees, token_logps
 
 VOCABULARY = 97
 SMALL = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from schemas.errors import RefusedError, SepoError
 from sepo_data.directory import read_stage
 from sepo_data.progress import SILENT
+from sepo_train.engine import PLAIN
 from sepo_train.fit import METRICS, Training, trainable_model
 from sepo_train.layout import Tree
-from sepo_train.logps import PLAIN, score_trees
+from sepo_train.logps import score_trees
 from sepo_train.models import load_model, load_tokenizer
 from sepo_train.oracle import random_pairs, train_oracle
 from sepo_train.oracle_record import SEEN, read_oracle_record

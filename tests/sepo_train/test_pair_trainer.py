@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT
+from sepo_train.engine import PLAIN, Engine
 from sepo_train.fit import METRICS, Training, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree, shared_layout
-from sepo_train.logps import PLAIN, Engine
 from sepo_train.losses import sepo_loss
 from sepo_train.models import load_tokenizer
 from sepo_train.pair_trainer import METRICS as NAMES

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
 from sepo_data.select import select
+from sepo_train.engine import PLAIN
 from sepo_train.fit import Training, trainable_model
 from sepo_train.layout import Tree
-from sepo_train.logps import PLAIN
 from sepo_train.models import load_model, load_tokenizer
 from sepo_train.pair_trainer import TrainingPair
 from sepo_train.score import score
