@@ -13,9 +13,10 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from json import dumps
 from pathlib import Path
 from shlex import quote
@@ -64,6 +65,16 @@ class Truncation(StrEnum):
     RESPONSE = "response"
 
 
+class ResidentModels(StrEnum):
+    ONE = "one"
+    BOTH = "both"
+
+
+class Engine(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Dtype(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -84,6 +95,24 @@ def _share(text: str) -> int:
 
 def _share_or_none(text: str) -> int:
     return 0 if str(text).strip() in {"0", "0%", "0.0"} else _share(text)
+
+
+def _row_limit(text: str) -> Callable[[int], int]:
+    """How many of so many rows: `20` for that many, `1%` for a share."""
+    if str(text).isdecimal():
+        return lambda _rows: int(text)
+    share = _share_or_none(text)
+    return lambda rows: rows * share // 10_000
+
+
+def _amount(text: str) -> str:
+    """An amount that is one; which rules take it is for them to say."""
+    from sepo_data.amount import parse_amount
+
+    try:
+        return str(text) and str(parse_amount(str(text)))
+    except SepoError as error:
+        raise typer.BadParameter(f"{error}; {error.hint}") from None
 
 
 def _finite(text: str) -> float:
@@ -167,7 +196,7 @@ def root(
         from sepo_data.config import read_config
 
         known = {
-            name: {option.name for option in command.params if option.name}
+            name: {option.name: getattr(option, "multiple", False) for option in command.params if option.name}
             for name, command in _commands(context).items()
         }
         context.default_map = read_config(config, known)
@@ -272,8 +301,23 @@ def score(
     dtype: Annotated[Dtype | None, typer.Option(help="of both models; float32 on a CPU, bfloat16 on a GPU")] = None,
     chat_template: ChatTemplate = None,
     batch_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of one forward pass")] = None,
-    shard_rows: Annotated[int, typer.Option(min=1, help="rows a file; the most work a kill can lose")] = 2048,
-    max_skipped: Annotated[int | None, typer.Option(min=0, help="exit 1 where more rows are set aside")] = None,
+    shard_rows: Annotated[
+        int | None, typer.Option(min=1, help="rows a file, the most work a kill can lose; a few minutes by default")
+    ] = None,
+    only_shard: Annotated[int | None, typer.Option(min=0, help="this file alone, as a task of an array job")] = None,
+    resident: Annotated[ResidentModels, typer.Option(help="models in memory: one after the other, or both")] = (
+        ResidentModels.ONE
+    ),
+    check_precision: Annotated[
+        int, typer.Option(min=0, metavar="N", help="score N pairs again in fp32, and record how far they differ")
+    ] = 0,
+    max_skipped: Annotated[
+        Callable[[int], int],
+        typer.Option(parser=_row_limit, metavar="LIMIT", help="exit 1 where more rows are set aside: 1%, or 20"),
+    ] = "1%",  # type: ignore[assignment]
+    engine: Annotated[Engine, typer.Option(help="this process, or workers of a Ray cluster")] = Engine.LOCAL,
+    workers: Annotated[int, typer.Option(min=1, help="Ray workers")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each Ray worker")] = 0,
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -288,8 +332,14 @@ def score(
     """
     _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_train.score import score as score_dataset
+        if engine is Engine.RAY and not dry_run:
+            from sepo_train.ray_workers import score_with_ray
 
+            score_dataset = partial(score_with_ray, workers=workers, gpus=gpus)
+        else:
+            from sepo_train.score import score
+
+            score_dataset = partial(score, dry_run=dry_run, only_shard=only_shard)
         manifest = score_dataset(
             dataset,
             out,
@@ -306,14 +356,16 @@ def score(
             chat_template=chat_template,
             batch_tokens=batch_tokens,
             shard_rows=shard_rows,
+            resident=resident.value,
+            check_precision=check_precision,
             overwrite=overwrite,
-            dry_run=dry_run,
             progress=terminal,
         )
-        if not dry_run:
-            _report_skipped(terminal, manifest, out, max_skipped)
+        if manifest.finished:
+            _report_skipped(terminal, manifest, out, max_skipped(manifest.input.rows))
             terminal.note(f"next: sepo select {quote(str(out))} --chosen 30% --rejected 30% --out selection/")
-    _answer(out, manifest, as_json=json, dry_run=dry_run)
+    if manifest.finished or dry_run or only_shard is not None:
+        _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
 @app.command(
@@ -327,8 +379,10 @@ def select(
     rewards: Annotated[Path, typer.Argument(metavar="REWARDS", help="a directory that `sepo score` wrote")],
     out: Out,
     rule: Annotated[str, typer.Option(help="which tokens: `top`, `mass(80%)`, `random(30%, seed=1)`, ...")] = "top",
-    chosen: Annotated[str, typer.Option(metavar="AMOUNT", help="of each chosen response: 30%, or 16t for tokens")] = "",
-    rejected: Annotated[str, typer.Option(metavar="AMOUNT", help="of each rejected response")] = "",
+    chosen: Annotated[
+        str, typer.Option(parser=_amount, metavar="AMOUNT", help="of each chosen response: 30%, or 16t for tokens")
+    ] = "",
+    rejected: Annotated[str, typer.Option(parser=_amount, metavar="AMOUNT", help="of each rejected response")] = "",
     grid: Annotated[
         list[str] | None, typer.Option(help="values of the rule's arguments; a dataset for each combination")
     ] = None,
@@ -351,6 +405,7 @@ def select(
     Response by response: max(1, floor(share x n)) of its n tokens, the earlier of two equal rewards first.
     """
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_data.directory import MANIFEST
         from sepo_data.filters import Filters
         from sepo_data.grid import grid_rules
         from sepo_data.rule_language import parse_rule
@@ -361,6 +416,8 @@ def select(
         sides = {side: amount for side, amount in (("chosen", chosen), ("rejected", rejected)) if amount}
         if grid and sides:
             raise typer.BadParameter("write the amounts in --grid: 'chosen=10%,30% rejected=30%'")
+        if grid and (out / MANIFEST).exists():
+            raise RefusedError(f"{out} is a dataset, --grid makes a directory of several", "choose another --out")
         rules = {out / name: made for name, made in grid_rules(rule, grid).items()} if grid else None
         filters = Filters(
             skip=tuple(name.strip() for name in skip.split(",") if name.strip()),
@@ -599,7 +656,7 @@ def query(
         directory, sql = None, directory  # every directory has a name
     if not schema and (sql is None) == (file is None):
         raise typer.BadParameter("give one query: SQL, @NAME, - for standard input, or --file")
-    text = file.read_text(encoding="utf-8") if file else sys.stdin.read() if sql == "-" else sql or ""
+    text = _query_text(sql, file)
 
     from sepo_data.output import Format, default_format, write, write_file
     from sepo_data.query import query as ask
@@ -640,6 +697,15 @@ def diff(
 
     found = compare(a, b, pairs=pairs)
     print(dumps(asdict(found)) if json else "\n".join(report(found)))
+
+
+def _query_text(sql: str | None, file: Path | None) -> str:
+    if file is None and sql != "-":
+        return sql or ""
+    try:
+        return (file.read_bytes() if file else sys.stdin.buffer.read()).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SepoError(f"{file or 'standard input'} is not UTF-8", "save the query as UTF-8") from None
 
 
 def _tables(directory: str | None, named: list[str]) -> dict[str, str]:
@@ -721,17 +787,17 @@ def _confirm(out: Path, *, overwrite: bool, yes: bool) -> None:
     typer.confirm(f"Delete {out} and start again?", abort=True, err=True)
 
 
-def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, max_skipped: int | None) -> None:
+def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, max_skipped: int) -> None:
     skipped = manifest.total("skipped")
     counted = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
     terminal.note(
         f"{manifest.rows:,} pairs scored, {sum(skipped.values()):,} rows set aside"
         + (f": {counted}" if counted else "")
     )
-    if max_skipped is not None and sum(skipped.values()) > max_skipped:
+    if (count := sum(skipped.values())) > max_skipped:
         raise SepoError(
-            f"{sum(skipped.values())} rows were set aside, more than --max-skipped {max_skipped}",
-            f"see {out}/skipped.jsonl",
+            f"{count:,} of {manifest.input.rows:,} rows were set aside, --max-skipped allows {max_skipped:,}",
+            f"{out} is whole, and {out}/skipped.jsonl says why; accept it with --max-skipped {count}",
         )
 
 

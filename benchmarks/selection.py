@@ -17,7 +17,17 @@ The slow ones run on a part of the rows. `end to end` is `select` with checks, c
 reading and writing the same files, flushed too. `memory` selects in a process of its own whose heap is limited
 (RLIMIT_DATA) to less than the dataset has bytes; `anonymous` is the peak of what is not backed by a file.
 
-FINDINGS
+Measured on two cores with polars 2, 60,000 pairs and 36M tokens:
+
+- The mask: 115.8M tokens/s. Polars' quantile takes 1.2 times as long, its rank 6.7 times, DuckDB's window 34 times, the
+  argmax loop 464 times. pandas takes 65.6 times as long, where it explodes the column of lists; from flat columns that
+  were made beforehand it takes about 41 times as long.
+- Ten selections made together cost 2.6 times one's mask.
+- End to end: 2.19 s, 1.47 times the 1.49 s of copying the same 787 MB.
+- Memory: 110 MB anonymous for 79 MB of rewards and 118 MB for 787 MB, under a heap limit of 450 MB.
+
+The file is not called select.py: `python benchmarks/select.py` puts its folder first in the path of imports, where it
+would stand for the standard library's `select`.
 """
 
 from __future__ import annotations

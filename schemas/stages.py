@@ -93,8 +93,8 @@ def _logp_fields() -> list[pa.Field]:
 
 def _mask_fields() -> list[pa.Field]:
     masks = [
-        _field("chosen_mask", MASK, "the token is among the selected (highest rewards)", aligned="chosen_ids"),
-        _field("rejected_mask", MASK, "the token is among the selected (lowest rewards)", aligned="rejected_ids"),
+        _field("chosen_mask", MASK, "the token is selected", aligned="chosen_ids"),
+        _field("rejected_mask", MASK, "the token is selected", aligned="rejected_ids"),
     ]
     counts = [
         _field(
@@ -110,7 +110,7 @@ def _mask_fields() -> list[pa.Field]:
 
 def _weight_fields() -> list[pa.Field]:
     return [
-        _field(f"{side}_weights", FLOATS, "how much each selected token counts; 0 elsewhere", aligned=f"{side}_ids")
+        _field(f"{side}_weights", FLOATS, "how much each selected token counts, 0 elsewhere; only with --weights", aligned=f"{side}_ids")
         for side in SIDES
     ]
 

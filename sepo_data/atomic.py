@@ -1,10 +1,19 @@
-"""A name on disk means a whole file: write beside it, flush to the disk, rename."""
+"""A name on disk means a whole file: write beside it, flush to the disk, rename.
+
+A temporary file is locked by the process that writes it, so the kernel knows which ones are nobody's any more.
+An object store knows no renaming: there the file is written on this machine, and one upload makes the object.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+import secrets
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from sepo_data.location import is_remote, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +25,22 @@ SUFFIX = ".sepo-tmp"
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary sibling of `path`; it takes the name when the block ends well and vanishes when it does not."""
-    temporary = path.with_name(path.name + SUFFIX)
+    if is_remote(path):
+        with tempfile.NamedTemporaryFile(suffix=SUFFIX) as scratch:
+            yield cast("BinaryIO", scratch)
+            scratch.flush()
+            upload(scratch.name, path)
+        return
+    file, temporary = _open_temporary(path)
     try:
-        with temporary.open("wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)  # while it is open: once it is closed, it could be taken for a leftover
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong is worth more than this
+            temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -40,7 +56,27 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files that a killed run left under `folder`."""
-    for leftover in folder.rglob(f"*{SUFFIX}"):
-        if leftover.is_file():
-            leftover.unlink()
+    """Delete the temporary files under `folder` that no living process is writing."""
+    for leftover in [] if is_remote(folder) else folder.rglob(f"*{SUFFIX}"):
+        with suppress(FileNotFoundError, IsADirectoryError), leftover.open("rb") as file:
+            if _lock(file):
+                leftover.unlink()
+
+
+def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
+    while True:
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+        file = cast("BinaryIO", temporary.open("w+b"))
+        # Between these two lines another process may have found the file without a lock and deleted it.
+        if _lock(file) and os.fstat(file.fileno()).st_nlink:
+            return file, temporary
+        file.close()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether `file` is locked by this process now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

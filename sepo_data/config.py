@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+def read_config(path: Path, known: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, Any]]:
     """The options of each command in the TOML file `path`, with `_` for `-` and lists as on the command line.
 
     Args:
         path: the file.
-        known: the options that each command has.
+        known: the options that each command has, and whether one may be given several times.
 
     Raises:
         SepoError: there is no such file, it is not TOML, or it has unknown keys; all of them are named.
@@ -38,7 +38,7 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str
             unknown.append((command, did_you_mean(command, known)))
             continue
         resolved[command] = {
-            name.replace("-", "_"): ",".join(map(str, value)) if isinstance(value, list) else value
+            (key := name.replace("-", "_")): _as_given(value, repeated=known[command].get(key, False))
             for name, value in options.items()
         }
         unknown += [
@@ -52,3 +52,10 @@ def read_config(path: Path, known: Mapping[str, set[str]]) -> dict[str, dict[str
             "; ".join(f"for {name}, {guess}" for name, guess in unknown if guess),
         )
     return resolved
+
+
+def _as_given(value: Any, *, repeated: bool) -> Any:  # noqa: ANN401 - what TOML holds
+    """A value as the command line would give it: lists with commas, or as they are where an option is repeated."""
+    if repeated:
+        return value if isinstance(value, list) else [value]
+    return ",".join(map(str, value)) if isinstance(value, list) else value

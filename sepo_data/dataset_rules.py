@@ -159,4 +159,4 @@ def _cut(name: str, text: str | float) -> int | float:
 
 
 def _mirrored(cut: int | float) -> int | float:  # noqa: PYI041 - they mean different things here
-    return WHOLE - cut if isinstance(cut, int) else -cut
+    return WHOLE - cut if isinstance(cut, int) else 0.0 - cut  # not -0.0

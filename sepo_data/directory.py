@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import RefusedError, SepoError
 from schemas.manifest import Manifest, ShardRecord
 from schemas.stages import Stage
 from sepo_data.atomic import SUFFIX, remove_leftovers, write_text
+from sepo_data.claims import is_held, try_claim
+from sepo_data.location import is_remote, make_folder, public_name, remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import JsonValue
 
 MANIFEST = "sepo.json"
 SKIPPED = "skipped.jsonl"
@@ -18,6 +26,8 @@ TOKENIZER = "tokenizer"
 STATE = "state.json"
 INFO = "dataset_info.json"
 RECORDS = ".sepo"
+LOCK = "directory.lock"  # in RECORDS: held by who decides what the directory is, or finishes it
+AT_WORK = "*.worker"  # in RECORDS: one for each process that writes shards, held as long as it does
 
 DATASETS = frozenset({Stage.REWARDS, Stage.SELECTION})
 COMMANDS = {Stage.ORACLE: "oracle", Stage.REWARDS: "score", Stage.SELECTION: "select", Stage.POLICY: "train"}
@@ -39,12 +49,13 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
         return None
     if not (path / MANIFEST).exists():
         # A run that was killed at once has left no more than the beginning of a manifest.
-        if any(entry.name != MANIFEST + SUFFIX for entry in path.iterdir()):
+        if any(not _begins_a_run(entry) for entry in path.iterdir()):
             raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
         return None
     previous = read_manifest(path)
     if overwrite:
         _refuse_to_delete_input(path, manifest)
+        _refuse_to_disturb(path)
         return None
     differing = previous.differing_keys(manifest)
     if differing and _holds_work(path):
@@ -63,7 +74,8 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
 def claim(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest:
     """Make `path` the directory of `manifest`'s plan: start it, or find the one that the same plan began.
 
-    Leftovers of a killed run are removed. `overwrite` removes another run's directory first, and nothing else.
+    Any number of processes may do so at once. Leftovers of killed runs are removed. `overwrite` removes another run
+    first, and nothing else: of the processes of one run, one alone may ask for it, before the others begin.
 
     Returns:
         The manifest on disk.
@@ -71,32 +83,106 @@ def claim(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifes
     Raises:
         RefusedError, SepoError: as in `find_run`.
     """
-    if (previous := find_run(path, manifest, overwrite=overwrite)) is not None:
+    with claiming(path, manifest, overwrite=overwrite) as claimed:
+        return claimed
+
+
+@contextmanager
+def claiming(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Iterator[Manifest]:
+    """`claim`; while the block runs, no other process decides about `path`."""
+    previous = find_run(path, manifest, overwrite=overwrite)  # raises before anything is touched
+    if previous is not None and previous.finished and not (path / RECORDS).exists():
+        yield previous
+        return
+    with alone(path):
+        # Another process may have been here between the two looks.
+        previous = find_run(path, manifest, overwrite=overwrite)
         remove_leftovers(path)
-        return previous
-    if (path / MANIFEST).exists():
-        path = path.resolve()  # what a symbolic link points at can be deleted and made again, the link stays
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
-    started = manifest.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
-    write_text(path / MANIFEST, started.to_json())
-    return started
+        if previous is None:
+            _clear(path)
+            previous = manifest.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
+            write_text(path / MANIFEST, previous.to_json())
+        try:
+            yield previous
+        finally:
+            if previous.finished or previous.stage not in DATASETS:
+                drop_records(path)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While the block runs, no other process decides what the directory `path` is; waits for one that does.
+
+    The block may delete the folder of the lock at its end: a process that waits for it notices and makes a new one.
+    """
+    lock = path / RECORDS / LOCK
+    while True:
+        make_folder(lock.parent)
+        if (held := try_claim(lock, watch=True)) is not None:
+            break
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def drop_records(path: Path) -> None:
+    """Delete what only an unfinished directory needs; whoever does so is `alone`."""
+    with suppress(OSError):  # another process may be putting its lock there at this moment, and will be here next
+        remove_tree(path / RECORDS)
+
+
+def _begins_a_run(entry: Path) -> bool:
+    if entry.name == RECORDS:
+        return {inner.name for inner in entry.iterdir()} <= {LOCK}
+    return entry.name.startswith(f"{MANIFEST}.") and entry.name.endswith(SUFFIX)
+
+
+def _clear(path: Path) -> None:
+    """Delete what a run left. Its manifest stays until another one replaces it: a kill here leaves a run of sepo's."""
+    for entry in path.iterdir():
+        if entry.name == RECORDS:
+            for inner in entry.iterdir():
+                if inner.name != LOCK:
+                    inner.unlink()
+        elif entry.name != MANIFEST:
+            remove_tree(entry)
 
 
 def _holds_work(path: Path) -> bool:
-    """Whether a run that failed at its start has left more than a plan; if not, another plan may take its place."""
-    return bool(finished_shards(path)) or any(
-        entry.name not in {MANIFEST, RECORDS, TOKENIZER} for entry in path.iterdir()
+    """Whether a run there has left more than a plan, or somebody is at it; if not, another plan may take its place."""
+    return (
+        bool(finished_shards(path))
+        or any(entry.name not in {MANIFEST, RECORDS, TOKENIZER} for entry in path.iterdir())
+        or _is_busy(path)
     )
+
+
+def _is_busy(path: Path) -> bool:
+    return any(is_held(worker, watch=True) for worker in (path / RECORDS).glob(AT_WORK))
+
+
+def _refuse_to_disturb(path: Path) -> None:
+    if _is_busy(path):
+        raise RefusedError(
+            f"another process is writing {path} at this moment", "wait for it or stop it, or choose another --out"
+        )
 
 
 def _refuse_to_delete_input(path: Path, manifest: Manifest) -> None:
     names = {manifest.input.name, *(model.name for model in manifest.models.values())}
-    inside = [name for name in names if Path(name).exists() and Path(name).resolve().is_relative_to(path.resolve())]
+    if is_remote(path):
+        inside = [name for name in names if f"{name}/".startswith(f"{public_name(path)}/")]
+    else:
+        inside = [name for name in names if _is_inside(Path(name), path)]
     if inside:
         raise RefusedError(
             f"--overwrite would delete {', '.join(sorted(inside))}, which this run reads", "choose another --out"
         )
+
+
+def _is_inside(name: Path, path: Path) -> bool:
+    return name.exists() and name.resolve().is_relative_to(path.resolve())
 
 
 def is_finished(path: Path) -> bool:
@@ -121,8 +207,16 @@ def _check_files(path: Path, manifest: Manifest) -> None:
 
 def finished_shards(path: Path) -> list[ShardRecord]:
     """The records of an unfinished dataset's shards, in order."""
-    parts = sorted((path / RECORDS).glob("*.json"))
-    return [ShardRecord.model_validate(json.loads(part.read_text(encoding="utf-8"))["record"]) for part in parts]
+    return [ShardRecord.model_validate(entry["record"]) for entry in shard_entries(path)]
+
+
+def shard_entries(path: Path) -> list[dict[str, Any]]:
+    """What `write_shard` noted of each finished shard of an unfinished dataset, in order."""
+    entries = []
+    for file in sorted((path / RECORDS).glob("*.json"), key=lambda file: file.name):
+        with suppress(FileNotFoundError):  # the dataset was finished by another process in the meantime
+            entries.append(json.loads(file.read_text(encoding="utf-8")))
+    return entries
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -154,4 +248,11 @@ def read_stage(path: Path, *stages: Stage) -> Manifest:
         raise SepoError(
             f"{path} is unfinished{shards}", f"run the same `sepo {COMMANDS[manifest.stage]}` again; it goes on there"
         )
+    return manifest
+
+
+def record_results(path: Path, results: dict[str, JsonValue]) -> Manifest:
+    """Write other `results` into the manifest in `path`; nothing else changes."""
+    manifest = read_manifest(path).model_copy(update={"results": results})
+    write_text(path / MANIFEST, manifest.to_json())
     return manifest

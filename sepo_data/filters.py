@@ -65,9 +65,9 @@ class Filters:
         """What the manifest records: only what differs from doing nothing."""
         found: dict[str, JsonValue] = {}
         if self.skip:
-            found["skip"] = ",".join(sorted(self.skip))
+            found["skip"] = ",".join(sorted(set(self.skip)))
         if self.protect:
-            found["protect"] = ",".join(sorted(self.protect))
+            found["protect"] = ",".join(sorted(set(self.protect)))
         if self.min_tokens > 1:
             found["min_tokens"] = self.min_tokens
         if self.max_tokens is not None:

@@ -28,18 +28,18 @@ def grid_rules(rule: str, grid: Iterable[str]) -> dict[str, Rule]:
     values: dict[str, list[str]] = {}
     for part in " ".join(grid).split():
         name, equals, listed = part.partition("=")
-        if not equals or name in values or not all(listed.split(",")):
+        if not equals or not name or name in values or not all(listed.split(",")):
             raise SepoError(f"--grid: {part!r} cannot stand there", 'write --grid "chosen=10%,30% rejected=10%,30%"')
         values[name] = listed.split(",")
     if not values:
         raise SepoError("--grid is empty", 'write --grid "chosen=10%,30% rejected=10%,30%"')
     points = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
     rules = {_directory(point): parse_rule(rule, point) for point in points}
-    if len(rules) < len(points):
+    if len(rules) < len(points) or len(set(map(str, rules.values()))) < len(points):
         raise SepoError(f"--grid has a value twice: {' '.join(grid)}", "write each value once")
     return rules
 
 
 def _directory(point: dict[str, str]) -> str:
     """A name that any file system takes."""
-    return "_".join(f"{name}-{re.sub('[^0-9A-Za-z.]', '', value)}" for name, value in point.items())
+    return "_".join(f"{name}-{re.sub('[^0-9A-Za-z.-]', '', value)}" for name, value in point.items())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from schemas.stages import Stage
 from sepo_data.directory import DATASETS, finished_shards, is_finished, read_manifest
+from sepo_data.pace import pace_text, read_pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +41,8 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
             "skipped": manifest.total("skipped"),
             "notes": manifest.total("notes"),
         }
+        if not manifest.finished:
+            answer["pace"] = asdict(read_pace(folder, manifest))
     return answer | {"results": manifest.results}
 
 
@@ -53,17 +57,16 @@ def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Label and text of each line that `sepo info` prints."""
+def lines(manifest: Manifest, folder: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Label and text of each line that `sepo info` prints; how far it is, where `folder` is being written."""
     goes_on = "where it stopped" if manifest.stage in DATASETS else "from its last checkpoint with --resume"
     state = "whole" if manifest.finished else f"unfinished; the same command goes on {goes_on}"
     yield "stage", f"{manifest.stage} ({state})"
     yield "fingerprint", manifest.fingerprint
     if manifest.stage in DATASETS:
-        planned = manifest.options.get("shard_rows")
-        total = -(-manifest.input.rows // planned) if isinstance(planned, int) else None
-        of = f" of {total}" if total and not manifest.finished else ""
-        yield "rows", f"{manifest.rows:,} in {len(manifest.shards)}{of} shards"
+        if folder is not None and not manifest.finished:
+            yield "progress", pace_text(read_pace(folder, manifest))
+        yield "rows", f"{manifest.rows:,} in {len(manifest.shards)} shards"
         yield "tokens", _counts(manifest.total("tokens"))
         yield "set aside", _counts(manifest.total("skipped"))
         yield "notes", _counts(manifest.total("notes"))

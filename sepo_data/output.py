@@ -13,6 +13,7 @@ import polars as pl
 
 from schemas.errors import RefusedError, SepoError
 from sepo_data.atomic import atomic_write
+from sepo_data.directory import MANIFEST
 from sepo_data.suggest import listed
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def default_format(out: Path | None, *, terminal: bool) -> Format:
 
 def write_file(frame: pl.LazyFrame, out: Path, form: Format, *, overwrite: bool = False) -> str:
     """Write the file `out` atomically; a note for people comes back. See `write`."""
+    if out.exists() and not out.is_file():
+        raise RefusedError(f"{out} is not a file", "choose another --out")
+    if dataset := next((folder for folder in out.resolve().parents if (folder / MANIFEST).exists()), None):
+        raise RefusedError(f"{out} is inside {dataset}, a directory of sepo's", "choose another --out")
     if out.exists() and not overwrite:
         raise RefusedError(f"{out} exists", "choose another --out, or replace it with --overwrite")
     if not out.parent.is_dir():
@@ -74,7 +79,7 @@ def write(frame: pl.LazyFrame, stream: BinaryIO, form: Format, *, width: int | N
             case Format.NDJSON:
                 frame.sink_ndjson(stream)
             case Format.JSON:
-                stream.write(frame.collect().write_json().encode() + b"\n")
+                _write_all(stream, frame.collect().write_json().encode() + b"\n")
             case Format.CSV:
                 nested = [name for name, kind in frame.collect_schema().items() if kind.is_nested()]
                 if nested:
@@ -88,12 +93,22 @@ def write(frame: pl.LazyFrame, stream: BinaryIO, form: Format, *, width: int | N
     return ""
 
 
+def _write_all(stream: BinaryIO, data: bytes) -> None:
+    """An unbuffered stream, as standard output with PYTHONUNBUFFERED, may take only a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
 @contextmanager
 def _failures_named() -> Iterator[None]:
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        raise SepoError(f"the query failed: {str(error).splitlines()[0]}") from error
+        first = str(error).splitlines()[0]
+        if number := re.search(r"IO error: .*\(os error (\d+)\)$", first):  # of a Parquet file
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        raise SepoError(f"the query failed: {first}") from error
     except OSError as error:
         # Polars leaves the number of a system's error in its text; with it a closed pipe and a full disk are known.
         if error.errno is None and (number := re.search(r"\(os error (\d+)\)", str(error))):
@@ -110,7 +125,7 @@ def table_lines(frame: pl.DataFrame, width: int | None = None) -> list[str]:
 
 def _write_table(frame: pl.DataFrame, stream: BinaryIO, width: int | None) -> str:
     lines = table_lines(frame.head(TABLE_ROWS), width)
-    stream.write("".join(f"{line}\n" for line in lines).encode())
+    _write_all(stream, "".join(f"{line}\n" for line in lines).encode())
     if frame.height > TABLE_ROWS:
         return f"the first {TABLE_ROWS} rows; --format ndjson or --out FILE gives all"
     return ""

@@ -14,7 +14,7 @@ from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data import tokens as token_view
 from sepo_data import vocabulary as vocabulary_table
 from sepo_data.directory import TOKENIZER, read_stage
-from sepo_data.named_queries import named_query
+from sepo_data.named_queries import TWO_SELECTIONS, named_query
 from sepo_data.read_only import check_read_only
 from sepo_data.shards import scan
 from sepo_data.suggest import did_you_mean, listed
@@ -40,13 +40,18 @@ def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
     """
     frames = open_tables(tables)
     if sql.startswith("@"):
-        sql = named_query(sql[1:]).sql
+        named = named_query(sql[1:])
+        if named.reads == TWO_SELECTIONS and not {"a", "b"} <= tables.keys():
+            raise SepoError(f"{sql} reads two selections", "give them as --table a=DIR --table b=DIR")
+        sql = named.sql
     check_read_only(sql, {name for frame in frames.values() for name in frame.collect_schema()})
     try:
         answer = pl.SQLContext(frames).execute(sql)
         answer.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise _explained(error, frames) from error
+    except UnicodeEncodeError as error:
+        raise SepoError("the query is not Unicode text", "write it in UTF-8") from error
     return answer
 
 

@@ -127,12 +127,24 @@ def mass(share: str = "80%", *, chosen: str = "", rejected: str = "") -> Rule:
     return Rule("mass", arguments, lambda side: pl.col(f"{side}_rewards").list.eval(pl.element().abs()), count)
 
 
-def own(*, chosen: pl.Expr, rejected: pl.Expr) -> Rule:
+def own(*, chosen: pl.Expr, rejected: pl.Expr, name: str = "") -> Rule:
     """Your own rule: for each side an expression over the columns that gives a list of booleans.
 
     Where it marks nothing, or fewer than `min_tokens`, the best rewards fill up. Streams: as the expressions do.
+
+    Args:
+        chosen: the expression of the chosen side.
+        rejected: that of the rejected side.
+        name: tells this rule from others in the manifest; needed where an expression runs a Python function, which
+            looks like any other.
     """
     expressions = dict(zip(SIDES, (chosen, rejected), strict=True))
+    texts = {side: str(expression) for side, expression in expressions.items()}
+    if not name and any("python_udf" in text for text in texts.values()):
+        raise SepoError(
+            "an expression with a Python function cannot be told from one with another function",
+            'name it: own(..., name="rare words, version 1")',
+        )
 
     def score(side: str) -> pl.Expr:
         def scores(columns: Sequence[pl.Series]) -> pl.Series:
@@ -146,7 +158,7 @@ def own(*, chosen: pl.Expr, rejected: pl.Expr) -> Rule:
 
         return elementwise(scores, expressions[side], signed_rewards(side))
 
-    return Rule("own", {side: str(expression) for side, expression in expressions.items()}, score, certain)
+    return Rule("own", texts | ({"name": name} if name else {}), score, certain)
 
 
 def quota(amounts: dict[str, Amount]) -> Count:

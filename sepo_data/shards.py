@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,9 +12,12 @@ from polars.io.plugins import register_io_source
 from schemas.errors import SepoError
 from schemas.stages import Stage
 from sepo_data.directory import STATE, read_stage
+from sepo_data.fetch import fetched
+from sepo_data.location import is_remote, location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -28,7 +30,7 @@ def scan(path: str | Path) -> pl.LazyFrame:
     The shards are Arrow IPC streams, which `polars.scan_ipc` refuses, so each is memory-mapped by pyarrow and handed
     over batch by batch. Streams: yes, one shard at a time. Raises `SepoError` where `path` is not a whole dataset.
     """
-    folder = Path(path)
+    folder = fetched_stage(path)
     read_stage(folder, Stage.REWARDS, Stage.SELECTION)
     files = shard_files(folder)
     # Not `schema.empty_table()`, which imports pandas where that is installed.
@@ -52,6 +54,14 @@ def scan(path: str | Path) -> pl.LazyFrame:
             yield frame.filter(predicate) if predicate is not None else frame
 
     return register_io_source(frames, schema=schema, is_pure=True, explain_name="sepo")
+
+
+def fetched_stage(path: str | Path) -> Path:
+    """The stage directory `path`; of one in a store, a copy on this machine, made where it is whole."""
+    found = location(path)
+    if is_remote(found):
+        read_stage(found, Stage.REWARDS, Stage.SELECTION)
+    return fetched(found, recursive=True)
 
 
 def shard_files(folder: Path) -> list[Path]:

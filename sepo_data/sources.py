@@ -1,4 +1,4 @@
-"""Where rows come from: a data file, a folder of them, a saved `datasets` directory, or the Hub."""
+"""Where rows come from: a data file or folder, here or in a store, a saved `datasets` directory, or the Hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import HubError, SepoError
 from sepo_data.arrow_rows import read_arrow, read_parquet
+from sepo_data.fetch import fetched
 from sepo_data.hf_rows import is_saved, read_hub, read_saved
+from sepo_data.location import is_remote, location, public_name
 from sepo_data.rows import Row, Table
 from sepo_data.splits import choose_split, split_of_file
 from sepo_data.suggest import did_you_mean, listed
@@ -64,9 +66,11 @@ class Source:
 
 def open_source(dataset: str, *, split: str | None = None, config: str | None = None) -> Source:
     """Find what `dataset` names, count its rows and take its fingerprint. Nothing there: SepoError or HubError."""
-    path = Path(dataset)
+    found = location(dataset)
+    path = fetched(found)
     if config and path.exists():
-        raise SepoError(f"{dataset} is on this machine, where datasets have no configs", "leave out --config")
+        place = "in a store" if is_remote(found) else "on this machine"
+        raise SepoError(f"{dataset} is {place}, where datasets have no configs", "leave out --config")
     if path.is_dir() and is_saved(path):
         table, split, files = read_saved(path, split)
         fingerprint = _fingerprint(files)
@@ -83,7 +87,7 @@ def open_source(dataset: str, *, split: str | None = None, config: str | None = 
         raise SepoError(
             f"{dataset} has no columns: {first.problem or 'nothing'} in {first.detail}", "each row is one JSON object"
         )
-    return Source(dataset, split, fingerprint, table.rows, table.columns, table.read)
+    return Source(public_name(dataset), split, fingerprint, table.rows, table.columns, table.read)
 
 
 def _suffix(path: Path) -> str | None:

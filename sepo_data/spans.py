@@ -12,7 +12,6 @@ from schemas.errors import SepoError
 from schemas.stages import SIDES
 from sepo_data.ragged import ragged
 from sepo_data.rules import CERTAIN, FLOATS, Rule, certain, signed_rewards
-from sepo_data.suggest import did_you_mean
 from sepo_data.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
@@ -51,8 +50,10 @@ def span(column: str = "spans") -> Rule:
         present = frame.collect_schema().names()
         missing = [f"{side}_{column}" for side in SIDES if f"{side}_{column}" not in present]
         if missing:
-            guess = did_you_mean(missing[0], present) or "carry them through with `sepo score --keep`"
-            raise SepoError(f"the rewards have no column {' and '.join(missing)}", guess)
+            raise SepoError(
+                f"the rewards have no column {' and '.join(missing)}",
+                f"carry them through with `sepo score --keep {','.join(missing)}`",
+            )
         if folder is None:
             raise SepoError(
                 "`span` reads the texts of the tokens", "give the directory: rule.prepared(scan(folder), folder)"

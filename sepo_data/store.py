@@ -6,50 +6,97 @@ rewards/
   skipped.jsonl                 one line per input row that was set aside
   tokenizer/                    what turns the ids back into text
   state.json dataset_info.json  written last: a directory without them is unfinished
-  .sepo/                        a record of each finished shard, until the directory is finished
+  .sepo/                        until the directory is finished: a record of each shard, and locks
+
+Any number of processes may write one directory: each shard is claimed before it is worked on.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import shutil
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import os
+import secrets
+import tempfile
+import time
+import weakref
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from schemas.check import check_table
+from schemas.errors import SepoError
 from schemas.manifest import Manifest, ShardRecord
-from sepo_data.atomic import atomic_write, write_text
-from sepo_data.directory import INFO, MANIFEST, RECORDS, SKIPPED, STATE, claim, finished_shards
+from sepo_data.atomic import atomic_write, remove_leftovers, write_text
+from sepo_data.claims import try_claim
+from sepo_data.directory import (
+    INFO,
+    MANIFEST,
+    RECORDS,
+    SKIPPED,
+    STATE,
+    alone,
+    claiming,
+    drop_records,
+    is_finished,
+    read_manifest,
+    shard_entries,
+)
 from sepo_data.hf_files import dataset_info, dataset_state
+from sepo_data.location import make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sepo_data.pairs import SkippedRow
 
 BATCH_ROWS = 1000
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-@dataclass
+@dataclass(eq=False)
 class StageDirectory:
     """A stage dataset on its way to the disk."""
 
     path: Path
     manifest: Manifest
     shards: int
+    leave: Callable[[], object] = field(default=lambda: None, repr=False)  # say that this process is at work no more
 
     def missing(self) -> list[int]:
         """The shards that still have to be written, in order."""
-        there = {
-            record.file
-            for record in finished_shards(self.path)
-            if (file := self.path / record.file).exists() and file.stat().st_size == record.bytes
-        }
-        return [index for index in range(self.shards) if self._file_name(index) not in there]
+        missing = [index for index in range(self.shards) if not self._is_there(index)]
+        # Looked at after the records: they vanish when another process finishes the dataset.
+        return missing if missing and self._is_open() else []
+
+    def claim_shards(self, order: Sequence[int]) -> Iterator[int]:
+        """Shards that are missing and nobody else's, as near to `order` as others leave it; each is held while yielded.
+
+        Ends when all that is missing is being written by others. What a dead process held is free again.
+        """
+        claimed: set[int] = set()
+        patient = False
+        while True:
+            before = len(claimed)
+            missing = frozenset(self.missing())
+            for index in order:
+                if index in missing and index not in claimed:
+                    claim = try_claim(self._lock_path(index), watch=patient)
+                    try:
+                        # It may have been finished between the look and the claim.
+                        if claim is not None and not self._is_there(index) and self._is_open():
+                            claimed.add(index)
+                            yield index
+                    finally:
+                        if claim is not None:
+                            claim.release()
+            if patient and len(claimed) == before:
+                return
+            patient = len(claimed) == before
 
     def write_shard(
         self,
@@ -58,41 +105,104 @@ class StageDirectory:
         *,
         skipped: Sequence[SkippedRow] = (),
         notes: dict[str, int] | None = None,
+        seconds: float | None = None,
     ) -> ShardRecord:
-        """Write shard `index` and its record; afterwards it is never written again."""
+        """Write shard `index` and its record; afterwards it is never written again.
+
+        Args:
+            index: of the shard; where other processes are at work, one that `claim_shards` gave.
+            table: its rows.
+            skipped: the rows that were set aside.
+            notes: counts worth telling.
+            seconds: what it took to make it, for whoever looks at the unfinished directory.
+
+        Raises:
+            SepoError: the table is not valid, or the disk is full.
+        """
         check_table(table, self.manifest.stage, f"shard {index} of {self.path}")
-        file = self.path / self._file_name(index)
-        with atomic_write(file) as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table, max_chunksize=BATCH_ROWS)
-        record = ShardRecord(
-            file=file.name,
-            rows=table.num_rows,
-            bytes=file.stat().st_size,
-            sha256=_sha256(file),
-            tokens={part: sum(table.column(f"{part}_tokens").to_pylist()) for part in ("prompt", "chosen", "rejected")},
-            skipped=_count(row.reason for row in skipped),
-            notes=notes or {},
-        )
-        lines = {"record": record.model_dump(mode="json"), "skipped": [asdict(row) for row in skipped]}
-        write_text(self._record_path(index), json.dumps(lines))
+        name = self._file_name(index)
+        with _full_disk_told(f"shard {index + 1} of {self.shards} of {self.path}", f"with shard {index + 1}"):
+            self._record_path(index).unlink(missing_ok=True)  # of a file that was lost: never a record without its file
+            with atomic_write(self.path / name) as sink:
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table, max_chunksize=BATCH_ROWS)
+                size = sink.tell()
+                digest = _sha256(sink)
+            record = ShardRecord(
+                file=name,
+                rows=table.num_rows,
+                bytes=size,
+                sha256=digest,
+                tokens={
+                    part: sum(table.column(f"{part}_tokens").to_pylist()) for part in ("prompt", "chosen", "rejected")
+                },
+                skipped=_count(row.reason for row in skipped),
+                notes=notes or {},
+            )
+            entry = {
+                "record": record.model_dump(mode="json"),
+                "skipped": [asdict(row) for row in skipped],
+                "ended": time.time(),
+                "seconds": seconds,
+            }
+            write_text(self._record_path(index), json.dumps(entry))
         return record
+
+    def write_folder(self, name: str, save: Callable[[Path], object]) -> None:
+        """Add the files that `save` puts into the folder it is given; those that are there already are left alone."""
+        with tempfile.TemporaryDirectory() as scratch:
+            save(Path(scratch))
+            with alone(self.path):
+                make_folder(self.path / name)
+                for made in sorted(Path(scratch).iterdir()):
+                    file, content = self.path / name / made.name, made.read_bytes()
+                    if not file.exists() or file.read_bytes() != content:
+                        with atomic_write(file) as sink:
+                            sink.write(content)
+
+    def finish_if_whole(self, *, seconds: float, results: dict[str, Any] | None = None) -> Manifest | None:
+        """`finish`, in the one process that comes when the last shard is there; None while others are at work.
+
+        Who comes later gets the finished manifest.
+        """
+        if not is_finished(self.path) or (self.path / RECORDS).exists():
+            with alone(self.path):
+                if not is_finished(self.path):
+                    return None if self.missing() else self.finish(seconds=seconds, results=results)
+                drop_records(self.path)
+        self.manifest = read_manifest(self.path)
+        return self.manifest
 
     def finish(self, *, seconds: float, results: dict[str, Any] | None = None) -> Manifest:
         """Complete the manifest and write the files that make the directory a dataset, those last."""
-        parts = [json.loads(self._record_path(index).read_text(encoding="utf-8")) for index in range(self.shards)]
+        parts = shard_entries(self.path)
         records = [ShardRecord.model_validate(part["record"]) for part in parts]
         skipped = [row for part in parts for row in part["skipped"]]
         self.manifest = self.manifest.model_copy(
             update={"finished": True, "seconds": round(seconds, 3), "shards": records, "results": results or {}}
         )
-        write_text(self.path / SKIPPED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in skipped))
-        write_text(self.path / MANIFEST, self.manifest.to_json())
-        with pa.memory_map(str(self.path / records[0].file)) as source, pa.ipc.open_stream(source) as reader:
-            schema = reader.schema
-        write_text(self.path / INFO, json.dumps(dataset_info(schema), indent=2))
-        write_text(self.path / STATE, json.dumps(dataset_state(self.manifest), indent=2))
-        shutil.rmtree(self.path / RECORDS)
+        with _full_disk_told(f"the last files of {self.path}", "with these, all shards are there"):
+            write_text(self.path / SKIPPED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in skipped))
+            write_text(self.path / MANIFEST, self.manifest.to_json())
+            with (self.path / records[0].file).open("rb") as source, pa.ipc.open_stream(source) as reader:
+                schema = reader.schema
+            write_text(self.path / INFO, json.dumps(dataset_info(schema), indent=2))
+            write_text(self.path / STATE, json.dumps(dataset_state(self.manifest), indent=2))
+        self.leave()
+        remove_leftovers(self.path)
+        drop_records(self.path)
         return self.manifest
+
+    def _is_there(self, index: int) -> bool:
+        try:
+            size = json.loads(self._record_path(index).read_text(encoding="utf-8"))["record"]["bytes"]
+            return bool((self.path / self._file_name(index)).stat().st_size == size)
+        except FileNotFoundError:
+            return False
+
+    def _is_open(self) -> bool:
+        """Whether the directory is still that of this run, and unfinished."""
+        return not is_finished(self.path) and read_manifest(self.path).created == self.manifest.created
 
     def _file_name(self, index: int) -> str:
         return f"data-{index:05d}-of-{self.shards:05d}.arrow"
@@ -100,13 +210,35 @@ class StageDirectory:
     def _record_path(self, index: int) -> Path:
         return self.path / RECORDS / f"{index:05d}.json"
 
+    def _lock_path(self, index: int) -> Path:
+        return self.path / RECORDS / f"{index:05d}.lock"
+
 
 def open_stage(path: Path, manifest: Manifest, *, shards: int, overwrite: bool = False) -> StageDirectory:
-    """Start a stage dataset of `shards` files at `path`, or go on with the one that the same plan began."""
-    stage = StageDirectory(path, claim(path, manifest, overwrite=overwrite), shards)
-    if not stage.manifest.finished:
-        (path / RECORDS).mkdir(exist_ok=True)
+    """Start a stage dataset of `shards` files at `path`, or go on with the one that the same plan began.
+
+    As long as what it returns is alive, no other process can replace the directory.
+    """
+    with claiming(path, manifest, overwrite=overwrite) as started:
+        stage = StageDirectory(path, started, shards)
+        if not started.finished:
+            worker = try_claim(path / RECORDS / f"{os.getpid()}-{secrets.token_hex(4)}.worker")
+            if worker is not None:
+                stage.leave = weakref.finalize(stage, worker.release)
     return stage
+
+
+@contextmanager
+def _full_disk_told(what: str, goes_on: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise SepoError(
+            f"{error.strerror}: {what} could not be written",
+            f"free some space and run the same command again; it goes on {goes_on}",
+        ) from error
 
 
 def _count(reasons: Iterable[str]) -> dict[str, int]:
@@ -116,6 +248,9 @@ def _count(reasons: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -21,17 +21,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMN_ROWS = 1000  # rows of a JSON file whose keys are its columns
+MARK_ROWS = 1000  # rows of a file of JSON lines between two places at which reading can begin
 
 
 def read_json_lines(path: Path) -> Table:
-    return _json_table(path, _lines)
+    """Reading begins at the row that is asked for, not at the first: shard after shard, a file is read once."""
+    marks: list[tuple[int, int]] = []
+    rows = 0
+    for rows, (line, byte, _text) in enumerate(_lines(path), 1):
+        if rows % MARK_ROWS == 1:
+            marks.append((line, byte))
+
+    def read(start: int, stop: int) -> Iterator[Row]:
+        if start >= rows:
+            return
+        mark = start // MARK_ROWS
+        items = islice(_lines(path, *marks[mark]), start - mark * MARK_ROWS, stop - mark * MARK_ROWS)
+        for number, (line, _byte, text) in enumerate(items, start):
+            yield _json_row(number, f"{path.name} line {line}", text)
+
+    return Table(_columns(read), rows, read)
 
 
 def read_json(path: Path) -> Table:
     """An array of objects, or JSON lines: many a file called .json holds those, and only an array opens with `[`."""
     with _opened(path) as handle:
         array = handle.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
-    return _json_table(path, _array_items if array else _lines)
+    return _json_array(path) if array else read_json_lines(path)
 
 
 def read_csv(path: Path) -> Table:
@@ -64,24 +80,30 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise SepoError(f"{path} cannot be read beyond byte {position}: {error}") from error
 
 
-# JSON. Items are (line number, bytes still to be parsed) or (line number, value).
+# JSON. The items of an array are (line number, value).
 
 
-def _json_table(path: Path, items: Callable[[Path], Iterator[tuple[int, object]]]) -> Table:
+def _json_array(path: Path) -> Table:
     def read(start: int, stop: int) -> Iterator[Row]:
-        for number, (line, item) in enumerate(islice(items(path), start, stop), start):
+        for number, (line, item) in enumerate(islice(_array_items(path), start, stop), start):
             yield _json_row(number, f"{path.name} line {line}", item)
 
-    columns = dict.fromkeys(key for row in read(0, COLUMN_ROWS) for key in row.value or ())
-    return Table(tuple(columns), sum(1 for _ in items(path)), read)
+    return Table(_columns(read), sum(1 for _ in _array_items(path)), read)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, object]]:
+def _columns(read: Callable[[int, int], Iterator[Row]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for row in read(0, COLUMN_ROWS) for key in row.value or ()))
+
+
+def _lines(path: Path, first: int = 1, byte: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """(number, place, text) of the lines that are not blank, from line `first` on, which begins at `byte`."""
     with _opened(path) as handle:
-        for number, line in enumerate(handle, 1):
+        handle.seek(byte)
+        for number, line in enumerate(handle, first):
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if text.strip():
-                yield number, text
+                yield number, byte, text
+            byte += len(line)
 
 
 def _array_items(path: Path) -> Iterator[tuple[int, object]]:

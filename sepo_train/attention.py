@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,17 +10,29 @@ from sepo_train.layout import PROMPT
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from torch.nn.attention.flex_attention import BlockMask
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from sepo_train.layout import Layout
 
 
-def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Tensor]:
+def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Any]:
     """The arguments of `model` that make it see the rows of `layout` as what they are."""
+    if layout.alone:
+        raise ValueError("these rows have to run one by one")
     if not layout.shared:
         return {"attention_mask": (layout.segments >= 0).long()}
     mask = branch_mask(layout.segments, _compute_dtype(model))
-    return {"attention_mask": mask, "position_ids": layout.position_ids}
+    config = model.config.get_text_config()
+    window = attention_window(config) if layout.windowed else None
+    masks = {"": mask} if window is None else _windowed(mask, layout.position_ids, config, window)
+    attention = config._attn_implementation  # noqa: SLF001 - transformers gives it no other name
+    read = {kind: _for_attention(mask, attention) for kind, mask in masks.items()}
+    # A model whose layers are all alike takes one mask, another one for each kind of layer.
+    return {
+        "attention_mask": read if len(read) > 1 else next(iter(read.values())),
+        "position_ids": layout.position_ids,
+    }
 
 
 def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
@@ -40,6 +52,57 @@ def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
     visible = causal & ((keys == PROMPT) | (keys == queries))
     mask = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
     return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
+
+
+def attention_window(config: PretrainedConfig) -> int | None:
+    """How many positions the most short-sighted layers of a text model see; None where all see everything."""
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
+    return min((window for window in windows if isinstance(window, int) and window > 0), default=None)
+
+
+def _windowed(mask: Tensor, positions: Tensor, config: PretrainedConfig, window: int) -> dict[str, Tensor]:
+    """Narrow `mask` to the windows of every kind of layer, as transformers 5 draws them in masking_utils.
+
+    Args:
+        mask: (rows, 1, length, length) as `branch_mask` gives it.
+        positions: (rows, length) counted along each branch, so that distances are those of the branch alone.
+        config: that of the text model. Where it does not tell its layers apart, all have the window.
+        window: how many positions a sliding layer sees, its own among them.
+
+    Returns:
+        A mask for each kind of layer, under the name that the model gives it.
+    """
+    queries, keys = positions[:, None, :, None], positions[:, None, None, :]
+
+    def narrowed(kind: str) -> Tensor:
+        if kind == "full_attention":
+            return mask
+        if kind == "sliding_attention":
+            hidden = queries - keys >= window
+        elif kind == "chunked_attention":
+            hidden = queries // config.attention_chunk_size != keys // config.attention_chunk_size
+        else:
+            raise NotImplementedError(f"no mask for layers of the kind {kind}")
+        return mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
+
+    return {kind: narrowed(kind) for kind in set(getattr(config, "layer_types", None) or ["sliding_attention"])}
+
+
+def _for_attention(mask: Tensor, implementation: str | None) -> Tensor | BlockMask:
+    """The additive `mask` in the form that an attention implementation reads."""
+    if implementation in (None, "eager", "sdpa"):
+        return mask
+    if implementation != "flex_attention":
+        # Flash attention takes the numbers of a mask for lengths, and may take the process with it.
+        raise NotImplementedError(f"{implementation} knows no masks")
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    visible = mask[:, 0] == 0
+    # A mask that is no block mask crashes the process where flex attention is compiled for a CPU.
+    rows, queries, keys = visible.shape
+    return create_block_mask(
+        lambda row, _head, query, key: visible[row, query, key], rows, None, queries, keys, device=visible.device
+    )
 
 
 def _compute_dtype(model: PreTrainedModel) -> torch.dtype:

@@ -1,103 +1,241 @@
-"""Whether a model computes the same with a prompt shared by its responses: found out by trying both ways."""
+"""Which layouts a model computes the same in as alone, one sequence after the other: found out by trying."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from schemas.errors import SepoError
+from sepo_train.attention import attention_window
 from sepo_train.layout import Layout, Tree, padded_layout, shared_layout
 from sepo_train.logps import score_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from transformers import PreTrainedModel
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel
+
+NO_LIMIT = 1 << 40
 
 CHECKED_TREES = 4
-"""On how many trees the shared and the plain layout are compared."""
+"""On how many trees within the attention window, and on how many beyond it, layouts are compared."""
 
-TOLERANCE = 1e-3
-"""How far any shared and plain log-probability may differ in fp32 before sharing is refused."""
+TOLERANCE = 1e-4
+"""How far any log-probability may move in fp32 before a layout is refused."""
 
 TOLERANCE_16_BIT = 0.1
 """The same for the mean difference in 16-bit types, where rounding alone moves single tokens by 0.3."""
 
+NOISE = 2
+"""How many times as far as padding moves them a shared prompt may move values: rounding grows with the model."""
+
+GROSS = 4
+"""What moves values this many times as far as is tolerated is no rounding: padding that does so is refused, and a
+window whose absence does so was seen to matter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How a model's rows are laid out: whether a prompt may be shared, up to which length, and why not."""
+    """How a model's rows are laid out.
+
+    Attributes:
+        shared_limit: rows up to this length share their prompt.
+        reason: why none does.
+        windowed: whether the mask of a shared row has the model's attention windows, too.
+        padded_limit: sequences up to this length may stand in one batch; with longer ones, each runs alone.
+    """
 
     shared_limit: int
     reason: str = ""
+    windowed: bool = False
+    padded_limit: int = NO_LIMIT
 
     @property
     def path(self) -> str:
         """What the manifest records."""
-        return f"unshared: {self.reason}" if self.reason else "shared prompt"
+        path = f"unshared: {self.reason}" if self.reason else "shared prompt"
+        if self.windowed:
+            path += " with attention windows"
+        elif 0 < self.shared_limit < NO_LIMIT:
+            path += f", unshared beyond the attention window of {self.shared_limit} tokens"
+        if self.padded_limit < NO_LIMIT:
+            path += f", one by one beyond {self.padded_limit} tokens" if self.padded_limit else ", one by one"
+        return path
 
     def length(self, tree: Tree) -> int:
         """Tokens that `tree` takes in a batch."""
-        return tree.shared_length if tree.shared_length <= self.shared_limit else tree.padded_length
+        return tree.shared_length if self._shares(tree) else tree.padded_length
 
     def layout(self, trees: Sequence[Tree]) -> Layout:
         """Lay out `trees`, sharing prompts where all their rows allow it."""
-        if all(tree.shared_length <= self.shared_limit for tree in trees):
-            return shared_layout(trees)
-        return padded_layout(trees)
+        if all(map(self._shares, trees)):
+            return replace(shared_layout(trees), windowed=self.windowed)
+        alone = self.padded_limit < NO_LIMIT and any(tree.longest > self.padded_limit for tree in trees)
+        return replace(padded_layout(trees), alone=alone)
+
+    def _shares(self, tree: Tree) -> bool:
+        within = self.padded_limit == NO_LIMIT or tree.longest <= self.padded_limit
+        return within and tree.shared_length <= self.shared_limit
 
 
-NO_WINDOW = 1 << 40
+Checked: TypeAlias = "list[tuple[Tree, Tensor]]"
+"""Trees, each with the (wanted tokens,) log-probabilities of its responses, each by itself."""
 
 PLAIN = Engine(shared_limit=0, reason="not asked for")
 
 
 def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, batch_tokens: int) -> Engine:
-    """Share prompts where every one of `models` computes the same with them shared, found out by trying both ways.
+    """Share prompts, and pad, where every one of `models` computes the same as alone, found out by trying.
 
-    A mask of our own replaces a sliding window, so rows longer than the window are never shared. Whatever else a model
-    does (recurrence, ALiBi, a mask it reads differently) shows in the comparison.
+    A mask of our own replaces a sliding window. Rows longer than the window are shared where some of them were tried
+    with a mask that has the window, and the window was seen to matter; otherwise they are not. Whatever else a model
+    does (recurrence, ALiBi, a mask or positions that it reads differently) shows in the comparison.
 
     Args:
         models: those that the engine is for.
         trees: real ones, of which the first few are tried that can tell.
         batch_tokens: as in the run to come.
     """
-    engines = [_choose(model, trees, batch_tokens) for model in models]
-    return min(engines, key=lambda engine: engine.shared_limit)
+    found = [_choose(model, trees, batch_tokens) for model in models]
+    kinds = [min(kind, key=lambda engine: engine.shared_limit) for kind in zip(*found, strict=True)]
+    best = max(kinds, key=lambda engine: engine.shared_limit)
+    return replace(best, padded_limit=min(engine.padded_limit for kind in found for engine in kind))
 
 
-def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) -> Engine:
-    engine = Engine(shared_limit=_attention_window(model))
-    # Where one response at most is fed, sharing cannot go wrong; rows beyond the window are not shared.
-    telling = (
-        tree
-        for tree in trees
-        if tree.shared_length <= engine.shared_limit and all(map(tree.inputs, range(len(tree.responses))))
-    )
-    found = (
-        (tree, score_trees(model, [tree], PLAIN, batch_tokens=1)[0]) for tree in islice(telling, 4 * CHECKED_TREES)
-    )
-    # Scoring sets pairs aside that give NaN, which in a shared row spreads to the other responses.
-    checked = list(islice(((tree, logps) for tree, logps in found if torch.cat(logps).isfinite().all()), CHECKED_TREES))
+def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) -> tuple[Engine, Engine]:
+    """What `model` allows without its attention windows in the mask of a shared row, and with them."""
+    config = model.config.get_text_config()
+    window, padded_limit = attention_window(config) or NO_LIMIT, _padded_limit(config)
+
+    def telling() -> Iterator[Tree]:
+        # Where one response at most is fed, sharing cannot go wrong.
+        fed = (tree for tree in trees if all(map(tree.inputs, range(len(tree.responses)))))
+        return (tree for tree in fed if tree.longest <= padded_limit)
+
+    near = _checked(model, (tree for tree in telling() if tree.shared_length <= window))
+    far = _checked(model, (tree for tree in telling() if tree.longest > window)) if window < NO_LIMIT else []
+    known = [*near, *far] or _checked(model, trees)
+    _check_head(model, known)
+
+    def moved(engine: Engine, checked: Checked, *, beyond: int = 0) -> tuple[float, str]:
+        return _moved(model, checked, engine, batch_tokens, beyond=beyond)
+
+    padded = Engine(0, padded_limit=padded_limit)
+    noise, how = moved(padded, known)
+    if noise > GROSS * _tolerance(model):
+        alone = Engine(0, f"padding {how}", padded_limit=0)
+        return alone, alone
+    tolerated = max(_tolerance(model), NOISE * noise)
+
+    windowless = Engine(window, padded_limit=padded_limit)
+    windowed = Engine(NO_LIMIT, windowed=True, padded_limit=padded_limit)
+    if near:
+        change, how = moved(windowless, near)
+        if change > tolerated:
+            unshared = replace(padded, reason=f"a shared prompt {how}")
+            return unshared, unshared
+    else:
+        within = f" within the attention window of {window}" if window < NO_LIMIT else ""
+        windowless = replace(padded, reason=f"no pair{within} to try a shared prompt on")
+    if window == NO_LIMIT:
+        return windowless, replace(windowless, windowed=not windowless.reason)
+    without, _ = moved(replace(windowed, windowed=False), far, beyond=window)
+    seen = GROSS * tolerated < without < math.inf
+    exact = seen and max(moved(windowed, known)[0], moved(windowed, far, beyond=window)[0]) <= tolerated
+    return windowless, windowed if exact else replace(padded, reason="attention windows are not shared exactly")
+
+
+def _checked(model: PreTrainedModel, trees: Iterable[Tree]) -> Checked:
+    """The first of `trees` that give finite numbers, with the log-probabilities of every response by itself."""
+    checked = []
+    for tree in islice(trees, 4 * CHECKED_TREES):
+        logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in _branches(tree)])
+        # Scoring sets pairs aside that give NaN, which in a shared row spreads to the other responses.
+        if logps.isfinite().all():
+            checked.append((tree, logps))
+        if len(checked) == CHECKED_TREES:
+            break
+    return checked
+
+
+def _branches(tree: Tree) -> list[Tree]:
+    """A tree for every response."""
+    return [
+        Tree(tree.prompt_ids, (response,), None if tree.keep is None else (tree.keep[branch],))
+        for branch, response in enumerate(tree.responses)
+    ]
+
+
+def _moved(
+    model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int, *, beyond: int
+) -> tuple[float, str]:
+    """How far `engine` moves the log-probabilities predicted at position `beyond` and later, and that in words.
+
+    Returns:
+        The largest change in fp32, the mean in 16-bit types.
+    """
     if not checked:
-        window = f" within the attention window of {engine.shared_limit}" if engine.shared_limit < NO_WINDOW else ""
-        return Engine(shared_limit=0, reason=f"no pair{window} to try a shared prompt on")
-    plain = torch.cat([logps for _, responses in checked for logps in responses])
+        return 0.0, ""
     try:
         scores = score_trees(model, [tree for tree, _ in checked], engine, batch_tokens=batch_tokens)
     except Exception as error:  # noqa: BLE001 - a model's own code may fail in any way on a mask it does not know
-        return Engine(shared_limit=0, reason=f"the model refuses a shared prompt ({type(error).__name__})")
-    change = (plain - torch.cat([logps for responses in scores for logps in responses])).abs()
-    exact = change.max() <= TOLERANCE if model.dtype is torch.float32 else change.mean() <= TOLERANCE_16_BIT
-    if not exact:
-        return Engine(shared_limit=0, reason=f"a shared prompt changes log-probabilities by up to {change.max():.2g}")
-    return engine
+        return math.inf, f"is refused ({type(error).__name__})"
+    predicting = [
+        len(tree.prompt_ids) + index - 1
+        for tree, _ in checked
+        for branch in range(len(tree.responses))
+        for index in tree.wanted(branch)
+    ]
+    changes = torch.cat([logps for responses in scores for logps in responses]) - torch.cat([own for _, own in checked])
+    changes = changes.abs().nan_to_num(math.inf)[torch.tensor(predicting) >= beyond]
+    if not len(changes):
+        return 0.0, ""
+    largest = float(changes.max())
+    return (
+        float(changes.mean()) if _is_16_bit(model) else largest,
+        f"changes log-probabilities by up to {largest:.2g}",
+    )
 
 
-def _attention_window(model: PreTrainedModel) -> int:
-    config = model.config.get_text_config()
-    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
-    return min((window for window in windows if isinstance(window, int) and window > 0), default=NO_WINDOW)
+def _check_head(model: PreTrainedModel, checked: Checked) -> None:
+    """Raise where the output head gives other values on the wanted positions alone than in a plain forward pass."""
+    for tree, logps in sorted(checked, key=lambda item: item[0].longest)[:1]:
+        plain = torch.cat([_full_logits(model, branch) for branch in _branches(tree)])
+        change = (plain - logps).abs()
+        if float(change.mean() if _is_16_bit(model) else change.max()) > GROSS * _tolerance(model):
+            raise SepoError(
+                f"{type(model).__name__} gives other logits where only some positions are asked for: log-probabilities "
+                f"differ by up to {change.max():.2g}",
+                "this architecture cannot be scored; please report it",
+            )
+
+
+@torch.inference_mode()
+def _full_logits(model: PreTrainedModel, tree: Tree) -> Tensor:
+    """(wanted tokens,) log-probabilities of the one response of `tree`, in the plainest way."""
+    fed = torch.tensor([[*tree.prompt_ids, *tree.inputs(0)]], device=model.device)
+    logps = model(input_ids=fed, use_cache=False).logits[0].float().log_softmax(dim=-1).cpu()
+    wanted = torch.tensor(tree.wanted(0), dtype=torch.long)
+    return logps[wanted + len(tree.prompt_ids) - 1, torch.tensor(tree.responses[0])[wanted]]
+
+
+def _tolerance(model: PreTrainedModel) -> float:
+    return TOLERANCE_16_BIT if _is_16_bit(model) else TOLERANCE
+
+
+def _is_16_bit(model: PreTrainedModel) -> bool:
+    return model.dtype.itemsize < torch.float32.itemsize
+
+
+def _padded_limit(config: PretrainedConfig) -> int:
+    """Up to which length a sequence may share a batch: LongRoPE turns all rows of a batch by its longest one."""
+    parameters: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    # Some models have parameters for each kind of layer.
+    each = [parameters, *(part for part in parameters.values() if isinstance(part, dict))]
+    limits = [part["original_max_position_embeddings"] for part in each if part.get("rope_type") == "longrope"]
+    return min(limits, default=NO_LIMIT)

@@ -52,6 +52,11 @@ class Tree:
         return len(self.prompt_ids) + sum(len(self.inputs(branch)) for branch in range(len(self.responses)))
 
     @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence: the prompt and one response."""
+        return len(self.prompt_ids) + max(len(self.inputs(branch)) for branch in range(len(self.responses)))
+
+    @property
     def padded_length(self) -> int:
         """Tokens of its rows in the padded layout."""
         return self.shared_length + (len(self.responses) - 1) * len(self.prompt_ids)
@@ -71,6 +76,8 @@ class Layout:
         response: (n,) which response target i belongs to, counted over all trees.
         responses: number of responses.
         shared: whether branches share a row, which needs a mask between them.
+        windowed: whether that mask has the model's attention windows, too.
+        alone: whether the rows have to run one by one, see `rows_apart`.
     """
 
     input_ids: Tensor
@@ -82,6 +89,8 @@ class Layout:
     response: Tensor
     responses: int
     shared: bool
+    windowed: bool = False
+    alone: bool = False
 
     def to(self, device: torch.device) -> Layout:
         return replace(
@@ -104,6 +113,29 @@ def shared_layout(trees: Sequence[Tree]) -> Layout:
 def padded_layout(trees: Sequence[Tree]) -> Layout:
     """One row a response: the prompt, then this branch alone."""
     return _layout([[(tree, [branch])] for tree in trees for branch in range(len(tree.responses))], shared=False)
+
+
+def rows_apart(layout: Layout) -> list[Layout]:
+    """The rows of a padded layout that predict something, each by itself and without padding, in their order."""
+    width = layout.input_ids.shape[1]
+    apart = []
+    for row in layout.response.unique().tolist():
+        own, fed = layout.response == row, layout.segments[row] >= 0
+        apart.append(
+            replace(
+                layout,
+                input_ids=layout.input_ids[row, fed][None],
+                segments=layout.segments[row, fed][None],
+                position_ids=layout.position_ids[row, fed][None],
+                predicting=layout.predicting[own] - row * width,
+                targets=layout.targets[own],
+                weights=layout.weights[own],
+                response=torch.zeros_like(layout.response[own]),
+                responses=1,
+                alone=False,
+            )
+        )
+    return apart
 
 
 def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout:

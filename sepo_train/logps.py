@@ -2,87 +2,105 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import extract_model_from_parallel
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from schemas.errors import SepoError
 from sepo_train.attention import attention_inputs
-from sepo_train.layout import Layout, Tree, batches_by_tokens
+from sepo_train.head import head_logps
+from sepo_train.layout import batches_by_tokens
 from sepo_train.models import default_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel
 
     from sepo_train.engine import Engine
+    from sepo_train.layout import Layout, Tree
 
 
 def token_logps(model: torch.nn.Module, layout: Layout) -> Tensor:
-    """Log-probabilities of `layout.targets`, in fp32.
+    """Log-probabilities of `layout.targets`, in fp32; see `head_logps`.
 
-    The model's own head runs, but on the predicting positions alone: soft-caps, scales and biases stay in charge, and
-    logits exist only where a token is wanted.
+    Args:
+        model: as it is, or wrapped for parallel training.
+        layout: rows of one or several trees.
 
     Returns:
         (n,) log p(target i | what stands before it), natural logarithm.
     """
     bare = extract_model_from_parallel(model)
     layout = layout.to(bare.device)
-    with _head_on(bare, layout.predicting):
-        logits = model(input_ids=layout.input_ids, use_cache=False, **attention_inputs(bare, layout)).logits[0].float()
-    chosen = logits.gather(1, layout.targets[:, None]).squeeze(1)
-    return chosen - logits.logsumexp(dim=1)
 
+    def run() -> Tensor:
+        return model(input_ids=layout.input_ids, use_cache=False, **attention_inputs(bare, layout)).logits
 
-@contextmanager
-def _head_on(model: PreTrainedModel, positions: Tensor) -> Iterator[None]:
-    """Within the block, the output head sees only `positions` of the flattened rows, as one row."""
-
-    def gather(_head: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden, *rest = args
-        return (hidden.flatten(0, 1)[positions].unsqueeze(0), *rest)
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return head_logps(bare, run, layout.predicting, layout.targets)
 
 
 @torch.inference_mode()
 def score_trees(
-    model: PreTrainedModel, trees: Sequence[Tree], engine: Engine, *, batch_tokens: int
+    model: PreTrainedModel,
+    trees: Sequence[Tree],
+    engine: Engine,
+    *,
+    batch_tokens: int,
+    on_out_of_memory: Callable[[int], None] | None = None,
 ) -> list[list[Tensor]]:
     """Log-probabilities of every wanted token of every response of every tree, on the CPU, without gradients.
 
+    Where a batch does not fit into memory, that one and all that follow have half the tokens.
+
+    Args:
+        model: in evaluation mode afterwards.
+        trees: what is scored, in any order.
+        engine: how rows are laid out.
+        batch_tokens: tokens in one forward pass; a longer tree has one of its own.
+        on_out_of_memory: told the tokens that remain of `batch_tokens` when it was too much.
+
     Returns:
         One list a tree, of one (wanted tokens,) fp32 tensor a response.
+
+    Raises:
+        SepoError: a single tree does not fit into memory.
     """
     model.eval()
     results: list[list[Tensor]] = [[] for _ in trees]
-    batches = batches_by_tokens([engine.length(tree) for tree in trees], batch_tokens)[::-1]
+    lengths = [engine.length(tree) for tree in trees]
+    batches = deque(batches_by_tokens(lengths, batch_tokens))
     while batches:
-        batch = batches.pop()
+        batch = batches.popleft()
         layout = engine.layout([trees[index] for index in batch])
         try:
             logps = token_logps(model, layout).cpu()
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
+                raise
             if len(batch) == 1:
                 raise SepoError(
-                    f"a single pair of {engine.length(trees[batch[0]])} tokens does not fit into memory",
+                    f"a single row of {lengths[batch[0]]} tokens does not fit into memory",
                     "set long pairs aside with --max-length, or use a smaller --dtype",
                 ) from None
-            middle = len(batch) // 2
-            batches += [batch[middle:], batch[:middle]]
+            batch_tokens = lengths[batch[0]] * len(batch) // 2
+        else:
+            responses = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
+            for index in batch:
+                results[index] = [next(responses).clone() for _ in trees[index].responses]
             continue
-        parts = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
-        for index in batch:
-            results[index] = [next(parts).clone() for _ in trees[index].responses]
+        # Outside of the handler, whose traceback would keep the tensors of the failed pass alive.
+        clear_device_cache(garbage_collection=True)
+        if on_out_of_memory is not None:
+            on_out_of_memory(batch_tokens)
+        left = [*batch, *chain.from_iterable(batches)]
+        parts = batches_by_tokens([lengths[index] for index in left], batch_tokens)
+        batches = deque([left[place] for place in part] for part in parts)
     return results
 
 

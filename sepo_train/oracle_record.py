@@ -13,7 +13,7 @@ from sepo_data.atomic import write_text
 from sepo_data.directory import MANIFEST, read_stage
 
 if TYPE_CHECKING:
-    from schemas.manifest import Manifest
+    from schemas.manifest import Manifest, ModelRecord, TokenizerRecord
 
 SEEN = "seen_pairs.jsonl"
 
@@ -24,6 +24,19 @@ class OracleRecord:
 
     manifest: Manifest
     pair_ids: frozenset[str]
+
+    def check(self, *, ref: ModelRecord, tokenizer: TokenizerRecord) -> None:
+        """Raise where the oracle started elsewhere than at `ref`: its rewards would mean nothing."""
+        start, template = self.manifest.models["ref"], self.manifest.tokenizer and self.manifest.tokenizer.chat_template
+        if start.weights != ref.weights:
+            raise SepoError(
+                f"--ref {ref.name} is not the model that the oracle started from, which is {start.name}",
+                f"score with --ref {start.name}",
+            )
+        if template != tokenizer.chat_template:
+            raise SepoError(
+                "the oracle was trained with another chat template", "give both commands the same --chat-template"
+            )
 
 
 def write_seen_pairs(folder: Path, pairs: list[tuple[int, str]]) -> None:

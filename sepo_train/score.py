@@ -9,42 +9,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.errors import SepoError
-from schemas.manifest import Manifest
-from schemas.stages import Stage
-from sepo_data.directory import TOKENIZER, find_run, finished_shards
+from sepo_data.directory import TOKENIZER, find_run, finished_shards, record_results
 from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.progress import SILENT, Progress
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
-from sepo_data.versions import versions
 from sepo_train.engine import choose_engine
-from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
+from sepo_train.logps import score_trees
 from sepo_train.models import (
-    check_same_vocabulary,
     default_device,
-    default_dtype,
-    load_model,
-    load_tokenizer,
-    model_record,
-    tokenizer_record,
 )
-from sepo_train.oracle_record import read_oracle_record
-from sepo_train.preparation import Prepared, prepare
+from sepo_train.precision import precision, precision_text
+from sepo_train.prompt_groups import prompt_groups
+from sepo_train.ranks import Rank, current_rank
+from sepo_train.residents import Resident, Residents
+from sepo_train.scoring_plan import plan_scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
 
-    from schemas.manifest import ModelRecord, TokenizerRecord
+    from schemas.manifest import Manifest, ShardRecord
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.engine import Engine
+    from sepo_train.preparation import Prepared
 
 CHUNK = 1000
-"""Pairs among which those are looked for that can tell about the engine, and rows that a dry run holds at a time."""
+"""Rows that a dry run holds at a time."""
 
 
 def score(
@@ -63,7 +56,11 @@ def score(
     dtype: str | None = None,
     chat_template: Path | None = None,
     batch_tokens: int | None = None,
-    shard_rows: int = 2048,
+    shard_rows: int | None = None,
+    only_shard: int | None = None,
+    resident: Resident = "one",
+    check_precision: int = 0,
+    rank: Rank | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress = SILENT,
@@ -71,7 +68,9 @@ def score(
     """Write the rewards dataset of `dataset` under the oracle and the reference model it started from.
 
     A shard of `shard_rows` input rows is the unit of work: the same call goes on where a killed one stopped and writes
-    the same bytes. A pair's rewards do not depend on what it was batched with.
+    the same bytes. Any number of processes may make the same call at the same time, on one machine or on several that
+    see `out`: each takes shards that nobody else has, and the last one finishes the dataset. A pair's rewards do not
+    depend on what it was batched with.
 
     Args:
         dataset: anything `read_preferences` reads.
@@ -88,134 +87,138 @@ def score(
         dtype: of both models; fp32 on a CPU and bf16 on an accelerator by default.
         chat_template: a Jinja file, instead of the tokenizer's own.
         batch_tokens: tokens in one forward pass.
-        shard_rows: input rows a shard.
+        shard_rows: input rows a shard; by default as many as take a few minutes, see `scoring_plan`.
+        only_shard: score this shard alone, and finish the dataset if it was the last.
+        resident: how many of the two models memory holds at a time.
+        check_precision: score so many pairs again in fp32, one response at a time, and record how far they differ.
+        rank: which of several processes this one is; what the launcher says by default.
         overwrite: replace another run in `out`.
         dry_run: tokenize and count, but load no weights and write nothing.
         progress: told what was decided and how far it is.
 
     Returns:
-        The manifest of `out`, or with `dry_run` of what it would become, its tokens and skips in `results`.
+        The manifest of `out`, unfinished where shards are left to others; with `dry_run` of what it would become, its
+        tokens and skips in `results`.
 
     Raises:
         SepoError: the input, a model or the tokenizers cannot be used, or no pair is left.
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
-    record = read_oracle_record(oracle)
-    prepared = prepare(
+    rank = rank or current_rank()
+    if overwrite and rank.count > 1:
+        raise SepoError(
+            f"--overwrite cannot be told to {rank.count} processes at once: each would delete the others' work",
+            f"remove {out} yourself, then start them without it",
+        )
+    plan = plan_scoring(
         dataset,
-        ref,
-        other=oracle,
+        oracle=oracle,
+        ref=ref,
         split=split,
         subset=subset,
         limit=limit,
         keep=keep,
+        beta=beta,
         max_length=max_length,
         truncate=truncate,
+        dtype=dtype,
         chat_template=chat_template,
+        batch_tokens=batch_tokens,
+        shard_rows=shard_rows,
         progress=progress,
     )
-    check_same_vocabulary(load_tokenizer(oracle), prepared.tokenizer, roles=("oracle", "reference"))
-    models_used = {"oracle": model_record(oracle), "ref": model_record(ref)}
-    tokenizer_used = tokenizer_record(prepared.tokenizer)
-    if record is not None:
-        _check_reference(record.manifest, models_used["ref"], tokenizer_used, beta, progress)
-    dtype = dtype or default_dtype()
-    batch_tokens = batch_tokens or default_batch_tokens()
-    plan = Manifest(
-        stage=Stage.REWARDS,
-        input=prepared.input,
-        models=models_used,
-        tokenizer=tokenizer_used,
-        options={
-            "beta": beta,
-            "dtype": dtype,
-            "device": default_device().type,
-            "max_length": prepared.max_length,
-            "truncate": truncate,
-            "limit": limit,
-            "keep": list(keep),
-            "batch_tokens": batch_tokens,
-            "shard_rows": shard_rows,
-        },
-        parent=record.manifest.fingerprint if record else None,
-        versions=versions(),
-    )
-    shards = -(-prepared.preferences.rows // shard_rows)
-    previous = find_run(out, plan, overwrite=overwrite)
+    prepared, shards = plan.prepared, plan.shards
+    if only_shard is not None and not 0 <= only_shard < shards:
+        raise SepoError(f"there is no shard {only_shard}", f"the {shards} shards have the numbers 0 to {shards - 1}")
+    previous = find_run(out, plan.manifest, overwrite=overwrite)
     schema = rewards_schema(
         conversational=prepared.preferences.shape.conversational,
         pairs=(item for item in prepared.preferences if isinstance(item, Pair)),
         keep=keep,
     )
     if dry_run:
-        return plan.model_copy(update={"results": {"shards": shards, **_count(prepared)}})
+        return plan.manifest.model_copy(update={"results": {"shards": shards, **_count(prepared)}})
+
+    models = Residents(oracle, ref, dtype=plan.dtype, resident=resident)
     if previous and previous.finished:
         progress.note(f"{shards} of {shards} shards present, nothing to do")
-        return previous
+        return _with_precision(previous, out, models, check_precision, progress)
 
-    models = {"oracle": load_model(oracle, dtype=dtype), "ref": load_model(ref, dtype=dtype)}
-    engine = choose_engine(models.values(), _trees(prepared.sample(CHUNK)), batch_tokens=batch_tokens)
-    progress.note(f"{dtype} on {default_device().type}, {engine.path}, {batch_tokens} tokens a batch")
+    trees, _ = prompt_groups(plan.sample, plan.batch_tokens)
+    if models.check_adapter(trees[:1]):
+        progress.note("the oracle is an adapter on the reference model: one set of weights serves both")
+    engine = choose_engine((model for _, model in models.each()), trees, batch_tokens=plan.batch_tokens)
+    progress.note(f"{plan.dtype} on {default_device().type}, {engine.path}, {plan.batch_tokens} tokens a batch")
     # Whatever can be wrong has been found by now; with --overwrite, this is where the other run goes.
-    stage = open_stage(out, plan, shards=shards, overwrite=overwrite)
-    missing = stage.missing()
-    if len(missing) < shards:
-        progress.note(f"going on: {shards - len(missing)} of {shards} shards are there")
+    stage = open_stage(out, plan.manifest, shards=shards, overwrite=overwrite)
+    if len(stage.missing()) < shards:
+        progress.note(f"going on: {shards - len(stage.missing())} of {shards} shards are there")
     prepared.tokenizer.save_pretrained(out / TOKENIZER)
-    for index in missing:
+    order = rank.order(shards) if only_shard is None else [only_shard]
+    batch_tokens = plan.batch_tokens
+    for index in stage.claim_shards(order):
         begun = time.monotonic()
-        pairs, skipped = prepared.pairs(index * shard_rows, (index + 1) * shard_rows)
-        pairs, logps, unusable = _finite(pairs, _logps(models, pairs, engine, batch_tokens))
-        table = rewards_table(pairs, logps, beta=beta, seen=record.pair_ids if record else None, schema=schema)
-        skipped = sorted([*skipped, *unusable], key=lambda row: row.row)
-        written = stage.write_shard(index, table, skipped=skipped, notes=_notes(pairs))
-        speed = (written.tokens["chosen"] + written.tokens["rejected"]) / (time.monotonic() - begun)
-        progress.step(
-            index + 1, shards, f"{written.rows:,} pairs  {speed:,.0f} response tokens/s  {len(skipped)} skipped"
+        pairs, skipped = prepared.pairs(*plan.rows(index))
+        logps, batch_tokens = _logps(models, pairs, engine, batch_tokens, progress)
+        pairs, logps, unusable = _finite(pairs, logps)
+        written = stage.write_shard(
+            index,
+            rewards_table(pairs, logps, beta=beta, seen=plan.seen, schema=schema),
+            skipped=sorted([*skipped, *unusable], key=lambda row: row.row),
+            notes=_notes(pairs),
+            seconds=time.monotonic() - begun,
         )
-    if not any(shard.rows for shard in finished_shards(out)):
+        progress.step(shards - len(stage.missing()), shards, _shard_text(index, written, time.monotonic() - begun))
+    models.release()
+    if not stage.missing() and not any(shard.rows for shard in finished_shards(out)):
         raise SepoError(
             f"no pair of the {prepared.preferences.rows:,} rows could be scored: both models gave no finite numbers",
             "try --dtype float32; a model that was damaged in training gives NaN everywhere",
         )
-    return stage.finish(seconds=time.monotonic() - started, results={"path": engine.path})
+    finished = stage.finish_if_whole(seconds=time.monotonic() - started, results={"path": engine.path})
+    if finished is None:
+        left = len(stage.missing())
+        progress.note(f"{left} of {shards} shards are left to others; the last one finishes the dataset")
+        return stage.manifest
+    return _with_precision(finished, out, models, check_precision, progress)
 
 
-def _check_reference(
-    oracle: Manifest, ref: ModelRecord, tokenizer: TokenizerRecord, beta: float, progress: Progress
-) -> None:
-    """Raise where the oracle's own record says that it started elsewhere: its rewards would mean nothing."""
-    start, template = oracle.models["ref"], oracle.tokenizer and oracle.tokenizer.chat_template
-    if start.weights != ref.weights:
-        raise SepoError(
-            f"--ref {ref.name} is not the model that the oracle started from, which is {start.name}",
-            f"score with --ref {start.name}",
-        )
-    if template != tokenizer.chat_template:
-        raise SepoError(
-            "the oracle was trained with another chat template", "give both commands the same --chat-template"
-        )
-    if oracle.options["beta"] != beta:
-        progress.note(f"note: the oracle was trained with beta {oracle.options['beta']}, the rewards have {beta}")
+def _shard_text(index: int, shard: ShardRecord, seconds: float) -> str:
+    speed = (shard.tokens["chosen"] + shard.tokens["rejected"]) / seconds
+    skipped = sum(shard.skipped.values())
+    return f"shard {index}  {shard.rows:,} pairs  {speed:,.0f} response tokens/s  {skipped} skipped"
+
+
+def _with_precision(manifest: Manifest, out: Path, models: Residents, count: int, progress: Progress) -> Manifest:
+    """The manifest on disk with the result of the precision check, where one is asked for."""
+    if not count:
+        return manifest
+    found = precision(out, manifest, models, count)
+    progress.note(precision_text(found))
+    return record_results(out, {**manifest.results, "precision": found})
 
 
 def _logps(
-    models: Mapping[str, PreTrainedModel], pairs: Sequence[TokenizedPair], engine: Engine, batch_tokens: int
-) -> dict[str, list[list[NDArray[np.float32]]]]:
-    """For each model, per pair the (tokens,) log-probabilities of the chosen and the rejected response."""
-    trees = _trees(pairs)
-    return {
-        name: [
-            [logps.numpy() for logps in responses]
-            for responses in score_trees(model, trees, engine, batch_tokens=batch_tokens)
-        ]
-        for name, model in models.items()
-    }
+    models: Residents, pairs: Sequence[TokenizedPair], engine: Engine, batch_tokens: int, progress: Progress
+) -> tuple[dict[str, list[list[NDArray[np.float32]]]], int]:
+    """For each role, per pair the (tokens,) log-probabilities of the chosen and the rejected response.
 
+    Also the tokens that a batch may have from now on: fewer after memory ran out.
+    """
+    remaining = batch_tokens
 
-def _trees(pairs: Sequence[TokenizedPair]) -> list[Tree]:
-    return [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
+    def remember(tokens: int) -> None:
+        nonlocal remaining
+        remaining = tokens
+        progress.note(f"out of memory: {tokens} tokens a batch from now on")
+
+    trees, places = prompt_groups(pairs, batch_tokens)
+    found: dict[str, list[list[NDArray[np.float32]]]] = {}
+    for role, model in models.each():
+        scores = score_trees(model, trees, engine, batch_tokens=remaining, on_out_of_memory=remember)
+        found[role] = [[scores[tree][branch].numpy() for tree, branch in sides] for sides in places]
+    return found, remaining
 
 
 def _finite(

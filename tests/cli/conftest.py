@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,13 +12,44 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     Sepo = Callable[..., subprocess.CompletedProcess[str]]
 
 SEPO = Path(sys.executable).with_name("sepo")
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "preferences.jsonl"
 ROWS = 24
+
+TOGETHER = """
+import contextlib, io, json, sys
+import cli
+results = {}
+for name, arguments in json.load(sys.stdin).items():
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    sys.argv = ["sepo", *arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as exit:
+            code = exit.code or 0
+        out.flush(), err.flush()
+    results[name] = [code, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()]
+print(json.dumps(results))
+"""
+WORDS = ["Ġgo", "od", ".", "Ġday", "<|im_end|>"]
+"""The texts of the token ids 10, 11, ... of `scored`."""
+PAIRS = [
+    ([0.5, -0.25, 2.0, 1.0, -1.0], [1.0, -3.0]),
+    ([0.25], [-0.5, 0.0, -0.5]),
+    ([1.0, 1.0, 1.0, 1.0], [4.0, -4.0]),
+]
+"""The (chosen, rejected) rewards of `scored`."""
+OTHER_PAIRS = [
+    ([0.5, -0.25, 1.0, 2.0, -1.0], [-3.0, 1.0]),
+    ([0.5], [-0.5, 0.0, -1.5]),
+    ([1.0, 2.0, 3.0, 4.0], [4.0, -4.0]),
+]
+"""Those of `scored_otherwise`."""
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +123,63 @@ def score_command(prefs: Path, oracle: Path, ref: Path) -> list[str]:
 def score_arguments(pipeline: dict[str, tuple[Path, object]], prefs: Path, tiny_model: Path) -> list[str]:
     """The command that wrote the pipeline's rewards, without --out."""
     return score_command(prefs, pipeline["oracle"][0], tiny_model)
+
+
+@pytest.fixture(scope="session")
+def together(environment: dict[str, str]) -> Callable[..., dict[str, tuple[int, str, str]]]:
+    """Run several commands in one process, which imports only once: exit code, answer and talk by name."""
+
+    def run(commands: Mapping[str, Sequence[object]], cwd: Path) -> dict[str, tuple[int, str, str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", TOGETHER],
+            input=json.dumps({name: [str(part) for part in command] for name, command in commands.items()}),
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return {name: tuple(result) for name, result in json.loads(done.stdout).items()}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def texts() -> str:
+    """The tokenizer.json of `scored`: " good. day<|im_end|>" is the tokens 10 to 14."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    vocabulary = {f"x{number}": number for number in range(10)} | {word: 10 + at for at, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="x0"))
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(WORDS[-1], special=True, normalized=False)])
+    return tokenizer.to_str()
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory, rewards_of, write_rewards, texts) -> Path:
+    """A rewards directory of three pairs in two shards, small enough to work out every answer by hand."""
+    folder = tmp_path_factory.mktemp("scored") / "rewards"
+    write_rewards(folder, [rewards_of(PAIRS[:2]), rewards_of(PAIRS[2:], first=2)], tokenizer=texts)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scored_otherwise(scored, rewards_of, write_rewards, texts) -> Path:
+    """The same pairs as another oracle sees them."""
+    folder = scored.with_name("rewards_otherwise")
+    write_rewards(folder, [rewards_of(OTHER_PAIRS)], tokenizer=texts)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def selected(scored, scored_otherwise, together) -> Path:
+    """What `sepo select` makes of `scored`; beside it `half`, half of the chosen tokens of `scored_otherwise`."""
+    folder = scored.parent
+    commands = {
+        "selection": ["select", scored.name, "--out", "selection"],
+        "half": ["select", scored_otherwise.name, "--chosen", "50%", "--out", "half"],
+    }
+    assert [code for code, *_ in together(commands, folder).values()] == [0, 0]
+    return folder / "selection"

@@ -5,7 +5,10 @@ import pytest
 from schemas.errors import SepoError
 from sepo_data.config import read_config
 
-KNOWN = {"score": {"beta", "max_length", "ref"}, "select": {"chosen", "rejected"}}
+KNOWN = {
+    "score": {"beta": False, "max_length": False, "ref": False},
+    "select": {"chosen": False, "rejected": False, "skip": False, "grid": True},
+}
 
 
 def read(tmp_path, text):
@@ -20,6 +23,13 @@ def test_dashes_and_underscores_are_the_same(tmp_path):
         "select": {"chosen": "30%"},
     }
     assert read(tmp_path, "") == {}
+
+
+def test_lists_are_what_the_command_line_would_give(tmp_path):
+    assert read(tmp_path, '[select]\nskip = ["punctuation", "template"]\ngrid = ["chosen=10%", "rejected=20%"]\n') == {
+        "select": {"skip": "punctuation,template", "grid": ["chosen=10%", "rejected=20%"]}
+    }
+    assert read(tmp_path, '[select]\ngrid = "chosen=10%"\n') == {"select": {"grid": ["chosen=10%"]}}
 
 
 def test_all_unknown_keys_come_at_once_with_guesses(tmp_path):

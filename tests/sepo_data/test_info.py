@@ -34,9 +34,10 @@ def unfinished(tmp_path, rewards_of):
 
 def test_unfinished(unfinished):
     manifest = read_info(unfinished.path)
-    told = dict(lines(manifest))
+    told = dict(lines(manifest, unfinished.path))
     assert told["stage"] == "rewards (unfinished; the same command goes on where it stopped)"
-    assert told["rows"] == "2 in 1 of 2500 shards"  # 5000 rows, 2 a shard
+    assert told["progress"] == "1 of 3 shards, nobody is writing"
+    assert told["rows"] == "2 in 1 shards"
     assert told["tokens"] == "chosen 4  prompt 6  rejected 2"
     assert told["set aside"] == "null 1"
     assert told["notes"] == "truncated 1"
@@ -44,13 +45,16 @@ def test_unfinished(unfinished):
         "path": str(unfinished.path), "stage": "rewards", "finished": False, "fingerprint": PLAN.fingerprint,
         "seconds": None, "rows": 2, "shards": 1, "tokens": {"chosen": 4, "prompt": 6, "rejected": 2},
         "skipped": {"null": 1}, "notes": {"truncated": 1}, "results": {},
+        "pace": {"shards": 1, "of": 3, "held": 0, "tokens_per_second": None, "seconds_left": None},
     }  # fmt: skip
 
 
 def test_begun_and_no_shard_yet(tmp_path):
     open_stage(tmp_path, PLAN, shards=3)
-    assert dict(lines(read_info(tmp_path)))["rows"] == "0 in 0 of 2500 shards"
-    assert dict(lines(read_info(tmp_path)))["tokens"] == "none"
+    told = dict(lines(read_info(tmp_path), tmp_path))
+    assert told["progress"] == "0 of 2500 shards, nobody is writing"  # 5000 rows, 2 a shard
+    assert told["rows"] == "0 in 0 shards"
+    assert told["tokens"] == "none"
 
 
 def test_finished(unfinished, rewards_of):

@@ -427,3 +427,11 @@ def test_equal_rewards_need_an_order_of_rows():
     frame = frame_of([([1.0] * 9, [1.0] * 9)] * 3).with_columns(source_row=pl.lit(1))
     with pytest.raises(SepoError, match="source_row does not ascend"):
         budget("50%").prepared(frame)
+
+
+def test_a_python_function_needs_a_name_of_its_own():
+    function = pl.col("chosen_rewards").map_batches(lambda rewards: rewards.list.eval(pl.element() > 0))
+    with pytest.raises(SepoError, match="cannot be told from one with another function"):
+        own(chosen=function, rejected=pl.col("rejected_mask"))
+    named = own(chosen=function, rejected=pl.col("rejected_mask"), name="above 0")
+    assert named.options()["name"] == "above 0"

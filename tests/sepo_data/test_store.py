@@ -411,7 +411,8 @@ def test_killed_in_the_middle_of_a_shard(tmp_path, tables):
     run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert run.returncode == -9, run.stderr
     path = tmp_path / "out"
-    assert [file.name for file in path.rglob(f"*{SUFFIX}")] == [f"data-00001-of-00003.arrow{SUFFIX}"]
+    [leftover] = path.rglob(f"*{SUFFIX}")
+    assert leftover.name.startswith("data-00001-of-00003.arrow.")
     assert open_stage(path, PLAN, shards=3).missing() == [1, 2]
     assert list(path.rglob(f"*{SUFFIX}")) == []
     write(path, tables)
@@ -433,6 +434,33 @@ class FullDisk(io.FileIO):
         return super().write(data)
 
 
+RLIMITED = """
+import resource, sys
+import pyarrow as pa
+from pathlib import Path
+from schemas.errors import SepoError
+from test_store import write
+
+folder = Path(sys.argv[1])
+tables = [pa.ipc.open_stream(file).read_all() for file in sorted((folder / "clean").glob("data-*.arrow"))]
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    write(folder / "out", tables)
+except SepoError as error:
+    print(error)
+"""
+
+
+def test_a_file_larger_than_allowed(tmp_path, tables):
+    write(tmp_path / "clean", tables)
+    code = f"import sys; sys.path.insert(0, {HERE!r})" + RLIMITED
+    run = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == f"File too large: shard 1 of 3 of {tmp_path / 'out'} could not be written\n"
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"sepo.json", ".sepo"}
+    write(tmp_path / "out", tables)
+    assert content(tmp_path / "out") == content(tmp_path / "clean")
+
+
 @pytest.mark.parametrize("room", [0, 100, 3000])
 def test_full_disk(tmp_path, tables, monkeypatch, room):
     write(tmp_path / "clean", tables)
@@ -442,9 +470,10 @@ def test_full_disk(tmp_path, tables, monkeypatch, room):
     with monkeypatch.context() as patch:
         patch.setattr(FullDisk, "room", room)
         patch.setattr(type(path), "open", lambda file, mode: FullDisk(file, mode))  # noqa: PLW0108 - a class is no method
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(SepoError) as caught:
             stage.write_shard(1, tables[1])
-    assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value) == f"No space left on device: shard 2 of 3 of {path} could not be written"
+    assert caught.value.hint == "free some space and run the same command again; it goes on with shard 2"
     assert not is_finished(path)
     assert list(path.rglob(f"*{SUFFIX}")) == []
     assert {file.name for file in path.glob("data-*.arrow")} == {"data-00000-of-00003.arrow"}
@@ -472,9 +501,8 @@ def test_really_full_disk(tmp_path, rewards_of):
     write(tmp_path / "clean", tables)
     with small_disk(tmp_path / "disk", "400k") as remount:
         path = tmp_path / "disk" / "out"
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(SepoError, match="No space left on device: shard 3 of 4 of"):
             write(path, tables)
-        assert caught.value.errno == errno.ENOSPC
         assert not is_finished(path)
         with pytest.raises(SepoError, match=r"unfinished \(2 shards so far\)"):
             scan(path)
@@ -511,9 +539,35 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
 
 
 def test_a_run_killed_at_its_first_write_begins_again(tmp_path):
-    (tmp_path / f"sepo.json{SUFFIX}").write_text("{")
+    (tmp_path / f"sepo.json.0a1b2c3d{SUFFIX}").write_text("{")
     assert claim(tmp_path, PLAN).fingerprint == PLAN.fingerprint
-    assert [file.name for file in tmp_path.iterdir()] == ["sepo.json"]
+    assert {file.name for file in tmp_path.iterdir()} == {"sepo.json", ".sepo"}
+
+
+def test_what_a_living_process_writes_is_no_leftover(tmp_path):
+    with atomic_write(tmp_path / "x") as sink:
+        remove_leftovers(tmp_path)
+        sink.write(b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_record_goes_before_its_lost_file_is_written_again(tmp_path, tables, monkeypatch):
+    stage = open_stage(tmp_path / "out", PLAN, shards=3)
+    record = stage.write_shard(1, tables[1])
+    (stage.path / record.file).unlink()
+    assert stage.missing() == [0, 1, 2]
+    monkeypatch.setattr(pa.ipc, "new_stream", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stage.write_shard(1, tables[1])
+    assert finished_shards(stage.path) == []
+
+
+def test_a_folder_of_files(tmp_path, tables):
+    stage = open_stage(tmp_path / "out", PLAN, shards=3)
+    for text in ("a", "b"):
+        stage.write_folder("tokenizer", lambda folder, text=text: (folder / "tokenizer.json").write_text(text))
+        assert (tmp_path / "out" / "tokenizer" / "tokenizer.json").read_text() == text
 
 
 def test_schema_of_both_sides_is_the_same():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepo_train.attention import branch_mask
-from sepo_train.layout import Tree, batches_by_tokens, padded_layout, shared_layout
+from sepo_train.layout import Tree, batches_by_tokens, padded_layout, rows_apart, shared_layout
 
 # Prompt of 2 tokens; branches of 3, 1 and 2. The last wanted token of each branch is predicted, never fed.
 TREE = Tree([10, 11], ([20, 21, 22], [30], [40, 41]))
@@ -32,6 +32,19 @@ def test_a_tree_in_a_row_a_response():
     # Row 1 begins at 4 and row 2 at 8 of the flattened rows.
     assert layout.predicting.tolist() == [1, 2, 3, 5, 9, 10]
     assert layout.response.tolist() == [0, 0, 0, 1, 2, 2]
+
+
+def test_rows_apart_have_no_padding():
+    first, second, third = rows_apart(padded_layout([TREE]))
+    assert [row.input_ids.tolist() for row in (first, second, third)] == [
+        [[10, 11, 20, 21]],
+        [[10, 11]],
+        [[10, 11, 40]],
+    ]
+    assert [row.predicting.tolist() for row in (first, second, third)] == [[1, 2, 3], [1], [1, 2]]
+    assert [row.targets.tolist() for row in (first, second, third)] == [[20, 21, 22], [30], [40, 41]]
+    unwanted = Tree([1], ([2, 3], [4, 5]), ([False, False], [False, True]))
+    assert [row.targets.tolist() for row in rows_apart(padded_layout([unwanted]))] == [[5]]
 
 
 def test_rows_end_before_the_last_kept_token():

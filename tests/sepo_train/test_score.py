@@ -224,7 +224,7 @@ def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch
     folder, manifest = rewards
     options = {name: str(path) for name, path in tiny_models.items()} | {"shard_rows": 8, "keep": ["source", "stars"]}
     before = contents(folder)
-    monkeypatch.setattr("sepo_train.score.load_model", None)
+    monkeypatch.setattr("sepo_train.residents.load_model", None)
     assert score(pairs, folder, **options, beta=0.5) == manifest
     with pytest.raises(RefusedError, match=r"options\.beta: 0\.5 -> 0\.1"):
         score(pairs, folder, **options)
@@ -235,7 +235,7 @@ def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch
 
 def test_a_dry_run_counts_and_touches_nothing(rewards, pairs, tiny_models, tmp_path, monkeypatch):
     _, manifest = rewards
-    monkeypatch.setattr("sepo_train.score.load_model", None)
+    monkeypatch.setattr("sepo_train.residents.load_model", None)
     options = {name: str(path) for name, path in tiny_models.items()}
     plan = score(pairs, tmp_path / "dry", **options, beta=0.5, shard_rows=8, keep=["source", "stars"], dry_run=True)
     assert list(tmp_path.iterdir()) == []

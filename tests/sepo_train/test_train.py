@@ -10,7 +10,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
+from sepo_data.rules import top
 from sepo_data.select import select
+from sepo_data.selection import Selection
+from sepo_data.shards import scan
+from sepo_data.soft_weights import parse_weights
 from sepo_train.engine import PLAIN
 from sepo_train.fit import Training, trainable_model
 from sepo_train.layout import Tree
@@ -164,6 +168,36 @@ def test_the_logged_loss_is_sepos(run, selection, tiny_model, tmp_path):
             means.append(sum(kept) / len(kept))
         losses.append(math.log1p(math.exp(-(2 * (means[0] - means[1]) - 0.5))))
     assert json.loads(line)["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_soft_weights_weigh_the_tokens_of_the_loss(run, selection, tiny_model, tmp_path):
+    """One step over all pairs, against the same masks without weights and against plain log-probabilities."""
+    _, _, call = run
+    rule = top(chosen="30%", rejected="20%")
+    select(selection.parent / "rewards", tmp_path / "weighted", Selection(rule, weights=parse_weights("softmax(0.01)")))
+    training = replace(TRAINING, batch_size=24, epochs=1.0)
+    plain = call(tmp_path / "plain", training=training, holdout=0, target_margin=0.5)
+    weighted = train(
+        tmp_path / "weighted", tmp_path / "soft", policy=str(tiny_model), training=training, target_margin=0.5
+    )
+    model, losses, flat = load_model(str(tiny_model), dtype="float32"), [], 0
+    for row in scan(tmp_path / "weighted").collect().to_dicts():
+        means = []
+        for side in ("chosen", "rejected"):
+            ids, weights = row["prompt_ids"] + row[f"{side}_ids"], row[f"{side}_weights"]
+            assert [weight > 0 for weight in weights] == row[f"{side}_mask"]
+            flat += len({weight for weight in weights if weight}) == 1
+            with torch.no_grad():
+                logps = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+            first = len(row["prompt_ids"])
+            total = sum(float(logps[first + i - 1, ids[first + i]]) * weight for i, weight in enumerate(weights))
+            means.append(total / sum(weights))
+        losses.append(math.log1p(math.exp(-(2 * (means[0] - means[1]) - 0.5))))
+    assert flat < 5, "of 48 responses few have one token, or all of one weight"
+    assert weighted.results["first_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert abs(weighted.results["first_loss"] - plain.results["first_loss"]) > 1e-3
+    soft, hard = (load_model(str(tmp_path / name), dtype="float32").state_dict() for name in ("soft", "plain"))
+    assert max(float((soft[name] - hard[name]).abs().max()) for name in soft) > 1e-4
 
 
 def adapter_of(model, folder):

@@ -1,0 +1,145 @@
+"""Who works on what: a name that one process at a time holds, and that a dead process holds no more.
+
+On this machine a name is a file with a kernel lock, which ends with its process, however that ends.
+
+In a store it is a lease: an object that is created only where there is none, and renewed as long as its holder lives.
+Who finds one watches it; where it stays the same for `LEASE` seconds of the watcher's own clock, the holder is taken
+for dead, so clocks are never compared. Stores that cannot create exclusively (fsspec tells none apart: s3 and gs can,
+hf cannot), and a holder that hung for so long, may let two processes hold one name. What they do then is done twice
+and is the same: shards are written whole and have the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from filelock import FileLock, Timeout
+
+from sepo_data.location import filesystem, is_remote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GLANCE = 0.1
+"""Seconds to wait for what somebody may hold for no longer than a look at it takes: `is_held` does."""
+
+LEASE = 120.0
+"""Seconds without a sign of life after which a lease is free."""
+
+
+class Claim(Protocol):
+    """Something held by this process alone."""
+
+    def release(self) -> None: ...
+
+
+def try_claim(name: Path, *, watch: bool = False) -> Claim | None:
+    """Hold `name`, or None where another process does so, or where its folder is gone.
+
+    Args:
+        name: of nothing else.
+        watch: of a lease that another process holds, find out whether it is alive; takes up to `LEASE` seconds.
+    """
+    if is_remote(name):
+        return _try_lease(name, watch=watch)
+    if not name.parent.is_dir():
+        return None
+    lock = FileLock(name, timeout=GLANCE, poll_interval=GLANCE / 10, thread_local=False)
+    try:
+        lock.acquire()
+    except (Timeout, FileNotFoundError):
+        return None
+    return lock
+
+
+def is_held(name: Path, *, watch: bool = False) -> bool:
+    """Whether some process, this one included, holds `name` now; of a lease that it was not given back."""
+    if is_remote(name):
+        return _read(name) is not None and not (watch and _is_free(name))
+    if not name.exists():
+        return False
+    if (claim := try_claim(name)) is None:
+        return True
+    claim.release()
+    return False
+
+
+# Leases.
+
+
+@dataclass(eq=False)
+class _Lease:
+    name: Path
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    process: int = field(default_factory=os.getpid)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def sign_of_life(self) -> bytes:
+        """Never the same twice."""
+        beat = {"host": socket.gethostname(), "pid": self.process, "key": self.key, "time": time.time()}
+        return json.dumps(beat).encode()
+
+    def is_mine(self) -> bool:
+        content = _read(self.name)
+        return content is not None and json.loads(content)["key"] == self.key
+
+    def renew(self) -> None:
+        while not self.released.wait(LEASE / 6):
+            # A store that does not answer now may do so the next time.
+            with suppress(Exception):
+                if not self.is_mine():
+                    return
+                store, name = filesystem(self.name)
+                store.pipe_file(name, self.sign_of_life())
+
+    def release(self) -> None:
+        self.released.set()
+        if os.getpid() == self.process and self.is_mine():  # a forked child has a copy of it
+            _delete(self.name)
+
+
+def _try_lease(name: Path, *, watch: bool) -> Claim | None:
+    lease = _Lease(name)
+    store, key = filesystem(name)
+    while True:
+        try:
+            store.pipe_file(key, lease.sign_of_life(), mode="create")
+        except FileExistsError:
+            if not watch or not _is_free(name):
+                return None
+            _delete(name)
+            continue
+        threading.Thread(target=lease.renew, name=f"lease of {key}", daemon=True).start()
+        return lease
+
+
+def _is_free(name: Path) -> bool:
+    """Watch until it is known: it is gone or stays the same, or its holder gives a sign of life."""
+    content, since = _read(name), time.monotonic()
+    while content is not None and time.monotonic() - since < LEASE:
+        time.sleep(min(1.0, LEASE / 20))
+        if (now := _read(name)) != content:
+            return now is None
+    return True
+
+
+def _read(name: Path) -> bytes | None:
+    store, key = filesystem(name)
+    store.invalidate_cache()
+    with suppress(FileNotFoundError):
+        return bytes(store.cat_file(key))
+    return None
+
+
+def _delete(name: Path) -> None:
+    store, key = filesystem(name)
+    with suppress(FileNotFoundError):
+        store.rm_file(key)

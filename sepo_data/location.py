@@ -1,0 +1,95 @@
+"""Where something lies: on this machine, or in a store that fsspec knows, as s3://bucket/folder.
+
+A local name is a plain `pathlib.Path`. Anything else is a `UPath`, which has the same methods; the types here call both
+a `Path`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from schemas.errors import SepoError
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
+
+
+def location(text: str | Path) -> Path:
+    """What `text` names: a `Path` on this machine (also for file://), else a `UPath`.
+
+    Raises:
+        SepoError: no package is installed that knows the protocol.
+    """
+    if not isinstance(text, str) or not _URL.match(text):
+        return Path(text) if isinstance(text, str) else text
+    protocol = text.split(":", 1)[0].lower()
+    if protocol in {"file", "local"}:
+        return Path(unquote(urlsplit(text).path))
+    # pathlib makes one slash of two, and the shell's user cannot tell where that happened.
+    return _remote(protocol, text.split(":", 1)[1].lstrip("/"))
+
+
+def _remote(protocol: str, rest: str) -> Path:
+    needed = " ".join(dict.fromkeys(["universal_pathlib", _PACKAGES.get(protocol, "fsspec")]))
+    try:
+        from upath import UPath
+
+        # Other processes write there too, so what was listed before is not true any more.
+        path = UPath(f"{protocol}://{rest}", use_listings_cache=False)
+        _ = path.fs  # imports the package that speaks the protocol
+    except ImportError as error:
+        raise SepoError(
+            f"{protocol}:// needs a package that is not installed ({error})", f"pip install {needed}"
+        ) from None
+    except ValueError as error:
+        raise SepoError(
+            f"{protocol}://{rest}: {error}", "sepo reads and writes s3://, gs://, hf:// and local paths"
+        ) from None
+    return cast("Path", path)
+
+
+def is_remote(path: Path) -> bool:
+    """Whether `path` is in a store and not on this machine."""
+    return not isinstance(path, Path)
+
+
+def public_name(path: str | Path) -> str:
+    """The name of a place as it may be written down: a URL without a password or a signature."""
+    text = str(path)
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. A store has none: there is one where there is an object."""
+    if not is_remote(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def filesystem(path: Path) -> tuple[Any, str]:
+    """The fsspec filesystem of a remote `path`, and the name it has there."""
+    remote = cast("Any", path)
+    return remote.fs, remote.path
+
+
+def upload(file: str, path: Path) -> None:
+    """Make the object `path` of a local file: all of it or, whatever happens on the way, nothing."""
+    store, name = filesystem(path)
+    store.put_file(file, name)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a file or a folder with all it holds."""
+    if is_remote(path):
+        store, name = filesystem(path)
+        store.rm(name, recursive=True)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

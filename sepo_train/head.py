@@ -1,0 +1,122 @@
+"""The output head, run where a token is predicted and nowhere else, a tile of positions at a time."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+TILE = 1 << 25
+"""Logits that exist at a time where the head can be tiled: 128 MiB in fp32."""
+
+_ANCHORS = (-3.0, 0.5, 2.0, 40.0)
+
+
+def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Tensor, targets: Tensor) -> Tensor:
+    """Log-probabilities of `targets` from one forward pass of `model`, in fp32.
+
+    The model's own head runs on the predicting positions alone, inside the model's own forward pass, so that biases,
+    adapters, scales and soft-caps stay in charge. Where the model does no more than scale what its head gives, each
+    tile of logits is reduced to the target's logit and the logsumexp at once, and in training computed again for the
+    backward pass: memory grows with the tile, not with positions x vocabulary.
+
+    Args:
+        model: the model whose head is meant, not wrapped for parallel training.
+        run: makes the forward pass, which may be that of a wrapper, and gives its logits.
+        predicting: (n,) positions in the flattened rows.
+        targets: (n,) token ids.
+
+    Returns:
+        (n,) natural logarithms.
+    """
+    head = model.get_output_embeddings()
+    rows = max(1, TILE // _vocabulary(head))
+    scale = None if len(targets) <= rows else output_scale(model)
+    if scale is None:
+        with _head_gets(head, lambda hidden: hidden.flatten(0, 1)[predicting].unsqueeze(0)):
+            logits = run()[0].float()
+        return logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(dim=1)
+
+    forward = head.forward
+
+    def reduced(hidden: Tensor, wanted: Tensor) -> Tensor:
+        logits = forward(hidden).float() * scale
+        return torch.stack([logits.gather(1, wanted[:, None]).squeeze(1), logits.logsumexp(dim=1)], dim=1) / scale
+
+    def tiled(hidden: Tensor) -> Tensor:
+        tiles = zip(hidden.flatten(0, 1)[predicting].split(rows), targets.split(rows), strict=True)
+        if torch.is_grad_enabled():
+            parts = [checkpoint(reduced, *tile, use_reentrant=False) for tile in tiles]
+        else:
+            parts = [reduced(*tile) for tile in tiles]
+        return torch.cat(parts).unsqueeze(0)
+
+    with _head_is(head, tiled):
+        pairs = run()[0].float()
+    return pairs[:, 0] - pairs[:, 1]
+
+
+def output_scale(model: PreTrainedModel) -> float | None:
+    """What `model` multiplies its head's output with; None where it does anything else to it, such as a soft-cap.
+
+    Found out by giving it numbers for logits; asked once a model.
+    """
+    if model not in _scales:
+        _scales[model] = _try_scale(model)
+    return _scales[model]
+
+
+_scales: WeakKeyDictionary[PreTrainedModel, float | None] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _try_scale(model: PreTrainedModel) -> float | None:
+    given = torch.tensor(_ANCHORS, device=model.device)
+    token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    try:
+        with _head_is(model.get_output_embeddings(), lambda _hidden: given.clone().view(1, 1, -1)):
+            found = model(input_ids=token, use_cache=False).logits.flatten().float()
+    except Exception:  # noqa: BLE001 - a model's own code may do anything with its logits
+        return None
+    if found.shape != given.shape:
+        return None
+    scale = float(found[-1] / given[-1])
+    return scale if scale > 0 and torch.allclose(found, given * scale, rtol=1e-6, atol=0) else None
+
+
+def _vocabulary(head: torch.nn.Module) -> int:
+    weight = getattr(head, "weight", None)
+    return 1 if weight is None else int(weight.shape[0])
+
+
+@contextmanager
+def _head_gets(head: torch.nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within the block, `head` sees `change` of what the model gives it."""
+    handle = head.register_forward_pre_hook(lambda _head, args: (change(args[0]), *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _head_is(head: torch.nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within the block, `forward` runs in the place of `head`'s own; hooks around it stay."""
+    before = head.__dict__.get("forward")
+    head.forward = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del head.forward
+        else:
+            head.forward = before

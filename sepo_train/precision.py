@@ -1,0 +1,103 @@
+"""How far the numbers of a scored dataset are from full precision, and whether the same tokens would be selected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from schemas.stages import SIDES
+from sepo_data import scan
+from sepo_data.rewards import token_rewards
+from sepo_data.select import extreme_mask
+from sepo_data.share import format_share
+from sepo_train.engine import PLAIN
+from sepo_train.layout import Tree
+from sepo_train.logps import score_trees
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+    from schemas.manifest import Manifest
+    from sepo_train.residents import Residents
+
+SHARES = (1000, 3000, 5000)
+"""Basis points at which the selected tokens are compared."""
+
+
+def precision(folder: Path, manifest: Manifest, models: Residents, count: int) -> dict[str, JsonValue]:
+    """Score `count` pairs of `folder`, evenly spread, again in fp32, each response in a batch of its own, and compare.
+
+    Args:
+        folder: a finished rewards directory.
+        manifest: its manifest.
+        models: those that scored it; they are loaded again in fp32.
+        count: pairs.
+
+    Returns:
+        `pairs`; `oracle_logps`, `ref_logps` and `rewards`, each with the `max` and `mean` of |delta| over tokens, in
+        nats; `agreement`, by share and side the Jaccard index of the tokens that the method selects.
+    """
+    lists = [f"{side}_{name}" for side in SIDES for name in ("ids", "oracle_logps", "ref_logps", "rewards")]
+    spread = scan(folder).select("prompt_ids", *lists).gather_every(max(1, manifest.rows // count))
+    stored = spread.head(count).collect()
+    trees = [
+        Tree(prompt, (ids,))
+        for prompt, *sides in stored.select("prompt_ids", "chosen_ids", "rejected_ids").iter_rows()
+        for ids in sides
+    ]
+    found = {}
+    for role, model in replace(models, dtype="float32", _loaded={}).each():
+        scores = score_trees(model, trees, PLAIN, batch_tokens=1)
+        found[role] = [responses[0].numpy() for responses in scores]
+    beta = manifest.options["beta"]
+    rewards = [
+        token_rewards(oracle, ref, float(str(beta))) for oracle, ref in zip(found["oracle"], found["ref"], strict=True)
+    ]
+    exact = {"oracle_logps": found["oracle"], "ref_logps": found["ref"], "rewards": rewards}
+    # Responses alternate between the sides.
+    columns = {
+        f"{side}_{name}": values[number::2] for number, side in enumerate(SIDES) for name, values in exact.items()
+    }
+    deltas = {name: _delta([(stored[f"{side}_{name}"], columns[f"{side}_{name}"]) for side in SIDES]) for name in exact}
+    agreement: dict[str, JsonValue] = {
+        format_share(share): {
+            side: _jaccard(stored[f"{side}_rewards"], columns[f"{side}_rewards"], share, highest=side == SIDES[0])
+            for side in SIDES
+        }
+        for share in SHARES
+    }
+    return {"pairs": stored.height, **deltas, "agreement": agreement}
+
+
+def precision_text(found: dict[str, JsonValue]) -> str:
+    """The sentence that tells `precision`'s findings."""
+    delta, agreement = found["rewards"], found["agreement"]
+    if not isinstance(delta, dict) or not isinstance(agreement, dict):
+        raise TypeError("not what precision returns")
+    shares = "; ".join(
+        f"{share} " + ", ".join(f"{side} {jaccard}" for side, jaccard in sides.items())
+        for share, sides in agreement.items()
+        if isinstance(sides, dict)
+    )
+    return (
+        f"precision: {found['pairs']} pairs again in fp32, one response at a time: rewards differ by {delta['mean']} "
+        f"on average, {delta['max']} at most; the same tokens (Jaccard) at {shares}"
+    )
+
+
+def _delta(sides: list[tuple[pl.Series, list[NDArray[np.float32]]]]) -> JsonValue:
+    change = np.concatenate([np.abs(column.explode().to_numpy() - np.concatenate(exact)) for column, exact in sides])
+    return {"max": float(f"{change.max():.3g}"), "mean": float(f"{change.mean():.3g}")}
+
+
+def _jaccard(stored: pl.Series, exact: list[NDArray[np.float32]], share: int, *, highest: bool) -> float:
+    both = pl.DataFrame({"stored": stored, "exact": pl.Series(exact, dtype=stored.dtype)})
+    masks = both.select(extreme_mask(name, share, highest=highest) for name in both.columns).explode(both.columns)
+    one, other = masks["stored"], masks["exact"]
+    return round(float((one & other).sum()) / float((one | other).sum()), 4)

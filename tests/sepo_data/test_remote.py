@@ -1,0 +1,317 @@
+"""Stage datasets and inputs in a store: fsspec's memory, and moto's S3 server on this machine."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.errors import RefusedError, SepoError
+from schemas.manifest import InputRecord, Manifest
+from schemas.stages import Stage
+from sepo_data import claims
+from sepo_data.atomic import atomic_write, write_text
+from sepo_data.claims import is_held, try_claim
+from sepo_data.directory import is_finished, read_stage
+from sepo_data.fetch import fetched
+from sepo_data.info import read_info, summary
+from sepo_data.location import is_remote, location, public_name
+from sepo_data.pairs import SkippedRow
+from sepo_data.shards import scan
+from sepo_data.sources import open_source
+from sepo_data.store import open_stage
+
+pytest.importorskip("upath", reason="universal_pathlib is not installed")
+
+PLAN = Manifest(stage=Stage.REWARDS, input=InputRecord(name="toy", fingerprint="f", rows=6), options={"beta": 0.1})
+OTHER = PLAN.model_copy(update={"options": {"beta": 0.2}})
+LINES = b'{"prompt": "q", "chosen": "a", "rejected": "b"}\n' * 3
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    """moto's server in a process of its own, on a free port of this machine alone."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    pytest.importorskip("moto", reason="moto is not installed")
+    code = """
+import time
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+time.sleep(600)
+"""
+    server = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.kill()
+        server.wait(10)
+        server.stdout.close()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request, tmp_path, monkeypatch):
+    """The URL of an empty folder in a store."""
+    monkeypatch.setenv("SEPO_CACHE", str(tmp_path / "cache"))
+    folder = request.node.name.replace("[", "-").rstrip("]")
+    if request.param == "memory":
+        return f"memory://bucket/{folder}"
+    use_s3(monkeypatch, request.getfixturevalue("s3_server"))
+    return f"s3://bucket/{folder}"
+
+
+def use_s3(monkeypatch, server):
+    import s3fs
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem(use_listings_cache=False).makedirs("bucket", exist_ok=True)
+
+
+@pytest.fixture
+def tables(rewards_of):
+    return [rewards_of([([3.0, 1.0], [0.5]), ([1.0], [-1.0, 2.0])], first=first) for first in (0, 10, 20)]
+
+
+def write(path, tables):
+    stage = open_stage(path, PLAN, shards=len(tables))
+    stage.write_folder("tokenizer", lambda folder: (folder / "tokenizer.json").write_text("{}"))
+    for index in stage.claim_shards([2, 0, 1]):
+        stage.write_shard(index, tables[index], skipped=[SkippedRow(index, "null", "ü")], seconds=1.0)
+    return stage.finish_if_whole(seconds=1.0)
+
+
+def content(path):
+    local = fetched(path, recursive=True)
+    return {file.name: file.read_bytes() for file in local.rglob("*") if file.is_file() and file.name != "sepo.json"}
+
+
+def test_a_stage_in_a_store_has_the_same_bytes(store, tables, tmp_path):
+    out = location(store) / "out"
+    write(tmp_path / "out", tables)
+    stage = open_stage(out, PLAN, shards=3)
+    for index in stage.claim_shards([1]):
+        stage.write_shard(index, tables[index], skipped=[SkippedRow(index, "null", "ü")], seconds=1.0)
+        assert is_held(out / ".sepo" / "00001.lock")
+    assert not is_held(out / ".sepo" / "00001.lock")
+    assert stage.missing() == [0, 2]
+    with pytest.raises(SepoError, match=r"unfinished \(1 shards so far\)"):
+        scan(store + "/out")
+    assert summary(out, read_info(out))["pace"]["shards"] == 1
+    stage.leave()
+    assert write(out, tables).finished
+    assert is_finished(out)
+    assert read_stage(out, Stage.REWARDS).rows == 6
+    assert content(out) == content(tmp_path / "out")
+    assert not [name for name in fetched(out, recursive=True).iterdir() if name.name == ".sepo"]
+    assert scan(store + "/out").collect().equals(scan(tmp_path / "out").collect())
+    assert open_stage(out, PLAN, shards=3).manifest.finished
+    with pytest.raises(RefusedError, match="holds another rewards run"):
+        open_stage(out, OTHER, shards=3)
+    anew = open_stage(out, OTHER, shards=3, overwrite=True)
+    assert anew.missing() == [0, 1, 2]
+    with pytest.raises(RefusedError, match="another process is writing"):
+        open_stage(out, PLAN, shards=3, overwrite=True)
+
+
+@pytest.fixture(autouse=True)
+def short_leases(monkeypatch):
+    monkeypatch.setattr(claims, "LEASE", 1.2)
+
+
+def test_a_failed_write_leaves_no_object(store):
+    file = location(store) / "x"
+    with pytest.raises(ZeroDivisionError), atomic_write(file) as sink:  # noqa: PT012
+        sink.write(b"half")
+        raise ZeroDivisionError
+    assert not file.exists()
+    write_text(file, "ä")
+    with pytest.raises(ZeroDivisionError), atomic_write(file) as sink:  # noqa: PT012
+        sink.write(b"half" * 10_000_000)
+        raise ZeroDivisionError
+    assert file.read_bytes() == "ä".encode()
+
+
+def test_a_lease_is_renewed_and_given_back(store):
+    name = location(store) / "x.lock"
+    held = try_claim(name)
+    first = name.read_bytes()
+    assert try_claim(name) is None
+    assert try_claim(name, watch=True) is None, "watched: its holder gives signs of life"
+    assert name.read_bytes() != first
+    held.release()
+    assert not is_held(name)
+    again = try_claim(name)
+    again.release()
+
+
+def test_the_lease_of_a_dead_holder_is_taken_over(store):
+    name = location(store) / "x.lock"
+    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    assert is_held(name)
+    assert try_claim(name) is None, "nobody has watched it yet"
+    begun = time.monotonic()
+    held = try_claim(name, watch=True)
+    assert held is not None
+    assert time.monotonic() - begun >= 1.2
+    held.release()
+
+
+def test_a_lease_that_was_taken_over_is_not_given_back(store):
+    name = location(store) / "x.lock"
+    held = try_claim(name)
+    write_text(name, json.dumps({"host": "other", "pid": 1, "key": "k", "time": 0}))
+    held.release()
+    assert json.loads(name.read_bytes())["host"] == "other"
+
+
+def test_only_one_of_many_creates_a_lease(store):
+    name = location(store) / "x.lock"
+    got, start = [], threading.Barrier(8)
+
+    def race():
+        start.wait()
+        got.append(try_claim(name))
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    held = [claim for claim in got if claim is not None]
+    assert len(held) == 1 or store.startswith("memory"), "memory cannot create exclusively between threads"
+    for claim in held:
+        claim.release()
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from schemas.manifest import Manifest
+from sepo_data import claims
+from sepo_data.location import location
+from sepo_data.store import open_stage
+
+claims.LEASE = 1.2
+plan = Manifest.from_json(Path(sys.argv[2]).read_text())
+table = pa.ipc.open_stream(Path(sys.argv[3]).read_bytes()).read_all()
+stage = open_stage(location(sys.argv[1]), plan, shards=6)
+for index in stage.claim_shards(range(6)):
+    if sys.argv[4] == "die":
+        import os
+        os._exit(9)
+    stage.write_shard(index, table, seconds=1.0)
+    print(index, flush=True)
+stage.finish_if_whole(seconds=1.0)
+"""
+
+
+def test_processes_share_a_directory_on_s3(s3_server, tmp_path, tables, monkeypatch):
+    use_s3(monkeypatch, s3_server)
+    monkeypatch.setenv("SEPO_CACHE", str(tmp_path / "cache"))
+    with pa.ipc.new_stream(str(tmp_path / "table"), tables[0].schema) as writer:
+        writer.write_table(tables[0])
+    (tmp_path / "plan").write_text(PLAN.to_json())
+
+    def start(behaviour):
+        arguments = [sys.executable, "-c", WORKER, "s3://bucket/shared", tmp_path / "plan", tmp_path / "table"]
+        return subprocess.Popen([*arguments, behaviour], stdout=subprocess.PIPE, text=True)
+
+    dead = start("die")
+    assert dead.communicate(timeout=60) == ("", None)
+    workers = [start("work") for _ in range(2)]
+    try:
+        answers = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert sorted(answers[0] + answers[1]) == list("012345"), "the shard of the dead one as well, each once"
+    assert scan("s3://bucket/shared").collect().height == 12
+    assert {path.name for path in location("s3://bucket/shared").iterdir()} == {
+        *(f"data-0000{index}-of-00006.arrow" for index in range(6)),
+        "sepo.json", "skipped.jsonl", "state.json", "dataset_info.json",
+    }  # fmt: skip
+
+
+# Inputs.
+
+
+def test_a_file_is_fetched_once(store, tmp_path, monkeypatch):
+    file = location(store) / "pairs.jsonl"
+    write_text(file, LINES.decode())
+    (tmp_path / "pairs.jsonl").write_bytes(LINES)
+    source = open_source(f"{store}/pairs.jsonl")
+    assert source.name == f"{store}/pairs.jsonl"
+    assert source.fingerprint == open_source(str(tmp_path / "pairs.jsonl")).fingerprint
+    assert [row.detail for row in source] == [f"pairs.jsonl line {n}" for n in (1, 2, 3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(file.fs), "get_file", None)
+        assert open_source(f"{store}/pairs.jsonl").rows == 3
+    time.sleep(1.1)  # moto tells times in seconds
+    write_text(file, LINES.decode() * 2)
+    assert open_source(f"{store}/pairs.jsonl").rows == 6
+
+
+def test_a_folder_of_files_of_one_split(store):
+    for name in ("train.jsonl", "test.jsonl", "inner/train.jsonl"):
+        write_text(location(store) / name, LINES.decode())
+    source = open_source(store)
+    assert (source.rows, source.split) == (3, "train")
+
+
+def test_nothing_there(store):
+    with pytest.raises(SepoError, match=r"pairs\.jsonl does not exist"):
+        open_source(f"{store}/pairs.jsonl")
+    with pytest.raises(SepoError, match="does not exist"):
+        scan(f"{store}/rewards")
+
+
+# Names.
+
+
+def test_locations(tmp_path):
+    assert location("a/b") == Path("a/b")
+    assert location(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+    assert not is_remote(location(str(tmp_path)))
+    assert is_remote(location("memory://a/b"))
+    assert str(location("memory:/a/b")) == str(location("memory://a/b")), "as pathlib leaves it"
+    assert location(tmp_path) is tmp_path
+
+
+def test_a_file_url_is_a_local_name(tmp_path, tables):
+    (tmp_path / "pairs.jsonl").write_bytes(LINES)
+    assert open_source(f"file://{tmp_path}/pairs.jsonl").rows == 3
+    write(location(f"file://{tmp_path}/out"), tables)
+    assert scan(f"file://{tmp_path}/out").collect().height == 6
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("https://me:secret@host/a.jsonl?X-Amz-Signature=secret#x", "https://host/a.jsonl"),
+        ("s3://bucket/a", "s3://bucket/a"),
+        ("a/b?c", "a/b?c"),
+    ],
+)
+def test_names_without_secrets(url, public):
+    assert public_name(url) == public
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(SepoError, match="gs:// needs a package") as caught:
+        location("gs://bucket/x")
+    assert caught.value.hint == "pip install universal_pathlib gcsfs"
+    with pytest.raises(SepoError, match="nosuch://x"):
+        location("nosuch://x")

@@ -1,0 +1,196 @@
+"""What the engine finds out about models, and that it believes nothing it has not tried."""
+
+import math
+
+import pytest
+import torch
+
+from schemas.errors import SepoError
+from sepo_train import attention
+from sepo_train.attention import attention_inputs
+from sepo_train.engine import NO_LIMIT, PLAIN, Engine, choose_engine
+from sepo_train.layout import Tree, shared_layout
+from sepo_train.logps import score_trees
+
+LLAMA = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+LOCAL = LLAMA | {"head_dim": 8, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+WITHIN = Engine(16)
+WINDOWED = Engine(NO_LIMIT, windowed=True)
+
+
+@pytest.fixture
+def llama(random_model):
+    return random_model("llama", **LLAMA)
+
+
+@pytest.fixture
+def mistral(random_model):
+    return random_model("mistral", **LLAMA, sliding_window=16)
+
+
+@pytest.fixture(scope="module")
+def short(random_trees):
+    """Rows within a window of 16."""
+    return random_trees((7, 6, 2), (4, 1, 9), (2, 3, 1, 8), (5, 5, 5))
+
+
+@pytest.fixture(scope="module")
+def long(random_trees):
+    """The first response of each reaches beyond a window of 16."""
+    return random_trees((12, 20, 7), (20, 5, 16))
+
+
+@pytest.mark.parametrize(
+    ("engine", "path"),
+    [
+        (Engine(NO_LIMIT), "shared prompt"),
+        (WINDOWED, "shared prompt with attention windows"),
+        (WITHIN, "shared prompt, unshared beyond the attention window of 16 tokens"),
+        (Engine(NO_LIMIT, padded_limit=9), "shared prompt, one by one beyond 9 tokens"),
+        (PLAIN, "unshared: not asked for"),
+        (Engine(0, "padding hurts", padded_limit=0), "unshared: padding hurts, one by one"),
+    ],
+)
+def test_the_path_says_what_is_done(engine, path):
+    assert engine.path == path
+
+
+def test_rows_are_shared_up_to_the_limits(random_trees):
+    inside, outside = random_trees((5, 4, 5), (5, 4, 6))  # 5 + 3 + 4 = 12 tokens are fed, and 13
+    engine = Engine(12, padded_limit=9)
+    assert (engine.length(inside), engine.length(outside)) == (12, 18)
+    assert engine.layout([inside]).shared
+    assert not engine.layout([inside, outside]).shared
+    assert not engine.layout([inside]).alone, "its longest sequence has 5 + 4 tokens"
+    assert engine.layout([inside, outside]).alone
+    assert not Engine(12).layout([inside, outside]).alone
+
+
+def test_a_row_beyond_the_window_would_be_wrong_if_shared(mistral, largest_difference, long):
+    """What the window costs if it is forgotten."""
+    assert largest_difference(score_trees(mistral, long, Engine(NO_LIMIT), batch_tokens=64), mistral, long) > 0.1
+    assert largest_difference(score_trees(mistral, long, WINDOWED, batch_tokens=64), mistral, long) < 1e-4
+
+
+def test_what_was_not_tried_beyond_the_window_is_not_shared(mistral, largest_difference, short, long):
+    engine = choose_engine([mistral], short, batch_tokens=64)
+    assert engine == WITHIN
+    assert largest_difference(score_trees(mistral, long, engine, batch_tokens=64), mistral, long) < 1e-4
+
+
+def test_long_rows_alone_are_enough(mistral, long):
+    assert choose_engine([mistral], long, batch_tokens=64) == WINDOWED
+
+
+def test_a_window_that_was_not_seen_to_matter_is_no_proof(mistral, short, long):
+    for layer in mistral.model.layers:
+        layer.self_attn.v_proj.weight.data.zero_()
+    assert choose_engine([mistral], [*short, *long], batch_tokens=64) == WITHIN
+
+
+@pytest.mark.parametrize("window", [15, 17])
+def test_a_window_off_by_one_is_found_out(random_model, short, long, monkeypatch, window):
+    monkeypatch.setattr(attention, "attention_window", lambda _config: window)
+    for model in (random_model("mistral", **LLAMA, sliding_window=16), random_model("ministral", **LOCAL)):
+        assert choose_engine([model], [*short, *long], batch_tokens=64) == WITHIN
+
+
+def test_one_mask_for_layers_of_two_kinds_is_found_out(random_model, short, long, monkeypatch):
+    model = random_model("ministral", **LOCAL)
+    kinds = attention._windowed
+    monkeypatch.setattr(attention, "_windowed", lambda *given: {"": kinds(*given)["sliding_attention"]})
+    assert choose_engine([model], [*short, *long], batch_tokens=64) == WITHIN
+
+
+@pytest.mark.parametrize("ignored", ["attention_mask", "position_ids"])
+def test_a_model_that_ignores_what_it_is_told_is_found_out(llama, largest_difference, short, ignored):
+    forward = llama.forward
+    llama.forward = lambda **given: forward(**{name: value for name, value in given.items() if name != ignored})
+    engine = choose_engine([llama], short, batch_tokens=64)
+    assert engine.path.startswith("unshared: a shared prompt changes log-probabilities by up to ")
+    llama.forward = forward
+    assert largest_difference(score_trees(llama, short, engine, batch_tokens=64), llama, short) < 1e-4
+
+
+def test_a_model_that_padding_changes_runs_one_by_one(llama, plain_tree, short):
+    embed = llama.model.embed_tokens.register_forward_hook(lambda _module, _args, output: output * output.shape[1])
+    engine = choose_engine([llama], short, batch_tokens=64)
+    assert engine.path.startswith("unshared: padding changes log-probabilities by up to ")
+    assert engine.path.endswith(", one by one")
+    with torch.no_grad():
+        for scores, tree in zip(score_trees(llama, short, engine, batch_tokens=64), short, strict=True):
+            for ours, response, plain in zip(scores, tree.responses, plain_tree(llama, tree), strict=True):
+                assert len(ours) == len(response)
+                assert torch.allclose(ours.double(), plain, atol=1e-4)
+    embed.remove()
+
+
+def test_a_head_that_looks_at_all_positions_is_refused(llama, short):
+    forward = llama.forward
+
+    def centred(**given):
+        output = forward(**given)
+        output.logits = output.logits - output.logits.mean(dim=1, keepdim=True)
+        return output
+
+    llama.forward = centred
+    with pytest.raises(SepoError, match="gives other logits where only some positions are asked for"):
+        choose_engine([llama], short, batch_tokens=64)
+
+
+def test_attention_that_knows_no_masks_is_not_given_one(llama, short):
+    """Flash attention reads lengths out of a mask, and may take the process with it."""
+    llama.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(NotImplementedError, match="flash_attention_2 knows no masks"):
+        attention_inputs(llama, shared_layout(short))
+
+
+def test_pairs_that_cannot_tell_are_no_proof(random_model, llama, random_trees):
+    """Where no second response is fed, a recurrent model looks as if prompts could be shared."""
+    between, untold = random_trees((8, 6, 7), (5, 1, 4))  # 19 tokens in a shared row, 14 in the longest sequence
+    options = LLAMA | {"num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 16}
+    engine = choose_engine([random_model("recurrent_gemma", **options)], [between, untold], batch_tokens=64)
+    assert engine == Engine(0, "no pair within the attention window of 16 to try a shared prompt on")
+    assert choose_engine([llama], [untold], batch_tokens=64) == Engine(0, "no pair to try a shared prompt on")
+    assert choose_engine([llama], [], batch_tokens=64).path.startswith("unshared")
+
+
+def test_the_engine_is_right_for_every_one_of_the_models(random_model, llama, mistral, short, long):
+    trees = [*short, *long]
+    local = random_model(
+        "gpt_neo",
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        attention_types=[[["global", "local"], 1]],
+        window_size=20,
+        max_position_embeddings=128,
+    )
+    bloom = random_model("bloom", hidden_size=32, n_layer=2, n_head=4)
+    assert choose_engine([llama, mistral], trees, batch_tokens=64) == WINDOWED
+    assert choose_engine([local, mistral, llama], trees, batch_tokens=64) == WITHIN
+    assert choose_engine([mistral, bloom], trees, batch_tokens=64).shared_limit == 0
+
+
+def test_nan_in_a_checked_pair_does_not_turn_sharing_off(llama, short):
+    llama.model.embed_tokens.weight.data[96] = math.nan
+    # In the second pair only the chosen response has it, and only a shared row carries it to the rejected one.
+    bad = [Tree([4, 96, 6], ([7, 8], [9, 10])), Tree([4, 6], ([96, 8], [9, 10]))]
+    assert choose_engine([llama], [*bad, *short], batch_tokens=64) == Engine(NO_LIMIT)
+
+
+def test_half_precision_weights_give_fp32_log_probabilities(llama, plain_tree, short):
+    llama.to(torch.bfloat16)
+    engine = choose_engine([llama], short, batch_tokens=64)
+    assert engine == Engine(NO_LIMIT)
+    with torch.no_grad():
+        for scores, tree in zip(score_trees(llama, short, engine, batch_tokens=64), short, strict=True):
+            for ours, plain in zip(scores, plain_tree(llama, tree), strict=True):
+                assert ours.dtype is torch.float32
+                assert torch.allclose(ours.double(), plain, atol=0.1)
