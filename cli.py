@@ -115,6 +115,31 @@ def _amount(text: str) -> str:
         raise typer.BadParameter(f"{error}; {error.hint}") from None
 
 
+def _location(text: str) -> Path:
+    from sepo_data.location import location
+
+    return location(str(text))
+
+
+def _local(text: str) -> Path:
+    from sepo_data.location import is_remote
+
+    if is_remote(folder := _location(text)):
+        raise typer.BadParameter(f"{folder}: models are written to a folder on this machine")
+    return folder
+
+
+def _stage_folder(text: str) -> Path:
+    """A stage directory to read; of one in a store, its copy on this machine."""
+    from sepo_data.location import is_remote
+
+    if not is_remote(folder := _location(text)):
+        return folder
+    from sepo_data.shards import fetched_stage
+
+    return fetched_stage(folder)
+
+
 def _finite(text: str) -> float:
     try:
         number = float(text)
@@ -140,7 +165,10 @@ def _examples(*commands: str) -> str:
 Dataset = Annotated[
     str, typer.Argument(metavar="DATASET", help="a file, a folder, a saved `datasets` directory or a Hub id")
 ]
-Out = Annotated[Path, typer.Option("--out", help="directory to write")]
+Out = Annotated[Path, typer.Option("--out", parser=_local, metavar="PATH", help="directory to write")]
+StageOut = Annotated[
+    Path, typer.Option("--out", parser=_location, metavar="PATH", help="directory to write, here or s3://, gs://, ...")
+]
 Split = Annotated[str | None, typer.Option(help="split to read; `train` where there is one")]
 Subset = Annotated[str | None, typer.Option(help="configuration of a Hub dataset that has several")]
 Limit = Annotated[int | None, typer.Option(min=1, help="read only so many rows, for a first look")]
@@ -288,7 +316,7 @@ def score(
     dataset: Dataset,
     oracle: Annotated[str, typer.Option(help="the oracle: a folder that `sepo oracle` wrote, or any model")],
     ref: Annotated[str, typer.Option(help="the reference model the oracle started from")],
-    out: Out,
+    out: StageOut,
     beta: Annotated[
         float, typer.Option(parser=_positive, metavar="NUMBER", help="the oracle's DPO beta; scales the rewards")
     ] = 0.1,
@@ -330,8 +358,14 @@ def score(
     The reward of a token is beta * (log p_oracle - log p_ref). Stopped at any point, the same command goes on where
     it was.
     """
+    if engine is Engine.LOCAL and (workers > 1 or gpus):
+        raise typer.BadParameter("--workers and --gpus are of --engine ray; here, run the command as often as you like")
+    if engine is Engine.RAY and only_shard is not None:
+        raise typer.BadParameter("--only-shard is for one process; --engine ray deals out all shards")
     _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_train.ranks import current_rank
+
         if engine is Engine.RAY and not dry_run:
             from sepo_train.ray_workers import score_with_ray
 
@@ -361,10 +395,11 @@ def score(
             overwrite=overwrite,
             progress=terminal,
         )
-        if manifest.finished:
+        first = current_rank().first
+        if manifest.finished and first:
             _report_skipped(terminal, manifest, out, max_skipped(manifest.input.rows))
             terminal.note(f"next: sepo select {quote(str(out))} --chosen 30% --rejected 30% --out selection/")
-    if manifest.finished or dry_run or only_shard is not None:
+    if first and (manifest.finished or dry_run or only_shard is not None):
         _answer(out, manifest, as_json=json, dry_run=dry_run)
 
 
@@ -376,8 +411,10 @@ def score(
     )
 )
 def select(
-    rewards: Annotated[Path, typer.Argument(metavar="REWARDS", help="a directory that `sepo score` wrote")],
-    out: Out,
+    rewards: Annotated[
+        Path, typer.Argument(parser=_stage_folder, metavar="REWARDS", help="a directory that `sepo score` wrote")
+    ],
+    out: StageOut,
     rule: Annotated[str, typer.Option(help="which tokens: `top`, `mass(80%)`, `random(30%, seed=1)`, ...")] = "top",
     chosen: Annotated[
         str, typer.Option(parser=_amount, metavar="AMOUNT", help="of each chosen response: 30%, or 16t for tokens")
@@ -446,7 +483,9 @@ def select(
     )
 )
 def train(
-    selection: Annotated[Path, typer.Argument(metavar="SELECTION", help="a directory that `sepo select` wrote")],
+    selection: Annotated[
+        Path, typer.Argument(parser=_stage_folder, metavar="SELECTION", help="a directory that `sepo select` wrote")
+    ],
     policy: Annotated[str, typer.Option(help="the model to train: a folder, a Hub id or a .gguf file")],
     out: Out,
     gamma: Annotated[
@@ -519,7 +558,10 @@ def train(
 )
 def show(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="a directory that `sepo score` or `sepo select` wrote")
+        Path,
+        typer.Argument(
+            parser=_stage_folder, metavar="DIR", help="a directory that `sepo score` or `sepo select` wrote"
+        ),
     ],
     pair: Annotated[str, typer.Option(help="number of the pair, from 0, or its pair_id")] = "0",
     chosen: Annotated[
@@ -556,7 +598,10 @@ def show(
 
 @app.command(epilog=_examples("sepo info rewards/", "sepo info rewards/ --json"))
 def info(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="any directory that sepo wrote, finished or not")],
+    directory: Annotated[
+        Path,
+        typer.Argument(parser=_location, metavar="DIR", help="any directory that sepo wrote, finished or not"),
+    ],
     json: AsJson = False,
 ) -> None:
     """Tell what a directory is and where it came from.
@@ -570,7 +615,7 @@ def info(
     if json:
         _answer(directory, manifest, as_json=True)
         return
-    for label, text in lines(manifest):
+    for label, text in lines(manifest, directory):
         print(printable(f"{label:<12} {text}"))
 
 
@@ -680,8 +725,11 @@ def query(
 
 @app.command(epilog=_examples("sepo diff rewards_small/ rewards_large/", "sepo diff top30/ top50/ --pairs 3"))
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="a directory that `sepo score` or `sepo select` wrote")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="another one, of the same data")],
+    a: Annotated[
+        Path,
+        typer.Argument(parser=_stage_folder, metavar="A", help="a directory that `sepo score` or `sepo select` wrote"),
+    ],
+    b: Annotated[Path, typer.Argument(parser=_stage_folder, metavar="B", help="another one, of the same data")],
     pairs: Annotated[int, typer.Option(min=0, help="show so many of the pairs that differ most")] = 10,
     json: AsJson = False,
 ) -> None:
@@ -709,12 +757,12 @@ def _query_text(sql: str | None, file: Path | None) -> str:
 
 
 def _tables(directory: str | None, named: list[str]) -> dict[str, str]:
-    tables = {} if directory is None else {"pairs": directory}
+    tables = {} if directory is None else {"pairs": str(_stage_folder(directory))}
     for entry in named:
         name, _, folder = entry.partition("=")
         if not folder or name in tables:
             raise typer.BadParameter(f"{entry!r}: write NAME=DIR, each name once", param_hint="--table")
-        tables[name] = folder
+        tables[name] = str(_stage_folder(folder))
     return tables
 
 

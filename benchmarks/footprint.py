@@ -47,7 +47,7 @@ def child(bench: Bench, what: str) -> dict[str, float]:
     command = [sys.executable, __file__, what, "--dataset", bench.dataset, "--pairs", str(len(bench.trees))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - our own file
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    note(f"{what}: {found}")
+    note(str(found))
     return found
 
 
@@ -65,6 +65,7 @@ def measure(bench: Bench, what: str) -> None:
         "plain loop": partial(plain_loop, bench.model, max(([tree] for tree in bench.trees), key=longest)),
         "padded batches of 8": partial(padded, bench.model, worst, rows=ROWS),
     }
+    run_sepo(bench.model, by_length[-1:], engine)  # weights are mapped, and in memory once they have been read
     loaded = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak of loading
     ways[what]()

@@ -110,7 +110,7 @@ def _mask_fields() -> list[pa.Field]:
 
 def _weight_fields() -> list[pa.Field]:
     return [
-        _field(f"{side}_weights", FLOATS, "how much each selected token counts, 0 elsewhere; only with --weights", aligned=f"{side}_ids")
+        _field(f"{side}_weights", FLOATS, "how much each selected token counts; where asked for", aligned=f"{side}_ids")
         for side in SIDES
     ]
 

@@ -102,8 +102,11 @@ class _Lease:
 
     def release(self) -> None:
         self.released.set()
-        if os.getpid() == self.process and self.is_mine():  # a forked child has a copy of it
-            _delete(self.name)
+        if os.getpid() != self.process:  # a forked child has a copy of it
+            return
+        with suppress(Exception):  # where the store does not answer, the lease runs out by itself
+            if self.is_mine():
+                _delete(self.name)
 
 
 def _try_lease(name: Path, *, watch: bool) -> Claim | None:

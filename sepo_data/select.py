@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -121,8 +122,8 @@ def select_many(
     prepared = {out: selections[out].prepared(scan(rewards), rewards, texts) for out in unfinished}
     # Whatever can be wrong has been found by now; with --overwrite, this is where other runs go.
     begun = {out: open_stage(out, plans[out], shards=len(files), overwrite=overwrite) for out in unfinished}
-    for out in begun:
-        shutil.copytree(rewards / TOKENIZER, out / TOKENIZER, dirs_exist_ok=True)
+    for stage in begun.values():
+        stage.write_folder(TOKENIZER, partial(shutil.copytree, rewards / TOKENIZER, dirs_exist_ok=True))
     missing = {out: frozenset(stage.missing()) for out, stage in begun.items()}
     for index in sorted(frozenset().union(*missing.values())):
         table = open_shard(files[index])

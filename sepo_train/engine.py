@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -101,7 +102,8 @@ def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, b
         trees: real ones, of which the first few are tried that can tell.
         batch_tokens: as in the run to come.
     """
-    found = [_choose(model, trees, batch_tokens) for model in models]
+    # No variable holds a model when the next one comes: memory may have room for one.
+    found = list(map(partial(_choose, trees=trees, batch_tokens=batch_tokens), models))
     kinds = [min(kind, key=lambda engine: engine.shared_limit) for kind in zip(*found, strict=True)]
     best = max(kinds, key=lambda engine: engine.shared_limit)
     return replace(best, padded_limit=min(engine.padded_limit for kind in found for engine in kind))

@@ -6,8 +6,8 @@ import platform
 
 import torch
 
+from sepo_data.fetch import cache_folder
 from sepo_data.versions import versions
-from sepo_train.gguf_cache import cache_folder
 from sepo_train.models import default_device, default_dtype
 
 

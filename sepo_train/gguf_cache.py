@@ -6,21 +6,18 @@ import hashlib
 import os
 import shutil
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import SepoError
+from sepo_data.fetch import cache_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def is_gguf(name: str) -> bool:
     """Whether a model name means a GGUF file."""
     return name.endswith(".gguf")
-
-
-def cache_folder() -> Path:
-    """`$SEPO_CACHE`, or `sepo` in the user's cache folder."""
-    if chosen := os.environ.get("SEPO_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepo"
 
 
 def safetensors_folder(file: Path) -> Path:

@@ -13,7 +13,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from schemas.errors import SepoError
 from sepo_train.attention import attention_inputs
 from sepo_train.head import head_logps
-from sepo_train.layout import batches_by_tokens
+from sepo_train.layout import batches_by_tokens, rows_apart
 from sepo_train.models import default_device
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def token_logps(model: torch.nn.Module, layout: Layout) -> Tensor:
     Returns:
         (n,) log p(target i | what stands before it), natural logarithm.
     """
+    if layout.alone:
+        return torch.cat([token_logps(model, row) for row in rows_apart(layout)])
     bare = extract_model_from_parallel(model)
     layout = layout.to(bare.device)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydantic import JsonValue
+    from transformers import PreTrainedModel
 
     from schemas.manifest import Manifest
     from sepo_train.residents import Residents
@@ -51,10 +52,11 @@ def precision(folder: Path, manifest: Manifest, models: Residents, count: int) -
         for prompt, *sides in stored.select("prompt_ids", "chosen_ids", "rejected_ids").iter_rows()
         for ids in sides
     ]
-    found = {}
-    for role, model in replace(models, dtype="float32", _loaded={}).each():
-        scores = score_trees(model, trees, PLAIN, batch_tokens=1)
-        found[role] = [responses[0].numpy() for responses in scores]
+
+    def logps(model: PreTrainedModel) -> list[NDArray[np.float32]]:
+        return [responses[0].numpy() for responses in score_trees(model, trees, PLAIN, batch_tokens=1)]
+
+    found = replace(models, dtype="float32", _loaded={}).each(logps)
     beta = manifest.options["beta"]
     rewards = [
         token_rewards(oracle, ref, float(str(beta))) for oracle, ref in zip(found["oracle"], found["ref"], strict=True)
@@ -97,7 +99,9 @@ def _delta(sides: list[tuple[pl.Series, list[NDArray[np.float32]]]]) -> JsonValu
 
 
 def _jaccard(stored: pl.Series, exact: list[NDArray[np.float32]], share: int, *, highest: bool) -> float:
-    both = pl.DataFrame({"stored": stored, "exact": pl.Series(exact, dtype=stored.dtype)})
+    # Of NumPy arrays of one length, Polars makes a column of arrays, not of lists.
+    lists = pl.Series([values.tolist() for values in exact], dtype=stored.dtype)
+    both = pl.DataFrame({"stored": stored, "exact": lists})
     masks = both.select(extreme_mask(name, share, highest=highest) for name in both.columns).explode(both.columns)
     one, other = masks["stored"], masks["exact"]
     return round(float((one & other).sum()) / float((one | other).sum()), 4)

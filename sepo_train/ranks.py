@@ -13,6 +13,11 @@ class Rank:
     index: int = 0
     count: int = 1
 
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that answers for all."""
+        return self.index == 0
+
     def order(self, shards: int) -> list[int]:
         """The shards in the order in which this process should try to take them: its own, then those of the others."""
         turns = ((self.index + turn) % self.count for turn in range(self.count))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SepoError
 from sepo_data.directory import finished_shards, is_finished, read_manifest
+from sepo_data.location import is_remote
 from sepo_data.progress import SILENT, Progress
+from sepo_train.precision import precision_text
 from sepo_train.ranks import Rank
 from sepo_train.score import score
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from schemas.manifest import Manifest
 
 RETRIES = 3
@@ -44,50 +48,95 @@ def score_with_ray(
         workers: how many, each with an equal part of the cluster's CPUs.
         gpus: of each worker.
         overwrite: replace another run in `out`; the first worker does so before the others start.
-        check_precision: as for `score`; done by one worker at the end.
+        check_precision: as for `score`; done by the first worker.
         progress: told how far the workers are.
         options: everything else that `score` takes.
 
     Raises:
-        SepoError: what a worker raised, or the workers died again and again.
+        SepoError: what a worker raised, the workers died again and again, or none can have so many GPUs.
     """
+    # Read when Ray is imported; who scores what concerns nobody else.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     try:
         import ray
     except ModuleNotFoundError:
         raise SepoError("--engine ray needs Ray, which is not installed", "pip install 'sepo[ray]'") from None
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
-    limits: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
+    ours = not ray.is_initialized()
+    with redirect_stdout(sys.stderr):  # Ray tells there that a worker died, also when it ends
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        try:
+            return _score(
+                ray,
+                [dataset, out if is_remote(out) else out.absolute(), options],
+                workers=workers,
+                gpus=gpus,
+                overwrite=overwrite,
+                check_precision=check_precision,
+                progress=progress,
+            )
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def _score(
+    ray: Any,  # noqa: ANN401 - the module
+    call: list[Any],
+    *,
+    workers: int,
+    gpus: float,
+    overwrite: bool,
+    check_precision: int,
+    progress: Progress,
+) -> Manifest:
+    there = ray.cluster_resources()
+    if gpus > there.get("GPU", 0):
+        raise SepoError(
+            f"a worker wants {gpus:g} GPUs, the Ray cluster has {there.get('GPU', 0):g}", "choose a smaller --gpus"
+        )
+    share = there.get("CPU", 1) / workers
+    cpus = int(share) or share  # above one, Ray knows only whole ones
+    limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
     actor = ray.remote(**limits)(_Worker)
-    crew = [actor.remote(dataset, out, options) for _ in range(workers)]
-    progress.note(f"{workers} Ray workers with {cpus} CPUs and {gpus:g} GPUs each")
+    crew = [actor.remote(str(Path.cwd()), *call) for _ in range(workers)]
+    progress.note(f"{workers} Ray workers with {cpus:g} CPUs and {gpus:g} GPUs each")
+    out = call[1]
     try:
         if overwrite:
             ray.get(crew[0].score.remote(overwrite=True, only_shard=0))
-        running = [worker.score.remote(rank=Rank(index, workers)) for index, worker in enumerate(crew)]
+        first, *others = (
+            worker.score.remote(rank=Rank(index, workers), check_precision=0 if index else check_precision)
+            for index, worker in enumerate(crew)
+        )
+        running, told = [first, *others], 0
         while running:
             done, running = ray.wait(running, timeout=POLL)
             for worker in done:
                 _outcome(ray, worker, progress)
-            _tell(out, progress)
-        if not is_finished(out):
-            raise SepoError(
-                "the Ray workers died before the dataset was whole", "run the same command again; it goes on"
-            )
-        if check_precision:
-            ray.get(crew[0].score.remote(check_precision=check_precision))
+            told = _tell(out, told, progress)
+            if first in done and is_finished(out):
+                break  # the others have nothing left to do, or were never started where CPUs or GPUs are few
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     finally:
         for worker in crew:
             ray.kill(worker)
-    return read_manifest(out)
+    if not is_finished(out):
+        raise SepoError("the Ray workers died before the dataset was whole", "run the same command again; it goes on")
+    manifest = read_manifest(out)
+    if check_precision and isinstance(found := manifest.results.get("precision"), dict):
+        progress.note(precision_text(found))
+    return manifest
 
 
 class _Worker:
     """One process; as `score` loads the models anew in every call, it is called once for all shards."""
 
-    def __init__(self, dataset: str, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, folder: str, dataset: str, out: Path, options: dict[str, Any]) -> None:
+        with suppress(FileNotFoundError):  # on another machine, where names are absolute or of the Hub
+            os.chdir(folder)
         self._dataset, self._out, self._options = dataset, out, options
 
     def score(self, **changed: Any) -> None:  # noqa: ANN401 - as above
@@ -102,7 +151,12 @@ def _outcome(ray: Any, worker: object, progress: Progress) -> None:  # noqa: ANN
         progress.note(f"a worker died more than {RETRIES} times: {str(error).splitlines()[0]}")
 
 
-def _tell(out: Path, progress: Progress) -> None:
-    if not is_finished(out) and (shards := finished_shards(out)):
-        total = int(shards[0].file.split("-of-")[1].split(".")[0])
-        progress.step(len(shards), total, f"{sum(shard.rows for shard in shards):,} pairs")
+def _tell(out: Path, told: int, progress: Progress) -> int:
+    """Tell how many shards there are, where they are more than `told`; returns that number."""
+    finished = is_finished(out)
+    shards = read_manifest(out).shards if finished else finished_shards(out)
+    if len(shards) <= told:
+        return told
+    total = int(shards[0].file.split("-of-")[1].split(".")[0])
+    progress.step(len(shards), total, f"{sum(shard.rows for shard in shards):,} pairs")
+    return len(shards)

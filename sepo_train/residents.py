@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache
@@ -13,14 +13,19 @@ from sepo_train.logps import score_trees
 from sepo_train.models import adapter_base, load_model, model_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from sepo_train.layout import Tree
 
 Resident = Literal["one", "both"]
 Role = Literal["oracle", "ref"]
+T = TypeVar("T")
+
+SWITCHED: tuple[Role, Role] = ("ref", "oracle")
+"""The order in which an adapter is tried: first off, then on again."""
 
 
 @dataclass
@@ -42,14 +47,18 @@ class Residents:
     adapter: bool = False
     _loaded: dict[Role, PreTrainedModel] = field(default_factory=dict)
 
-    def each(self) -> Iterator[tuple[Role, PreTrainedModel]]:
-        """Both models by role, the one that is in memory first.
+    def in_turn(self) -> Iterator[PreTrainedModel]:
+        """Both models, in the order of `roles`; whoever keeps the first one keeps it in memory beside the second."""
+        for role in self.roles():
+            yield self._model(role)
 
-        With one resident, taking turns shard after shard loads one model a shard, not two.
-        """
-        roles: tuple[Role, Role] = ("ref", "oracle") if list(self._loaded) == ["ref"] else ("oracle", "ref")
-        for role in roles:
-            yield role, self._model(role)
+    def each(self, use: Callable[[PreTrainedModel], T]) -> dict[str, T]:
+        """What `use` makes of each model, by role; a function's variables do not outlive the model's turn."""
+        return dict(zip(self.roles(), map(use, self.in_turn()), strict=True))
+
+    def roles(self) -> tuple[Role, Role]:
+        """The one that is in memory first: taking turns shard after shard loads one model a shard, not two."""
+        return ("ref", "oracle") if list(self._loaded) == ["ref"] else ("oracle", "ref")
 
     def _model(self, role: Role) -> PreTrainedModel:
         if self.adapter:
@@ -73,29 +82,31 @@ class Residents:
         clear_device_cache(garbage_collection=True)
 
     def check_adapter(self, trees: Sequence[Tree]) -> bool:
-        """Whether the oracle is an adapter on the reference model, and switched off is that model, to the last bit.
+        """Whether the oracle is an adapter on the reference model that can be switched off and on without a trace.
 
-        An adapter that trains biases or embeddings, or that changed the weights under it, is not. Where the answer is
-        no, the two are loaded as the models of their own that they are.
+        Off, it has to be the reference model, to the last bit, and on again what it was. An adapter that trains biases,
+        embeddings or the head, or that changed the weights under it, is not. Where the answer is no, the two are loaded
+        as the models of their own that they are.
 
         Args:
-            trees: a few, on which the switched-off adapter and the reference model have to agree.
+            trees: a few, on which that is tried.
         """
         self.adapter = False
         base = adapter_base(self.oracle)
         if base is None or model_record(base).weights != model_record(self.ref).weights:
             return False
         self.release()
-        expected = score_trees(self._model("ref"), trees, PLAIN, batch_tokens=1)
+        expected = [_logps(self._model("ref"), trees)]
         self.release()
+        expected.append(_logps(self._model("oracle"), trees))
         self.adapter = True
-        found = score_trees(self._model("ref"), trees, PLAIN, batch_tokens=1)
-        equal = all(
-            torch.equal(one, other)
-            for ours, theirs in zip(found, expected, strict=True)
-            for one, other in zip(ours, theirs, strict=True)
-        )
-        if not equal:
+        if not torch.equal(torch.stack(expected), torch.stack([_logps(self._model(role), trees) for role in SWITCHED])):
             self.release()
             self.adapter = False
         return self.adapter
+
+
+def _logps(model: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:
+    """Those of all response tokens, one after the other."""
+    scores = score_trees(model, trees, PLAIN, batch_tokens=1)
+    return torch.cat([logps for responses in scores for logps in responses])

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.errors import SepoError
-from sepo_data.directory import TOKENIZER, find_run, finished_shards, record_results
+from sepo_data.directory import TOKENIZER, claim, find_run, finished_shards, record_results
 from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.progress import SILENT, Progress
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
 from sepo_train.engine import choose_engine
+from sepo_train.layout import Tree
 from sepo_train.logps import score_trees
-from sepo_train.models import (
-    default_device,
-)
+from sepo_train.models import default_device
 from sepo_train.precision import precision, precision_text
 from sepo_train.prompt_groups import prompt_groups
 from sepo_train.ranks import Rank, current_rank
@@ -26,18 +25,24 @@ from sepo_train.residents import Resident, Residents
 from sepo_train.scoring_plan import plan_scoring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
     from schemas.manifest import Manifest, ShardRecord
+    from sepo_data.store import StageDirectory
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.engine import Engine
     from sepo_train.preparation import Prepared
 
 CHUNK = 1000
 """Rows that a dry run holds at a time."""
+
+POLL = 0.5
+"""Seconds between two looks of the first process at what the others are still writing."""
 
 
 def score(
@@ -69,8 +74,9 @@ def score(
 
     A shard of `shard_rows` input rows is the unit of work: the same call goes on where a killed one stopped and writes
     the same bytes. Any number of processes may make the same call at the same time, on one machine or on several that
-    see `out`: each takes shards that nobody else has, and the last one finishes the dataset. A pair's rewards do not
-    depend on what it was batched with.
+    see `out`: each takes shards that nobody else has, and the last one finishes the dataset. Of ranks that a launcher
+    started, the first stays until then, and takes over what another one drops. A pair's rewards do not depend on what
+    it was batched with.
 
     Args:
         dataset: anything `read_preferences` reads.
@@ -143,21 +149,22 @@ def score(
     models = Residents(oracle, ref, dtype=plan.dtype, resident=resident)
     if previous and previous.finished:
         progress.note(f"{shards} of {shards} shards present, nothing to do")
-        return _with_precision(previous, out, models, check_precision, progress)
+        claim(out, plan.manifest)  # a kill at the very end has left the records of the shards there
+        return _with_precision(previous, out, models, check_precision if rank.first else 0, progress)
 
     trees, _ = prompt_groups(plan.sample, plan.batch_tokens)
     if models.check_adapter(trees[:1]):
         progress.note("the oracle is an adapter on the reference model: one set of weights serves both")
-    engine = choose_engine((model for _, model in models.each()), trees, batch_tokens=plan.batch_tokens)
+    engine = choose_engine(models.in_turn(), trees, batch_tokens=plan.batch_tokens)
     progress.note(f"{plan.dtype} on {default_device().type}, {engine.path}, {plan.batch_tokens} tokens a batch")
     # Whatever can be wrong has been found by now; with --overwrite, this is where the other run goes.
     stage = open_stage(out, plan.manifest, shards=shards, overwrite=overwrite)
     if len(stage.missing()) < shards:
         progress.note(f"going on: {shards - len(stage.missing())} of {shards} shards are there")
-    prepared.tokenizer.save_pretrained(out / TOKENIZER)
+    stage.write_folder(TOKENIZER, prepared.tokenizer.save_pretrained)
     order = rank.order(shards) if only_shard is None else [only_shard]
     batch_tokens = plan.batch_tokens
-    for index in stage.claim_shards(order):
+    for index in _claimed(stage, order, to_the_end=rank.first and rank.count > 1 and only_shard is None):
         begun = time.monotonic()
         pairs, skipped = prepared.pairs(*plan.rows(index))
         logps, batch_tokens = _logps(models, pairs, engine, batch_tokens, progress)
@@ -171,7 +178,8 @@ def score(
         )
         progress.step(shards - len(stage.missing()), shards, _shard_text(index, written, time.monotonic() - begun))
     models.release()
-    if not stage.missing() and not any(shard.rows for shard in finished_shards(out)):
+    records = finished_shards(out)  # where another process has finished the dataset, they are gone
+    if len(records) == shards and not any(shard.rows for shard in records):
         raise SepoError(
             f"no pair of the {prepared.preferences.rows:,} rows could be scored: both models gave no finite numbers",
             "try --dtype float32; a model that was damaged in training gives NaN everywhere",
@@ -181,7 +189,15 @@ def score(
         left = len(stage.missing())
         progress.note(f"{left} of {shards} shards are left to others; the last one finishes the dataset")
         return stage.manifest
-    return _with_precision(finished, out, models, check_precision, progress)
+    return _with_precision(finished, out, models, check_precision if rank.first else 0, progress)
+
+
+def _claimed(stage: StageDirectory, order: Sequence[int], *, to_the_end: bool) -> Iterator[int]:
+    """The shards for this process; `to_the_end`, also those that others began and did not finish."""
+    yield from stage.claim_shards(order)
+    while to_the_end and stage.missing():
+        time.sleep(POLL)
+        yield from stage.claim_shards(order)
 
 
 def _shard_text(index: int, shard: ShardRecord, seconds: float) -> str:
@@ -214,11 +230,25 @@ def _logps(
         progress.note(f"out of memory: {tokens} tokens a batch from now on")
 
     trees, places = prompt_groups(pairs, batch_tokens)
-    found: dict[str, list[list[NDArray[np.float32]]]] = {}
-    for role, model in models.each():
-        scores = score_trees(model, trees, engine, batch_tokens=remaining, on_out_of_memory=remember)
-        found[role] = [[scores[tree][branch].numpy() for tree, branch in sides] for sides in places]
-    return found, remaining
+
+    def by_pair(model: PreTrainedModel) -> list[list[NDArray[np.float32]]]:
+        def scored(some: Sequence[Tree]) -> list[list[Tensor]]:
+            return score_trees(model, some, engine, batch_tokens=remaining, on_out_of_memory=remember)
+
+        scores = scored(trees)
+        # In a shared row, NaN spreads from one response to the others.
+        spread = [
+            (tree, branch)
+            for tree, responses in enumerate(scores)
+            if len(responses) > 1 and not all(bool(logps.isfinite().all()) for logps in responses)
+            for branch in range(len(responses))
+        ]
+        alone = scored([Tree(trees[tree].prompt_ids, (trees[tree].responses[branch],)) for tree, branch in spread])
+        for (tree, branch), [logps] in zip(spread, alone, strict=True):
+            scores[tree][branch] = logps
+        return [[scores[tree][branch].numpy() for tree, branch in sides] for sides in places]
+
+    return models.each(by_pair), remaining
 
 
 def _finite(

@@ -53,7 +53,8 @@ def _reasons() -> str:
 
 
 def _columns() -> str:
-    schemas = {stage: stage_schema(stage, conversational=True, weights=True) for stage in (Stage.REWARDS, Stage.SELECTION)}
+    stages = (Stage.REWARDS, Stage.SELECTION)
+    schemas = {stage: stage_schema(stage, conversational=True, weights=True) for stage in stages}
     names = dict.fromkeys(name for schema in schemas.values() for name in schema.names)
     rows = []
     for name in names:

@@ -116,7 +116,8 @@ def pipeline(
 
 
 def score_command(prefs: Path, oracle: Path, ref: Path) -> list[str]:
-    return ["score", str(prefs), "--oracle", str(oracle), "--ref", str(ref), "--keep", "category", "--shard-rows", "2"]
+    models = ("--oracle", str(oracle), "--ref", str(ref))
+    return ["score", str(prefs), *models, "--keep", "category", "--shard-rows", "2", "--max-skipped", "10%"]
 
 
 @pytest.fixture(scope="session")

@@ -177,10 +177,16 @@ def test_debug_shows_where_an_error_came_from(sepo):
 
 
 def test_too_many_rows_set_aside(sepo, pipeline, score_arguments):
-    done = sepo(*score_arguments, "--out", pipeline["score"][0], "--max-skipped", "1")
-    assert done.returncode == 1
-    assert "2 rows were set aside, more than --max-skipped 1" in done.stderr
-    assert "skipped.jsonl" in done.stderr
+    for limit, allowed in (("1", 1), ("1%", 0), ("5%", 1)):
+        done = sepo(*score_arguments, "--out", pipeline["score"][0], "--max-skipped", limit)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"Error: 2 of 24 rows were set aside, --max-skipped allows {allowed}" in done.stderr
+        assert "is whole, and" in done.stderr
+        assert "accept it with --max-skipped 2" in done.stderr
+    done = sepo(*score_arguments, "--out", pipeline["score"][0], "--max-skipped", "2")
+    assert (done.returncode, done.stdout) == (0, f"{pipeline['score'][0]}\n")
+    assert "nothing to do" in done.stderr
+    assert sepo(*score_arguments, "--out", "s", "--max-skipped", "some").returncode == 2
 
 
 FULL = """

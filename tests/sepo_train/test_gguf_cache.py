@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from schemas.errors import SepoError
-from sepo_train.gguf_cache import cache_folder, is_gguf, safetensors_folder
+from sepo_data.fetch import cache_folder
+from sepo_train.gguf_cache import is_gguf, safetensors_folder
 from sepo_train.models import load_model, load_tokenizer, model_record
 
 # Magic, version, no tensors, one key of metadata whose name is longer than the file.

@@ -1,0 +1,132 @@
+"""What --check-precision says of a dataset, against a computation in plain Python."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from sepo_data.shards import open_shard, shard_files
+from sepo_train.engine import PLAIN
+from sepo_train.layout import Tree
+from sepo_train.logps import score_trees
+from sepo_train.models import load_model
+from sepo_train.score import score
+
+SIDES = ("chosen", "rejected")
+
+
+class Told(list):
+    def note(self, text):
+        self.append(text)
+
+    def step(self, done, total, text):
+        pass
+
+
+def rows(folder):
+    return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def options(twelve_pairs, tiny_models, tmp_path_factory):
+    """The oracle is so close to the reference that rounding decides which tokens are selected."""
+    oracle = shutil.copytree(tiny_models["ref"], tmp_path_factory.mktemp("close") / "oracle")
+    model = load_model(str(oracle), dtype="float32")
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data += 1e-3 * torch.randn_like(parameter)
+    model.save_pretrained(oracle)
+    models = {"oracle": str(oracle), "ref": str(tiny_models["ref"])}
+    return models | {"dataset": str(twelve_pairs), "shard_rows": 4, "beta": 0.5, "resident": "both"}
+
+
+@pytest.fixture(scope="module")
+def rounded(options, tmp_path_factory):
+    """Scored in bfloat16 with a check of four of the eleven pairs: the folder, the manifest and what was told."""
+    out, told = tmp_path_factory.mktemp("rounded") / "rewards", Told()
+    return out, score(out=out, **options, dtype="bfloat16", check_precision=4, progress=told), told
+
+
+def selected(rewards, share, *, highest):
+    """The places of the `share` (a percentage) highest or lowest values, the earlier one of two equal ones."""
+    count = max(1, len(rewards) * share // 100)
+    order = sorted(range(len(rewards)), key=lambda place: (-rewards[place] if highest else rewards[place], place))
+    return set(order[:count])
+
+
+def test_rounding_is_recorded_and_told(rounded, options):
+    folder, manifest, told = rounded
+    found = manifest.results["precision"]
+    assert json.loads((folder / "sepo.json").read_text())["results"] == manifest.results
+    assert manifest.results["path"], "what was recorded before is still there"
+    assert found["pairs"] == 4
+    models = {role: load_model(options[role], dtype="float32") for role in ("oracle", "ref")}
+    deltas = {"oracle_logps": [], "ref_logps": [], "rewards": []}
+    both = {(share, side): [0, 0] for share in (10, 30, 50) for side in SIDES}
+    for entry in rows(folder)[:8:2]:  # every second one, 11 // 4, of which the first four
+        for side in SIDES:
+            tree = Tree(entry["prompt_ids"], (entry[f"{side}_ids"],))
+            exact = {
+                f"{role}_logps": score_trees(model, [tree], PLAIN, batch_tokens=1)[0][0].numpy()
+                for role, model in models.items()
+            }
+            exact["rewards"] = np.float32(0.5) * (exact["oracle_logps"] - exact["ref_logps"])
+            for kind, values in exact.items():
+                deltas[kind] += [abs(float(a) - b) for a, b in zip(values, entry[f"{side}_{kind}"], strict=True)]
+            for share in (10, 30, 50):
+                one, other = (
+                    selected(list(values), share, highest=side == "chosen")
+                    for values in (entry[f"{side}_rewards"], exact["rewards"])
+                )
+                both[share, side][0] += len(one & other)
+                both[share, side][1] += len(one | other)
+    for kind, values in deltas.items():
+        assert found[kind]["max"] == pytest.approx(max(values), rel=1e-2)
+        assert found[kind]["mean"] == pytest.approx(sum(values) / len(values), rel=1e-2)
+        assert 0 < found[kind]["mean"] < found[kind]["max"]
+    agreement = {(share, side): common / either for (share, side), (common, either) in both.items()}
+    assert {(share, side): found["agreement"][f"{share}%"][side] for share, side in both} == pytest.approx(
+        agreement, abs=1e-4
+    )
+    assert 0 < min(agreement.values()) < 1, "otherwise this test could not fail"
+    [sentence] = [note for note in told if note.startswith("precision: ")]
+    assert "4 pairs again in fp32" in sentence
+    assert f"{found['rewards']['mean']} on average, {found['rewards']['max']} at most" in sentence
+    assert f"30% chosen {found['agreement']['30%']['chosen']}" in sentence
+
+
+def test_full_precision_agrees_with_itself(options, tmp_path):
+    found = score(out=tmp_path / "rewards", **options, check_precision=11).results["precision"]
+    assert found["pairs"] == 11
+    assert all(found[kind]["max"] < 1e-4 for kind in ("oracle_logps", "ref_logps", "rewards"))
+    assert all(share >= 0.95 for sides in found["agreement"].values() for share in sides.values())
+
+
+def test_asked_for_afterwards_it_scores_nothing_again(rounded, options, monkeypatch):
+    folder, manifest, _ = rounded
+    data = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")}
+    monkeypatch.setattr("sepo_train.score.score_trees", None)
+    told = Told()
+    again = score(out=folder, **options, dtype="bfloat16", check_precision=2, progress=told)
+    assert again.results["precision"]["pairs"] == 2
+    assert again.results["path"] == manifest.results["path"]
+    assert "3 of 3 shards present, nothing to do" in told
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")} == data
+    assert score(out=folder, **options, dtype="bfloat16") == again, "the same command without it keeps what was found"
+    once_more = score(out=folder, **options, dtype="bfloat16", check_precision=4)
+    assert once_more.results == manifest.results
+
+
+def test_more_pairs_than_there_are(rounded, options):
+    folder, *_ = rounded
+    found = score(out=folder, **options, dtype="bfloat16", check_precision=1000).results["precision"]
+    assert found["pairs"] == 11
+
+
+def test_a_dataset_of_one_pair(options, tmp_path):
+    manifest = score(out=tmp_path / "rewards", **options, limit=1, check_precision=3)
+    assert manifest.results["precision"]["pairs"] == 1
+    assert manifest.results["precision"]["rewards"]["max"] < 1e-4
+    assert {share for sides in manifest.results["precision"]["agreement"].values() for share in sides.values()} == {1.0}

@@ -1,0 +1,168 @@
+"""One model in memory or both, or an adapter switched on and off: the same rewards."""
+
+import weakref
+
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+from sepo_data.shards import open_shard, shard_files
+from sepo_train import residents
+from sepo_train.models import load_model
+from sepo_train.residents import Residents
+from sepo_train.score import score
+
+ONE_WEIGHTS = "the oracle is an adapter on the reference model: one set of weights serves both"
+KINDS = [f"{side}_{kind}" for side in ("chosen", "rejected") for kind in ("oracle_logps", "ref_logps", "rewards")]
+
+
+class Told(list):
+    def note(self, text):
+        self.append(text)
+
+    def step(self, done, total, text):
+        pass
+
+
+def shards(folder):
+    return {file.name: file.read_bytes() for file in shard_files(folder)}
+
+
+def columns(folder):
+    """Each kind of value of each pair."""
+    rows = [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+    return {kind: [entry[kind] for entry in rows] for kind in KINDS}
+
+
+def close(ours, theirs):
+    return [len(values) for values in ours] == [len(values) for values in theirs] and all(
+        values == pytest.approx(others, abs=1e-5) for values, others in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The names of the models that are loaded, each with how many others are alive at that moment."""
+    alive, made = [], []
+
+    def counted(name, **options):
+        made.append((name, sum(model() is not None for model in alive)))
+        model = load_model(name, **options)
+        alive.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(residents, "load_model", counted)
+    return made
+
+
+def test_one_resident_is_one_at_a_time_and_one_load_a_shard(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
+    models = {role: str(folder) for role, folder in tiny_models.items()}
+    score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, check_precision=2)
+    oracle, ref = models["oracle"], models["ref"]
+    # The choice of the engine loads both, each shard the one that is not there, the check of precision both in fp32.
+    in_turn = [oracle, ref] + [oracle, ref] * 3 + [oracle, ref]
+    assert loads == [(name, 0) for name in in_turn]
+    assert shards(tmp_path / "rewards") == shards(six_shards), "which was scored with both in memory"
+
+
+def test_both_resident_are_loaded_once(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
+    models = {role: str(folder) for role, folder in tiny_models.items()}
+    score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, resident="both")
+    assert loads == [(models["oracle"], 0), (models["ref"], 1)]
+    assert shards(tmp_path / "rewards") == shards(six_shards)
+
+
+@pytest.fixture(scope="module")
+def with_biases(tiny_models, tmp_path_factory):
+    """A model whose attention has biases, which Llama's has not."""
+    folder = tmp_path_factory.mktemp("qwen") / "ref"
+    tokenizer = AutoTokenizer.from_pretrained(tiny_models["ref"])
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_adapter(base, folder, **options):
+    """A LoRA adapter of random numbers, and beside it the same as a whole model."""
+    folder /= "models"
+    model = AutoModelForCausalLM.from_pretrained(base)
+    torch.manual_seed(5)
+    config = peft.LoraConfig(
+        r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM", **options
+    )
+    adapted = peft.get_peft_model(model, config)
+    for name, parameter in adapted.named_parameters():
+        if parameter.requires_grad and "lora" not in name:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    adapted.save_pretrained(folder / "oracle")
+    tokenizer.save_pretrained(folder / "oracle")
+    adapted.merge_and_unload().save_pretrained(folder / "merged")
+    tokenizer.save_pretrained(folder / "merged")
+    return {name: str(folder / name) for name in ("oracle", "merged")}
+
+
+def test_an_adapter_is_switched_on_and_off(twelve_pairs, tiny_models, tmp_path, monkeypatch, loads):
+    ref = str(tiny_models["ref"])
+    made, told = save_adapter(ref, tmp_path), Told()
+    score(str(twelve_pairs), tmp_path / "one", oracle=made["oracle"], ref=ref, shard_rows=2, progress=told)
+    assert told.count(ONE_WEIGHTS) == 1
+    assert loads == [(ref, 0), (made["oracle"], 0)], "the first to compare with"
+    with monkeypatch.context() as patch:
+        patch.setattr(Residents, "check_adapter", lambda *_: False)
+        score(str(twelve_pairs), tmp_path / "two", oracle=made["oracle"], ref=ref, shard_rows=2)
+    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, shard_rows=2)
+    one, two, merged = (columns(tmp_path / name) for name in ("one", "two", "merged"))
+    for side in ("chosen", "rejected"):
+        assert one[f"{side}_ref_logps"] == two[f"{side}_ref_logps"] == merged[f"{side}_ref_logps"], "to the last bit"
+        for kind in ("oracle_logps", "rewards"):
+            assert close(one[f"{side}_{kind}"], two[f"{side}_{kind}"])
+            assert close(one[f"{side}_{kind}"], merged[f"{side}_{kind}"])
+        assert not close(one[f"{side}_oracle_logps"], one[f"{side}_ref_logps"]), "the adapter does something"
+
+
+@pytest.mark.parametrize("trained", [{"modules_to_save": ["lm_head"]}, {"modules_to_save": ["embed_tokens"]}, "bias"])
+def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
+    twelve_pairs, tiny_models, with_biases, tmp_path, *, trained
+):
+    ref = str(with_biases if trained == "bias" else tiny_models["ref"])
+    made, told = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), Told()
+    score(str(twelve_pairs), tmp_path / "adapter", oracle=made["oracle"], ref=ref, limit=4, progress=told)
+    assert ONE_WEIGHTS not in told
+    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, limit=4)
+    adapter, merged = columns(tmp_path / "adapter"), columns(tmp_path / "merged")
+    for kind in KINDS:
+        assert close(adapter[kind], merged[kind]), kind
+
+
+def test_an_adapter_on_another_model_than_the_reference(twelve_pairs, tiny_models, tmp_path, loads):
+    ref, base = str(tiny_models["ref"]), str(tiny_models["oracle"])
+    made, told = save_adapter(base, tmp_path), Told()
+    score(str(twelve_pairs), tmp_path / "rewards", oracle=made["oracle"], ref=ref, limit=4, progress=told)
+    assert ONE_WEIGHTS not in told
+    assert {name for name, _ in loads} == {made["oracle"], ref}
+    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, limit=4)
+    ours, merged = columns(tmp_path / "rewards"), columns(tmp_path / "merged")
+    assert all(close(ours[kind], merged[kind]) for kind in KINDS)
+
+
+def test_an_adapter_whose_base_is_a_copy_of_the_reference_under_another_name(twelve_pairs, tiny_models, tmp_path):
+    made, told = save_adapter(str(tiny_models["ref"]), tmp_path), Told()
+    copy = tmp_path / "copy"
+    copy.symlink_to(tiny_models["ref"])
+    score(str(twelve_pairs), tmp_path / "rewards", oracle=made["oracle"], ref=str(copy), limit=4, progress=told)
+    assert ONE_WEIGHTS in told
