@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import SepoError
-from schemas.stages import SIDES
+from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.ragged import ragged
 from sepo_data.rules import CERTAIN, FLOATS, Rule, certain, signed_rewards
+from sepo_data.suggest import did_you_mean
 from sepo_data.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def span(column: str = "spans") -> Rule:
         present = frame.collect_schema().names()
         missing = [f"{side}_{column}" for side in SIDES if f"{side}_{column}" not in present]
         if missing:
+            own = stage_schema(Stage.REWARDS, conversational=False).names
+            guess = did_you_mean(missing[0], [name for name in present if name not in own])
             raise SepoError(
                 f"the rewards have no column {' and '.join(missing)}",
-                f"carry them through with `sepo score --keep {','.join(missing)}`",
+                guess or f"carry them through with `sepo score --keep {','.join(missing)}`",
             )
         if folder is None:
             raise SepoError(

@@ -73,6 +73,10 @@ class StageDirectory:
         # Looked at after the records: they vanish when another process finishes the dataset.
         return missing if missing and self._is_open() else []
 
+    def done(self) -> int:
+        """How many shards are recorded: one look at the folder, where `missing` looks at every shard."""
+        return sum(1 for _ in (self.path / RECORDS).glob("[0-9]*.json")) if self._is_open() else self.shards
+
     def claim_shards(self, order: Sequence[int]) -> Iterator[int]:
         """Shards that are missing and nobody else's, as near to `order` as others leave it; each is held while yielded.
 

@@ -46,6 +46,18 @@ class Tree:
         """The tokens of response `branch` that have to be fed: all before the last wanted one."""
         return self.responses[branch][: max(self.wanted(branch), default=0)]
 
+    def apart(self) -> list[Tree]:
+        """A tree for each response alone."""
+        return [
+            Tree(
+                self.prompt_ids,
+                (response,),
+                None if self.keep is None else (self.keep[branch],),
+                None if self.weights is None else (self.weights[branch],),
+            )
+            for branch, response in enumerate(self.responses)
+        ]
+
     @property
     def shared_length(self) -> int:
         """Tokens of its row in the shared layout."""

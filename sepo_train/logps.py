@@ -58,7 +58,8 @@ def score_trees(
 ) -> list[list[Tensor]]:
     """Log-probabilities of every wanted token of every response of every tree, on the CPU, without gradients.
 
-    Where a batch does not fit into memory, that one and all that follow have half the tokens.
+    Where a batch does not fit into memory, that one and all that follow have half the tokens; where a single tree does
+    not, its responses are scored apart.
 
     Args:
         model: in evaluation mode afterwards.
@@ -71,7 +72,7 @@ def score_trees(
         One list a tree, of one (wanted tokens,) fp32 tensor a response.
 
     Raises:
-        SepoError: a single tree does not fit into memory.
+        SepoError: a single response does not fit into memory.
     """
     model.eval()
     results: list[list[Tensor]] = [[] for _ in trees]
@@ -85,7 +86,7 @@ def score_trees(
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
                 raise
-            if len(batch) == 1:
+            if len(batch) == len(trees[batch[0]].responses) == 1:
                 raise SepoError(
                     f"a single row of {lengths[batch[0]]} tokens does not fit into memory",
                     "set long pairs aside with --max-length, or use a smaller --dtype",
@@ -101,6 +102,10 @@ def score_trees(
         if on_out_of_memory is not None:
             on_out_of_memory(batch_tokens)
         left = [*batch, *chain.from_iterable(batches)]
+        if len(batch) == 1:
+            apart = trees[left.pop(0)].apart()
+            scores = score_trees(model, apart, engine, batch_tokens=batch_tokens, on_out_of_memory=on_out_of_memory)
+            results[batch[0]] = [logps for [logps] in scores]
         parts = batches_by_tokens([lengths[index] for index in left], batch_tokens)
         batches = deque([left[place] for place in part] for part in parts)
     return results

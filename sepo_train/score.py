@@ -15,7 +15,6 @@ from sepo_data.progress import SILENT, Progress
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
 from sepo_train.engine import choose_engine
-from sepo_train.layout import Tree
 from sepo_train.logps import score_trees
 from sepo_train.models import default_device
 from sepo_train.precision import precision, precision_text
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from sepo_data.store import StageDirectory
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.engine import Engine
+    from sepo_train.layout import Tree
     from sepo_train.preparation import Prepared
 
 CHUNK = 1000
@@ -132,7 +132,7 @@ def score(
         chat_template=chat_template,
         batch_tokens=batch_tokens,
         shard_rows=shard_rows,
-        progress=progress,
+        progress=progress if rank.first else SILENT,
     )
     prepared, shards = plan.prepared, plan.shards
     if only_shard is not None and not 0 <= only_shard < shards:
@@ -176,7 +176,7 @@ def score(
             notes=_notes(pairs),
             seconds=time.monotonic() - begun,
         )
-        progress.step(shards - len(stage.missing()), shards, _shard_text(index, written, time.monotonic() - begun))
+        progress.step(stage.done(), shards, _shard_text(index, written, time.monotonic() - begun))
     models.release()
     records = finished_shards(out)  # where another process has finished the dataset, they are gone
     if len(records) == shards and not any(shard.rows for shard in records):
@@ -236,16 +236,10 @@ def _logps(
             return score_trees(model, some, engine, batch_tokens=remaining, on_out_of_memory=remember)
 
         scores = scored(trees)
-        # In a shared row, NaN spreads from one response to the others.
-        spread = [
-            (tree, branch)
-            for tree, responses in enumerate(scores)
-            if len(responses) > 1 and not all(bool(logps.isfinite().all()) for logps in responses)
-            for branch in range(len(responses))
-        ]
-        alone = scored([Tree(trees[tree].prompt_ids, (trees[tree].responses[branch],)) for tree, branch in spread])
-        for (tree, branch), [logps] in zip(spread, alone, strict=True):
-            scores[tree][branch] = logps
+        for index, responses in enumerate(scores):
+            # In a shared row, NaN spreads from one response to the others.
+            if len(responses) > 1 and not all(bool(logps.isfinite().all()) for logps in responses):
+                scores[index] = [logps for [logps] in scored(trees[index].apart())]
         return [[scores[tree][branch].numpy() for tree, branch in sides] for sides in places]
 
     return models.each(by_pair), remaining

@@ -34,7 +34,8 @@ def test_json_answer_is_one_object(pipeline):
 def test_talk_tells_what_was_decided_each_shard_and_what_comes_next(pipeline):
     out, done = pipeline["score"]
     assert "24 rows, prompt is a list of turns" in done.stderr
-    assert " 1/12  2 pairs" in done.stderr
+    assert " 1/12  shard 0  2 pairs" in done.stderr
+    assert "12/12  shard 11  2 pairs" in done.stderr
     assert "22 pairs scored, 2 rows set aside: 1 invalid_json, 1 missing_column" in done.stderr
     assert f"next: sepo select {out} --chosen 30% --rejected 30% --out selection/" in done.stderr
 

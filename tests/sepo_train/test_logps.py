@@ -164,6 +164,23 @@ def test_out_of_memory_halves_the_batch_and_goes_on(llama, random_trees):
         assert all(torch.allclose(a, b, atol=1e-5, rtol=0) for a, b in zip(one, two, strict=True))
 
 
+def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
+    trees = random_trees((3, 2, 2), (3, 4, 5, 6), (3, 2, 2))
+    expected = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+
+    def limit(_module, _args, kwargs):
+        if kwargs["input_ids"].numel() > 9:
+            raise torch.OutOfMemoryError("out of memory")
+
+    handle = llama.register_forward_pre_hook(limit, with_kwargs=True)
+    try:
+        found = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+    finally:
+        handle.remove()
+    for one, two in zip(expected, found, strict=True):
+        assert all(torch.allclose(a, b, atol=1e-5, rtol=0) for a, b in zip(one, two, strict=True))
+
+
 def test_scoring_has_no_dropout_and_leaves_no_hook(llama, random_model, trees):
     model = random_model("gpt2", n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.5, embd_pdrop=0.5)
     model.train()
