@@ -156,21 +156,13 @@ def _checked(model: PreTrainedModel, trees: Iterable[Tree]) -> Checked:
     """The first of `trees` that give finite numbers, with the log-probabilities of every response by itself."""
     checked = []
     for tree in islice(trees, 4 * CHECKED_TREES):
-        logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in _branches(tree)])
+        logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in tree.apart()])
         # Scoring sets pairs aside that give NaN, which in a shared row spreads to the other responses.
         if logps.isfinite().all():
             checked.append((tree, logps))
         if len(checked) == CHECKED_TREES:
             break
     return checked
-
-
-def _branches(tree: Tree) -> list[Tree]:
-    """A tree for every response."""
-    return [
-        Tree(tree.prompt_ids, (response,), None if tree.keep is None else (tree.keep[branch],))
-        for branch, response in enumerate(tree.responses)
-    ]
 
 
 def _moved(
@@ -207,7 +199,7 @@ def _moved(
 def _check_head(model: PreTrainedModel, checked: Checked) -> None:
     """Raise where the output head gives other values on the wanted positions alone than in a plain forward pass."""
     for tree, logps in sorted(checked, key=lambda item: item[0].longest)[:1]:
-        plain = torch.cat([_full_logits(model, branch) for branch in _branches(tree)])
+        plain = torch.cat([_full_logits(model, branch) for branch in tree.apart()])
         change = (plain - logps).abs()
         if float(change.mean() if _is_16_bit(model) else change.max()) > GROSS * _tolerance(model):
             raise SepoError(
