@@ -53,11 +53,11 @@ class Bench:
         return self.trees[: max(1, len(self.trees) // share)]
 
 
-def open_bench(dataset: str, pairs: int, *, runs: int = 1, side_runs: int = 1) -> Bench:
-    """SmolLM2 and the first usable pairs of `dataset`, tokenized as `sepo score` does."""
+def open_bench(dataset: str, pairs: int, *, runs: int = 1, side_runs: int = 1, max_length: int | None = None) -> Bench:
+    """SmolLM2 and the first pairs of `dataset` of at most `max_length` tokens, tokenized as `sepo score` does."""
     name = smollm()
     prepared = prepare(
-        dataset, name, split=None, limit=None, max_length=None, truncate=None, chat_template=None, progress=SILENT
+        dataset, name, split=None, limit=None, max_length=max_length, truncate=None, chat_template=None, progress=SILENT
     )
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in prepared.sample(pairs)]
     return Bench(name, dataset, load_model(name, dtype="float32"), trees, runs, side_runs)
