@@ -22,11 +22,11 @@ FLOPs are those of the tokens that had to be computed: each prompt once, each re
 for every weight of a linear layer, the head where a token is predicted, and attention to visible positions alone.
 
 Measured on 200 pairs of at most 256 tokens (89 of prompt, 44 of a response on average), medians of three turns: sepo
-72.3 s, the plain loop 131.3 s (1.82 times), padded batches of 8 rows 151.9 s (2.10 times). sepo reaches 77% of the rate of
-torch.mm, 120 of 156 GFLOP/s, and the loop nearly as much: its 1.7 times as many FLOPs are what is gained. A first turn on
-pairs of any length (159 and 55 tokens) gave 91.3, 157.7 and 290.7 s. On 16 of the pairs: sepo 8.5 s, TRL's log-probabilities
-21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time (1.61 times). Scoring added 234 MiB for 16 pairs and 223 for
-64 to 513 MiB of weights; the largest batch needs 183.
+72.3 s, the plain loop 131.3 s (1.82 times), padded batches of 8 rows 151.9 s (2.10 times). sepo reaches 77% of the
+rate of torch.mm, 120 of 156 GFLOP/s, and the loop nearly as much: its 1.7 times as many FLOPs are what is gained. A
+first turn on pairs of any length (159 and 55 tokens) gave 91.3, 157.7 and 290.7 s. On 16 of the pairs: sepo 8.5 s,
+TRL's log-probabilities 21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time (1.61 times). Scoring added 234
+MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs 183.
 """
 
 from __future__ import annotations
