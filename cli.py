@@ -101,8 +101,10 @@ def _row_limit(text: str) -> Callable[[int], int]:
     """How many of so many rows: `20` for that many, `1%` for a share."""
     if str(text).isdecimal():
         return lambda _rows: int(text)
+    from sepo_data.share import WHOLE
+
     share = _share_or_none(text)
-    return lambda rows: rows * share // 10_000
+    return lambda rows: rows * share // WHOLE
 
 
 def _amount(text: str) -> str:

@@ -1,6 +1,6 @@
 """A group by token id over the tokens of a rewards dataset, against DuckDB on the same Arrow data.
 
-    python benchmarks/query.py                  # 60,000 pairs of 2 x 300 tokens: 36M tokens, 0.6 GB on the disk
+    python benchmarks/query.py                  # 60,000 pairs of 2 x 300 tokens: 36M tokens, 0.8 GB on the disk
     python benchmarks/query.py --pairs 6000
 
 The question is `SELECT token_id, AVG(reward) FROM tokens GROUP BY token_id`. Both engines read the mapped shards,
@@ -49,19 +49,18 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from random_rewards import VOCABULARY, build
 
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.query import query
 from sepo_data.shards import open_shard, scan, shard_files
-from sepo_data.store import open_stage
 from sepo_data.tokens import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RESPONSE, PROMPT, VOCABULARY, SHARD = 300, 8, 49_152, 2048
-RUNS = 3
+    from numpy.typing import NDArray
+
+RESPONSE, RUNS = 300, 3
 
 SQL = "SELECT token_id, AVG(reward) AS reward FROM tokens GROUP BY token_id"
 DENSE = "SELECT token_id, mean_reward AS reward FROM vocabulary"
@@ -80,52 +79,19 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     folder = Path(tempfile.mkdtemp(prefix="sepo-benchmark-"))
     try:
-        build(folder / "rewards", pairs)
+        build(folder / "rewards", pairs, lengths=lengths, ids=ids)
         compare(folder / "rewards", pairs)
     finally:
         shutil.rmtree(folder)
 
 
-def build(folder: Path, pairs: int) -> None:
-    """Write a rewards dataset of random rewards; some token ids are far more frequent than others, as in text."""
-    starts = range(0, pairs, SHARD)
-    plan = Manifest(stage=Stage.REWARDS, input=InputRecord(name="random", fingerprint="random", rows=pairs))
-    stage = open_stage(folder, plan, shards=len(starts))
-    for index, start in enumerate(starts):
-        stage.write_shard(index, shard(start, min(SHARD, pairs - start)))
-    stage.finish(seconds=0.0)
+def lengths(_rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
+    return np.full(rows, RESPONSE)
 
 
-def shard(first: int, rows: int) -> pa.Table:
-    """Rows of a rewards dataset from pair number `first` on."""
-    rng = np.random.default_rng(first)
-    columns = {
-        "pair_id": [f"{number:016x}" for number in range(first, first + rows)],
-        "source_row": np.arange(first, first + rows),
-        "prompt": ["question"] * rows,
-        "prompt_ids": _lists(rng.integers(0, VOCABULARY, rows * PROMPT, dtype=np.int32), PROMPT),
-        "prompt_tokens": np.full(rows, PROMPT, np.int32),
-        "oracle_seen": np.ones(rows, bool),
-    }
-    for side in SIDES:
-        reference, change = -rng.exponential(2.0, rows * RESPONSE), rng.normal(0.0, 0.5, rows * RESPONSE)
-        rewards = (0.1 * change).astype(np.float32)
-        columns |= {
-            side: ["answer"] * rows,
-            f"{side}_ids": _lists((VOCABULARY * rng.random(rows * RESPONSE) ** 3).astype(np.int32), RESPONSE),
-            f"{side}_oracle_logps": _lists((reference + change).astype(np.float32), RESPONSE),
-            f"{side}_ref_logps": _lists(reference.astype(np.float32), RESPONSE),
-            f"{side}_rewards": _lists(rewards, RESPONSE),
-            f"{side}_tokens": np.full(rows, RESPONSE, np.int32),
-            f"{side}_reward": rewards.reshape(rows, RESPONSE).sum(axis=1),
-        }
-    columns["margin"] = columns["chosen_reward"] - columns["rejected_reward"]
-    schema = stage_schema(Stage.REWARDS, conversational=False)
-    return pa.table([pa.array(columns[field.name], type=field.type) for field in schema], schema=schema)
-
-
-def _lists(values: np.ndarray, length: int) -> pa.Array:
-    return pa.LargeListArray.from_arrays(pa.array(np.arange(0, len(values) + 1, length)), pa.array(values))
+def ids(rng: np.random.Generator, tokens: int) -> NDArray[np.int32]:
+    """Some far more frequent than others, as in text."""
+    return (VOCABULARY * rng.random(tokens) ** 3).astype(np.int32)
 
 
 def compare(folder: Path, pairs: int) -> None:

@@ -50,22 +50,21 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+from random_rewards import SHARD, VOCABULARY, build
 
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, stage_schema
+from schemas.stages import SIDES
 from sepo_data.amount import Amount
 from sepo_data.rules import top
 from sepo_data.select import select
 from sepo_data.selection import Selection, mask_columns
 from sepo_data.shards import scan, shard_files
-from sepo_data.store import open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-MEAN, SPREAD, PROMPT, VOCABULARY, SHARD = 300, 0.73, 30, 49_152, 2048
+MEAN, SPREAD = 300, 0.73
 RUNS = 3
 SHARE = 3000
 
@@ -91,7 +90,7 @@ def main() -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="sepo-benchmark-", dir=given.folder))
     try:
-        tokens = build(folder / "rewards", given.pairs)
+        tokens = build(folder / "rewards", given.pairs, lengths=lengths, ids=ids)
         print(f"{tokens / 1e6:.1f}M tokens, {pl.thread_pool_size()} threads, load {os.getloadavg()[0]:.1f}")
         print(
             f"polars {pl.__version__}, numpy {np.__version__}, duckdb {duckdb.__version__}, pandas {pd.__version__}\n"
@@ -103,50 +102,12 @@ def main() -> None:
         shutil.rmtree(folder)
 
 
-def build(folder: Path, pairs: int) -> int:
-    """Write a rewards dataset of random rewards; how many response tokens it has."""
-    starts = range(0, pairs, SHARD)
-    plan = Manifest(stage=Stage.REWARDS, input=InputRecord(name="random", fingerprint="random", rows=pairs))
-    stage = open_stage(folder, plan, shards=len(starts))
-    (folder / "tokenizer").mkdir()
-    for index, start in enumerate(starts):
-        stage.write_shard(index, shard(start, min(SHARD, pairs - start)))
-    counts = stage.finish(seconds=0.0).total("tokens")
-    return counts["chosen"] + counts["rejected"]
+def lengths(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
+    return np.clip(rng.lognormal(np.log(MEAN) - SPREAD**2 / 2, SPREAD, rows), 1, 2048).astype(np.int64)
 
 
-def shard(first: int, rows: int) -> pa.Table:
-    """Rows of a rewards dataset from pair number `first` on."""
-    rng = np.random.default_rng(first)
-    columns = {
-        "pair_id": [f"{number:016x}" for number in range(first, first + rows)],
-        "source_row": np.arange(first, first + rows),
-        "prompt": ["question " * PROMPT] * rows,
-        "prompt_ids": _lists(rng.integers(0, VOCABULARY, rows * PROMPT, dtype=np.int32), np.full(rows, PROMPT)),
-        "prompt_tokens": np.full(rows, PROMPT, np.int32),
-        "oracle_seen": np.ones(rows, bool),
-    }
-    for side in SIDES:
-        lengths = np.clip(rng.lognormal(np.log(MEAN) - SPREAD**2 / 2, SPREAD, rows), 1, 2048).astype(np.int64)
-        tokens = int(lengths.sum())
-        reference, change = -rng.exponential(2.0, tokens), rng.normal(0.0, 0.5, tokens)
-        rewards = (0.1 * change).astype(np.float32)
-        columns |= {
-            side: ["word " * int(length) for length in lengths],
-            f"{side}_ids": _lists(rng.integers(0, VOCABULARY, tokens, dtype=np.int32), lengths),
-            f"{side}_oracle_logps": _lists((reference + change).astype(np.float32), lengths),
-            f"{side}_ref_logps": _lists(reference.astype(np.float32), lengths),
-            f"{side}_rewards": _lists(rewards, lengths),
-            f"{side}_tokens": lengths.astype(np.int32),
-            f"{side}_reward": np.add.reduceat(rewards, np.cumsum(lengths) - lengths),
-        }
-    columns["margin"] = columns["chosen_reward"] - columns["rejected_reward"]
-    schema = stage_schema(Stage.REWARDS, conversational=False)
-    return pa.table([pa.array(columns[field.name], type=field.type) for field in schema], schema=schema)
-
-
-def _lists(values: NDArray[np.generic], lengths: NDArray[np.int64]) -> pa.Array:
-    return pa.LargeListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)])), pa.array(values))
+def ids(rng: np.random.Generator, tokens: int) -> NDArray[np.int32]:
+    return rng.integers(0, VOCABULARY, tokens, dtype=np.int32)
 
 
 def masks(folder: Path) -> None:
@@ -255,7 +216,7 @@ def end_to_end(folder: Path) -> None:
 
 def memory(folder: Path, pairs: int) -> None:
     """Peak memory of a process that selects a tenth of the rows, and all of them."""
-    build(folder / "tenth" / "rewards", max(SHARD, pairs // 10))
+    build(folder / "tenth" / "rewards", max(SHARD, pairs // 10), lengths=lengths, ids=ids)
     (folder / "all").mkdir()
     (folder / "rewards").rename(folder / "all" / "rewards")
     print(f"\n{'memory':24}{'MB on disk':>11}{'MB anonymous':>14}{'MB heap limit':>15}")

@@ -73,14 +73,14 @@ def texts_of_sides(amounts: dict[str, Amount]) -> dict[str, str]:
     return {side: str(amount) for side, amount in amounts.items()}
 
 
-def finite_number(name: str, text: str | float) -> float:
-    """The argument `name` of a rule as a number."""
+def finite_number(name: str, text: str | float, *, example: float = 0.1) -> float:
+    """The argument `name` of a rule or of weights as a number."""
     try:
         number = float(text)
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
-        raise SepoError(f"{name}={text} is not a number", f"write {name}=0.1")
+        raise SepoError(f"{name}={text} is not a number", f"write {name}={example}")
     return number
 
 

@@ -34,6 +34,9 @@ GLANCE = 0.1
 LEASE = 120.0
 """Seconds without a sign of life after which a lease is free."""
 
+GONE = b""
+"""What is read of a lease that was given back."""
+
 
 class Claim(Protocol):
     """Something held by this process alone."""
@@ -63,7 +66,7 @@ def try_claim(name: Path, *, watch: bool = False) -> Claim | None:
 def is_held(name: Path, *, watch: bool = False) -> bool:
     """Whether some process, this one included, holds `name` now; of a lease that it was not given back."""
     if is_remote(name):
-        return _read(name) is not None and not (watch and _is_free(name))
+        return _read(name) is not None and not (watch and _last_sign(name) is not None)
     if not name.exists():
         return False
     if (claim := try_claim(name)) is None:
@@ -116,22 +119,40 @@ def _try_lease(name: Path, *, watch: bool) -> Claim | None:
         try:
             store.pipe_file(key, lease.sign_of_life(), mode="create")
         except FileExistsError:
-            if not watch or not _is_free(name):
-                return None
-            _delete(name)
-            continue
+            if watch and _clear(name):
+                continue
+            return None
         threading.Thread(target=lease.renew, name=f"lease of {key}", daemon=True).start()
         return lease
 
 
-def _is_free(name: Path) -> bool:
-    """Watch until it is known: it is gone or stays the same, or its holder gives a sign of life."""
+def _clear(name: Path) -> bool:
+    """Watch what holds `name`, and take it away where it is dead: whether the name is free to be tried for again.
+
+    Of several that saw the same dead lease only one takes it away at a time, and looks again first; without that, a
+    slow one would take away the new lease of a quick one.
+    """
+    dead = _last_sign(name)
+    if dead is None or dead == GONE:
+        return dead == GONE
+    if (taker := _try_lease(name.with_name(f"{name.name}.taking"), watch=True)) is None:
+        return False
+    try:
+        if _read(name) == dead:
+            _delete(name)
+    finally:
+        taker.release()
+    return True
+
+
+def _last_sign(name: Path) -> bytes | None:
+    """Watch the lease `name` until it is known: what a dead holder left, `GONE`, or None where its holder lives."""
     content, since = _read(name), time.monotonic()
     while content is not None and time.monotonic() - since < LEASE:
         time.sleep(min(1.0, LEASE / 20))
         if (now := _read(name)) != content:
-            return now is None
-    return True
+            return GONE if now is None else None
+    return GONE if content is None else content
 
 
 def _read(name: Path) -> bytes | None:

@@ -33,6 +33,16 @@ DATASETS = frozenset({Stage.REWARDS, Stage.SELECTION})
 COMMANDS = {Stage.ORACLE: "oracle", Stage.REWARDS: "score", Stage.SELECTION: "select", Stage.POLICY: "train"}
 
 
+def shard_name(index: int, shards: int) -> str:
+    """The name of data file `index` of `shards`, as `datasets` names them."""
+    return f"data-{index:05d}-of-{shards:05d}.arrow"
+
+
+def shards_of(name: str) -> int:
+    """How many data files there will be, from the name of one."""
+    return int(name.rpartition("-of-")[2].removesuffix(".arrow"))
+
+
 def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest | None:
     """The run of the same plan in `path`, `finished` where it has nothing left to do; None where a run may start.
 

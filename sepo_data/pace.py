@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.claims import is_held
-from sepo_data.directory import RECORDS, shard_entries
+from sepo_data.directory import RECORDS, shard_entries, shards_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +73,8 @@ def _tokens(record: dict[str, Any]) -> int:
 
 
 def _total(records: Sequence[dict[str, Any]], manifest: Manifest) -> int | None:
-    if records and (named := re.search(r"-of-(\d+)\.", records[0]["file"])):
-        return int(named[1])
+    if records:
+        return shards_of(records[0]["file"])
     rows = manifest.options.get("shard_rows")
     return -(-manifest.input.rows // rows) if isinstance(rows, int) else None
 

@@ -13,7 +13,7 @@ from schemas.errors import SepoError
 from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data import tokens as token_view
 from sepo_data import vocabulary as vocabulary_table
-from sepo_data.directory import TOKENIZER, read_stage
+from sepo_data.directory import TOKENIZER
 from sepo_data.named_queries import TWO_SELECTIONS, named_query
 from sepo_data.read_only import check_read_only
 from sepo_data.shards import scan
@@ -64,7 +64,6 @@ def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise SepoError(f"{name!r} cannot be the name of a table", "use letters, digits and underscores")
         folder = Path(path)
-        read_stage(folder, Stage.REWARDS, Stage.SELECTION)
         frame = scan(folder)
         text_from = folder if (folder / TOKENIZER / "tokenizer.json").exists() else None
         views = {

@@ -20,6 +20,7 @@ import numpy as np
 
 from schemas.errors import SepoError
 from schemas.stages import SIDES
+from sepo_data.amount import finite_number
 from sepo_data.call_text import bind_call
 from sepo_data.ragged import Ragged, ragged
 
@@ -121,12 +122,4 @@ def _linear(frame: pl.DataFrame, side: str, mask: NDArray[np.bool_], *, slope: f
 
 
 def _constants(**given: str | float) -> dict[str, float]:
-    found = {}
-    for name, text in given.items():
-        try:
-            found[name] = float(text)
-        except ValueError:
-            found[name] = np.nan
-        if not np.isfinite(found[name]):
-            raise SepoError(f"{name}={text} is not a number", f"write {name}=0.5")
-    return found
+    return {name: finite_number(name, text, example=0.5) for name, text in given.items()}

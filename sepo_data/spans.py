@@ -11,7 +11,7 @@ import polars as pl
 from schemas.errors import SepoError
 from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.ragged import ragged
-from sepo_data.rules import CERTAIN, FLOATS, Rule, certain, signed_rewards
+from sepo_data.rules import CERTAIN, Rule, certain, elementwise, signed_rewards
 from sepo_data.suggest import did_you_mean
 from sepo_data.token_text import load_tokenizer_file, token_texts
 
@@ -45,7 +45,7 @@ def span(column: str = "spans") -> Rule:
 
         inputs = [signed_rewards(side), *(pl.col(name) for name in (f"{side}_ids", "prompt_ids", side))]
         spans = pl.col(f"{side}_{column}")
-        return pl.map_batches([*inputs, spans], scores, return_dtype=FLOATS, is_elementwise=True)
+        return elementwise(scores, *inputs, spans)
 
     def prepare(frame: pl.LazyFrame, folder: Path | None) -> Rule:
         present = frame.collect_schema().names()

@@ -45,6 +45,7 @@ from sepo_data.directory import (
     is_finished,
     read_manifest,
     shard_entries,
+    shard_name,
 )
 from sepo_data.hf_files import dataset_info, dataset_state
 from sepo_data.location import make_folder
@@ -209,7 +210,7 @@ class StageDirectory:
         return not is_finished(self.path) and read_manifest(self.path).created == self.manifest.created
 
     def _file_name(self, index: int) -> str:
-        return f"data-{index:05d}-of-{self.shards:05d}.arrow"
+        return shard_name(index, self.shards)
 
     def _record_path(self, index: int) -> Path:
         return self.path / RECORDS / f"{index:05d}.json"

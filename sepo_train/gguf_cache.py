@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import struct
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import SepoError
 from sepo_data.fetch import cache_folder
+from sepo_train.file_digest import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +23,11 @@ def is_gguf(name: str) -> bool:
 def safetensors_folder(file: Path) -> Path:
     """The folder with the fp32 safetensors weights and tokenizer of GGUF `file`, made on first use.
 
-    Dequantizing takes about 20 s for 135M parameters; later calls only hash the file.
+    Dequantizing takes about 20 s for 135M parameters; later calls hash the file, once a process.
     """
     if not file.is_file():
         raise SepoError(f"the model file {file} does not exist", "give the path of a .gguf file")
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    folder = cache_folder() / "gguf" / digest[:16]
+    folder = cache_folder() / "gguf" / file_digest(file)[:16]
     if not folder.exists():
         _convert(file, folder)
     return folder

@@ -18,6 +18,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from schemas.errors import HubError, SepoError
 from schemas.manifest import ModelRecord, TokenizerRecord
+from sepo_train.file_digest import file_digest
 from sepo_train.gguf_cache import is_gguf, safetensors_folder
 
 if TYPE_CHECKING:
@@ -170,8 +171,7 @@ def _folder_hash(folder: Path) -> str:
         )
     total = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            total.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        total.update(f"{path.name}:{file_digest(path)}\n".encode())
     return total.hexdigest()
 
 

@@ -78,12 +78,13 @@ class Prepared:
         """The first `count` usable pairs among the rows in `only`, or all of them; raises where there is none."""
         found: list[TokenizedPair] = []
         reasons: Counter[str] = Counter()
-        for start in range(0, self.preferences.rows, CHUNK):
-            pairs, skipped = self.pairs(start, start + CHUNK, only=only)
+        start, step = 0, CHUNK if count is None else min(count, CHUNK)
+        while start < self.preferences.rows and (count is None or len(found) < count):
+            pairs, skipped = self.pairs(start, start + step, only=only)
             found += pairs
             reasons.update(row.reason for row in skipped)
-            if count is not None and len(found) >= count:
-                break
+            # Growing, so that a few pairs cost no chunk, and many bad rows before them no slice each.
+            start, step = start + step, min(2 * step, CHUNK)
         if not found:
             counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
             name, rows = self.preferences.source.name, self.preferences.rows if only is None else len(only)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SepoError
-from sepo_data.directory import finished_shards, is_finished, read_manifest
+from sepo_data.directory import finished_shards, is_finished, read_manifest, shards_of
 from sepo_data.location import is_remote
 from sepo_data.progress import SILENT, Progress
 from sepo_train.precision import precision_text
@@ -157,6 +157,5 @@ def _tell(out: Path, told: int, progress: Progress) -> int:
     shards = read_manifest(out).shards if finished else finished_shards(out)
     if len(shards) <= told:
         return told
-    total = int(shards[0].file.split("-of-")[1].split(".")[0])
-    progress.step(len(shards), total, f"{sum(shard.rows for shard in shards):,} pairs")
+    progress.step(len(shards), shards_of(shards[0].file), f"{sum(shard.rows for shard in shards):,} pairs")
     return len(shards)

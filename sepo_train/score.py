@@ -159,8 +159,8 @@ def score(
     progress.note(f"{plan.dtype} on {default_device().type}, {engine.path}, {plan.batch_tokens} tokens a batch")
     # Whatever can be wrong has been found by now; with --overwrite, this is where the other run goes.
     stage = open_stage(out, plan.manifest, shards=shards, overwrite=overwrite)
-    if len(stage.missing()) < shards:
-        progress.note(f"going on: {shards - len(stage.missing())} of {shards} shards are there")
+    if there := shards - len(stage.missing()):
+        progress.note(f"going on: {there} of {shards} shards are there")
     stage.write_folder(TOKENIZER, prepared.tokenizer.save_pretrained)
     order = rank.order(shards) if only_shard is None else [only_shard]
     batch_tokens = plan.batch_tokens

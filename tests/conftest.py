@@ -52,13 +52,14 @@ def tiny_tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Path:
-    """A random Llama of 2 layers, hidden size 32 and context 512, saved with its tokenizer."""
+def save_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, kind: str = "llama") -> Path:
+    """A random model of 2 layers, hidden size 32 and context 512, saved with its tokenizer."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
@@ -70,19 +71,21 @@ def save_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: i
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def save_tiny() -> Callable[..., Path]:
-    """Save a tiny model of another kind than `tiny_models`: another vocabulary, no chat template."""
+    """Save a tiny model of another kind than `tiny_models`: another vocabulary, no chat template, another type."""
 
-    def save(folder: Path, *, vocabulary: int = 384, template: str | None = CHATML, seed: int = 0) -> Path:
+    def save(
+        folder: Path, *, vocabulary: int = 384, template: str | None = CHATML, seed: int = 0, kind: str = "llama"
+    ) -> Path:
         tokenizer = tiny_tokenizer(vocabulary)
         tokenizer.chat_template = template
-        return save_tiny_model(folder, tokenizer, seed=seed)
+        return save_tiny_model(folder, tokenizer, seed=seed, kind=kind)
 
     return save
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,34 @@ def sepo(environment: dict[str, str]) -> Sepo:
             assert "\x1b" not in stream
             assert "\r" not in stream
         return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def on_terminal(environment: dict[str, str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `sepo` with one of its streams on a terminal: exit code, what that was sent, and what the other one got."""
+
+    def run(stream: str, *arguments: object, cwd: Path | None = None, **more: str) -> tuple[int, str, str]:
+        other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [SEPO, *map(str, arguments)],
+            cwd=cwd,
+            env=environment | more,
+            encoding="utf-8",
+            **{stream: theirs, other: subprocess.PIPE},
+        ) as process:
+            os.close(theirs)
+            received = b""
+            try:
+                while piece := os.read(ours, 4096):
+                    received += piece
+            except OSError:  # Linux says so when the other end is closed
+                pass
+            rest = getattr(process, other).read()
+        os.close(ours)
+        return process.returncode, received.decode(), rest
 
     return run
 

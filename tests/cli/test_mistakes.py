@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -14,23 +12,6 @@ TURN = {
     "chosen": [{"role": "assistant", "content": "a"}],
     "rejected": [{"role": "assistant", "content": "b"}],
 }
-
-MANY = """
-import sys, json, contextlib, io
-import cli
-results = {}
-for name, arguments in json.load(sys.stdin).items():
-    out, err = io.StringIO(), io.StringIO()
-    sys.argv = ["sepo", *arguments]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.main()
-        except SystemExit as exit:
-            code = exit.code or 0
-    results[name] = [code, out.getvalue(), err.getvalue()]
-print(json.dumps(results))
-"""
-"""Importing torch takes seconds, so the commands that need it share one process."""
 
 SCORE = ["score", "good.jsonl", "--oracle", "oracle", "--ref", "ref"]
 
@@ -122,23 +103,15 @@ def folder(tmp_path_factory, tiny_models, save_tiny):
 
 
 @pytest.fixture(scope="module")
-def results(folder, environment):
+def results(folder, together):
     commands = {
         name: arguments if "--out" in arguments else [*arguments, "--out", "out"]
         for name, (arguments, *_) in MODEL_MISTAKES.items()
     }
     before = sorted(str(path) for path in folder.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-c", MANY],
-        input=json.dumps(commands),
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    found = together(commands, folder)
     assert sorted(str(path) for path in folder.rglob("*")) == before
-    return json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.parametrize("name", MODEL_MISTAKES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -376,34 +375,17 @@ def test_a_table_ends_after_forty_rows_and_says_so(environment, folder):
     assert done.stderr == b"the first 40 rows; --format ndjson or --out FILE gives all\n"
 
 
-def on_terminal(environment, folder, *arguments):
-    """The exit code and what a terminal at standard output was sent."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [SEPO, "query", *arguments], cwd=folder, env=environment, stdout=theirs, stderr=subprocess.PIPE
-    ) as process:
-        os.close(theirs)
-        received = b""
-        try:
-            while piece := os.read(ours, 4096):
-                received += piece
-        except OSError:  # Linux says so when the other end is closed
-            pass
-        talk = process.stderr.read()
-    os.close(ours)
-    return process.returncode, received.decode().replace("\r\n", "\n"), talk.decode()
+def test_a_terminal_gets_a_table_that_fits_and_no_parquet(on_terminal, folder):
+    def sent(columns, *arguments):
+        code, text, talk = on_terminal(
+            "stdout", "query", "rewards", *arguments, cwd=folder, TERM="xterm", COLUMNS=columns
+        )
+        return code, text.replace("\r\n", "\n"), talk
 
-
-def test_a_terminal_gets_a_table_that_fits_and_no_parquet(environment, folder):
-    wide, narrow = (environment | {"TERM": "xterm", "COLUMNS": width} for width in ("80", "20"))
-    assert on_terminal(wide, folder, "rewards", BEST) == (0, ANSWERS["table"][1], "")
-    assert on_terminal(narrow, folder, "rewards", f"{BEST[:-1]}1") == (
-        0,
-        '-- row 0 --\nside    rejected\ntoken   " go"\nreward  4\n',
-        "",
-    )
-    assert on_terminal(wide, folder, "rewards", BEST, "--format", "ndjson") == (0, ANSWERS["ndjson"][1], "")
-    assert on_terminal(wide, folder, "rewards", BEST, "--format", "parquet") == (
+    assert sent("80", BEST) == (0, ANSWERS["table"][1], "")
+    assert sent("20", f"{BEST[:-1]}1") == (0, '-- row 0 --\nside    rejected\ntoken   " go"\nreward  4\n', "")
+    assert sent("80", BEST, "--format", "ndjson") == (0, ANSWERS["ndjson"][1], "")
+    assert sent("80", BEST, "--format", "parquet") == (
         1,
         "",
         "Error: Parquet is not for a terminal\nHint: add --out FILE, or pipe it on\n",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -86,37 +84,17 @@ def test_any_terminal_and_encoding_will_do(sepo, pipeline, tmp_path, variables):
     assert "tokens selected" in shown.stdout
 
 
-def _on_terminal(environment: dict[str, str], *arguments: object) -> tuple[str, str]:
-    """Standard output, and what a terminal at standard error was sent."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [SEPO, *map(str, arguments)], env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True
-    ) as process:
-        os.close(theirs)
-        received = b""
-        try:
-            while piece := os.read(ours, 4096):
-                received += piece
-        except OSError:  # Linux says so when the other end is closed
-            pass
-        answer = process.stdout.read()
-    os.close(ours)
-    return answer, received.decode()
-
-
-def test_bar_only_on_a_terminal(environment, pipeline, tmp_path):
+def test_bar_only_on_a_terminal(on_terminal, pipeline, tmp_path):
     rewards = pipeline["score"][0]
-    answer, talk = _on_terminal(environment | {"TERM": "xterm"}, "select", rewards, "--out", tmp_path / "bar")
+    _, talk, answer = on_terminal("stderr", "select", rewards, "--out", tmp_path / "bar", TERM="xterm")
     assert answer == f"{tmp_path / 'bar'}\n"
     assert "12/12" in talk
     assert "\x1b[" in talk
     assert talk.rstrip().endswith("policy/\x1b[?25h") or talk.rstrip().endswith("policy/")
-    _, plain = _on_terminal(
-        environment | {"TERM": "xterm"}, "select", rewards, "--out", tmp_path / "plain", "--no-progress"
-    )
+    _, plain, _ = on_terminal("stderr", "select", rewards, "--out", tmp_path / "plain", "--no-progress", TERM="xterm")
     assert "12/12  2 pairs" in plain
     assert "\x1b[" not in plain
-    _, dumb = _on_terminal(environment | {"TERM": "dumb"}, "select", rewards, "--out", tmp_path / "dumb")
+    _, dumb, _ = on_terminal("stderr", "select", rewards, "--out", tmp_path / "dumb", TERM="dumb")
     assert "\x1b" not in dumb
 
 

@@ -193,6 +193,40 @@ def test_only_one_of_many_creates_a_lease(store):
         claim.release()
 
 
+def test_only_one_of_many_takes_a_dead_lease_over(store):
+    name = location(store) / "x.lock"
+    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(try_claim(name, watch=True))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    held = [claim for claim in got if claim is not None]
+    assert len(got) == 8
+    assert len(held) == 1 or (held and store.startswith("memory")), "memory cannot create exclusively between threads"
+    for claim in held:
+        claim.release()
+
+
+def test_who_saw_a_lease_die_leaves_the_one_that_came_after_it(store, monkeypatch):
+    name = location(store) / "x.lock"
+    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    first = []
+    watched = claims._last_sign
+
+    def slow(watched_name):
+        dead = watched(watched_name)
+        monkeypatch.setattr(claims, "_last_sign", watched)
+        first.append(try_claim(name, watch=True))
+        return dead
+
+    monkeypatch.setattr(claims, "_last_sign", slow)
+    assert try_claim(name, watch=True) is None
+    assert first[0].is_mine()
+    first[0].release()
+
+
 WORKER = """
 import sys
 from pathlib import Path
@@ -202,7 +236,7 @@ from sepo_data import claims
 from sepo_data.location import location
 from sepo_data.store import open_stage
 
-claims.LEASE = 1.2
+claims.LEASE = 4.0
 plan = Manifest.from_json(Path(sys.argv[2]).read_text())
 table = pa.ipc.open_stream(Path(sys.argv[3]).read_bytes()).read_all()
 stage = open_stage(location(sys.argv[1]), plan, shards=6)

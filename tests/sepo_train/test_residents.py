@@ -5,7 +5,7 @@ import weakref
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sepo_data.shards import open_shard, shard_files
 from sepo_train import residents
@@ -74,26 +74,9 @@ def test_both_resident_are_loaded_once(six_shards, twelve_pairs, tiny_models, tm
 
 
 @pytest.fixture(scope="module")
-def with_biases(tiny_models, tmp_path_factory):
+def with_biases(tmp_path_factory, save_tiny):
     """A model whose attention has biases, which Llama's has not."""
-    folder = tmp_path_factory.mktemp("qwen") / "ref"
-    tokenizer = AutoTokenizer.from_pretrained(tiny_models["ref"])
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("qwen") / "ref", kind="qwen2")
 
 
 def save_adapter(base, folder, **options):
