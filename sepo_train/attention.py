@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import pad
 
 from sepo_train.layout import PROMPT
 
@@ -22,7 +23,7 @@ def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Any]:
         raise ValueError("these rows have to run one by one")
     if not layout.shared:
         return {"attention_mask": (layout.segments >= 0).long()}
-    mask = branch_mask(layout.segments, _compute_dtype(model))
+    mask = branch_mask(layout.segments, _compute_dtype(model), before=layout.preamble)
     config = model.config.get_text_config()
     window = attention_window(config) if layout.windowed else None
     masks = {"": mask} if window is None else _windowed(mask, layout.position_ids, config, window)
@@ -35,23 +36,24 @@ def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Any]:
     }
 
 
-def branch_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
+def branch_mask(segments: Tensor, dtype: torch.dtype, *, before: int = 0) -> Tensor:
     """The additive attention mask of the shared layout.
 
     Args:
         segments: (rows, length) as in `Layout`.
         dtype: of the result. Boolean masks are not used: Gemma 2 reads them wrongly without an error.
+        before: tokens that stand before the rows, and that all see.
 
     Returns:
-        (rows, 1, length, length): 0 where a token sees another, the lowest finite value where it does not. A token sees
-        what stands before it in the prompt and in its own branch.
+        (rows, 1, length, before + length): 0 where a token sees another, the lowest finite value where it does not. A
+        token sees what stands before it in the prompt and in its own branch.
     """
     length = segments.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     queries, keys = segments[:, :, None], segments[:, None, :]
     visible = causal & ((keys == PROMPT) | (keys == queries))
     mask = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
-    return mask.masked_fill_(~visible, torch.finfo(dtype).min).unsqueeze(1)
+    return pad(mask.masked_fill_(~visible, torch.finfo(dtype).min), (before, 0)).unsqueeze(1)
 
 
 def attention_window(config: PretrainedConfig) -> int | None:
@@ -64,7 +66,7 @@ def _windowed(mask: Tensor, positions: Tensor, config: PretrainedConfig, window:
     """Narrow `mask` to the windows of every kind of layer, as transformers 5 draws them in masking_utils.
 
     Args:
-        mask: (rows, 1, length, length) as `branch_mask` gives it.
+        mask: (rows, 1, length, before + length) as `branch_mask` gives it.
         positions: (rows, length) counted along each branch, so that distances are those of the branch alone.
         config: that of the text model. Where it does not tell its layers apart, all have the window.
         window: how many positions a sliding layer sees, its own among them.
@@ -72,7 +74,8 @@ def _windowed(mask: Tensor, positions: Tensor, config: PretrainedConfig, window:
     Returns:
         A mask for each kind of layer, under the name that the model gives it.
     """
-    queries, keys = positions[:, None, :, None], positions[:, None, None, :]
+    before = torch.arange(mask.shape[-1] - mask.shape[-2], device=positions.device).expand(len(positions), -1)
+    queries, keys = positions[:, None, :, None], torch.cat([before, positions], dim=1)[:, None, None, :]
 
     def narrowed(kind: str) -> Tensor:
         if kind == "full_attention":

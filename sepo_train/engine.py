@@ -14,6 +14,7 @@ from schemas.errors import SepoError
 from sepo_train.attention import attention_window
 from sepo_train.layout import Layout, Tree, padded_layout, shared_layout
 from sepo_train.logps import score_trees
+from sepo_train.preamble import common_preamble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,18 +49,22 @@ class Engine:
         shared_limit: rows up to this length share their prompt.
         reason: why none does.
         windowed: whether the mask of a shared row has the model's attention windows, too.
+        preamble: whether what all prompts begin with is computed once, where they are shared.
         padded_limit: sequences up to this length may stand in one batch; with longer ones, each runs alone.
     """
 
     shared_limit: int
     reason: str = ""
     windowed: bool = False
+    preamble: bool = False
     padded_limit: int = NO_LIMIT
 
     @property
     def path(self) -> str:
         """What the manifest records."""
         path = f"unshared: {self.reason}" if self.reason else "shared prompt"
+        if self.preamble:
+            path += " and preamble"
         if self.windowed:
             path += " with attention windows"
         elif 0 < self.shared_limit < NO_LIMIT:
@@ -68,14 +73,14 @@ class Engine:
             path += f", one by one beyond {self.padded_limit} tokens" if self.padded_limit else ", one by one"
         return path
 
-    def length(self, tree: Tree) -> int:
-        """Tokens that `tree` takes in a batch."""
-        return tree.shared_length if self._shares(tree) else tree.padded_length
+    def length(self, tree: Tree, *, preamble: int = 0) -> int:
+        """Tokens that `tree` takes in a batch, `preamble` of its prompt standing before the batch."""
+        return tree.shared_length - preamble if self._shares(tree) else tree.padded_length
 
-    def layout(self, trees: Sequence[Tree]) -> Layout:
-        """Lay out `trees`, sharing prompts where all their rows allow it."""
+    def layout(self, trees: Sequence[Tree], *, preamble: int = 0) -> Layout:
+        """Lay out `trees`, sharing prompts, and the first `preamble` tokens of them, where all their rows allow it."""
         if all(map(self._shares, trees)):
-            return replace(shared_layout(trees), windowed=self.windowed)
+            return replace(shared_layout(trees, preamble=preamble), windowed=self.windowed)
         alone = self.padded_limit < NO_LIMIT and any(tree.longest > self.padded_limit for tree in trees)
         return replace(padded_layout(trees), alone=alone)
 
@@ -93,6 +98,8 @@ PLAIN = Engine(shared_limit=0, reason="not asked for")
 def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, batch_tokens: int) -> Engine:
     """Share prompts, and pad, where every one of `models` computes the same as alone, found out by trying.
 
+    What all prompts begin with is computed once where the trees tried have such a beginning, and that changes nothing.
+
     A mask of our own replaces a sliding window. Rows longer than the window are shared where some of them were tried
     with a mask that has the window, and the window was seen to matter; otherwise they are not. Whatever else a model
     does (recurrence, ALiBi, a mask or positions that it reads differently) shows in the comparison.
@@ -106,7 +113,11 @@ def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, b
     found = list(map(partial(_choose, trees=trees, batch_tokens=batch_tokens), models))
     kinds = [min(kind, key=lambda engine: engine.shared_limit) for kind in zip(*found, strict=True)]
     best = max(kinds, key=lambda engine: engine.shared_limit)
-    return replace(best, padded_limit=min(engine.padded_limit for kind in found for engine in kind))
+    return replace(
+        best,
+        preamble=all(kind[kinds.index(best)].preamble for kind in found),
+        padded_limit=min(engine.padded_limit for kind in found for engine in kind),
+    )
 
 
 def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) -> tuple[Engine, Engine]:
@@ -134,6 +145,10 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
         return alone, alone
     tolerated = max(_tolerance(model), NOISE * noise)
 
+    def preambled(engine: Engine, checked: Checked) -> Engine:
+        tried, shared = replace(engine, preamble=True), common_preamble([tree for tree, _ in checked])
+        return tried if engine.shared_limit and shared and moved(tried, checked)[0] <= tolerated else engine
+
     windowless = Engine(window, padded_limit=padded_limit)
     windowed = Engine(NO_LIMIT, windowed=True, padded_limit=padded_limit)
     if near:
@@ -144,12 +159,15 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     else:
         within = f" within the attention window of {window}" if window < NO_LIMIT else ""
         windowless = replace(padded, reason=f"no pair{within} to try a shared prompt on")
+    windowless = preambled(windowless, near)
     if window == NO_LIMIT:
         return windowless, replace(windowless, windowed=not windowless.reason)
     without, _ = moved(replace(windowed, windowed=False), far, beyond=window)
     seen = GROSS * tolerated < without < math.inf
     exact = seen and max(moved(windowed, known)[0], moved(windowed, far, beyond=window)[0]) <= tolerated
-    return windowless, windowed if exact else replace(padded, reason="attention windows are not shared exactly")
+    if not exact:
+        return windowless, replace(padded, reason="attention windows are not shared exactly")
+    return windowless, preambled(windowed, known)
 
 
 def _checked(model: PreTrainedModel, trees: Iterable[Tree]) -> Checked:

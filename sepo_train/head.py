@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Te
 
     The model's own head runs on the predicting positions alone, inside the model's own forward pass, so that biases,
     adapters, scales and soft-caps stay in charge. Where the model does no more than scale what its head gives, each
-    tile of logits is reduced to the target's logit and the logsumexp at once, and in training computed again for the
-    backward pass: memory grows with the tile, not with positions x vocabulary.
+    tile of logits is reduced to log-probabilities at once, and in training computed again for the backward pass:
+    memory grows with the tile, not with positions x vocabulary.
 
     Args:
         model: the model whose head is meant, not wrapped for parallel training.
@@ -44,13 +45,13 @@ def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Te
     if scale is None:
         with _head_gets(head, lambda hidden: hidden.flatten(0, 1)[predicting].unsqueeze(0)):
             logits = run()[0].float()
-        return logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(dim=1)
+        return -cross_entropy(logits, targets, reduction="none")
 
     forward = head.forward
 
     def reduced(hidden: Tensor, wanted: Tensor) -> Tensor:
-        logits = forward(hidden).float() * scale
-        return torch.stack([logits.gather(1, wanted[:, None]).squeeze(1), logits.logsumexp(dim=1)], dim=1) / scale
+        # The model scales what it is given, here log-probabilities, as if they were logits.
+        return -cross_entropy(forward(hidden).float() * scale, wanted, reduction="none")[:, None] / scale
 
     def tiled(hidden: Tensor) -> Tensor:
         tiles = zip(hidden.flatten(0, 1)[predicting].split(rows), targets.split(rows), strict=True)
@@ -61,8 +62,7 @@ def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Te
         return torch.cat(parts).unsqueeze(0)
 
     with _head_is(head, tiled):
-        pairs = run()[0].float()
-    return pairs[:, 0] - pairs[:, 1]
+        return run()[0, :, 0].float()
 
 
 def output_scale(model: PreTrainedModel) -> float | None:

@@ -89,6 +89,7 @@ class Layout:
         responses: number of responses.
         shared: whether branches share a row, which needs a mask between them.
         windowed: whether that mask has the model's attention windows, too.
+        preamble: tokens before the first of every row, which all rows see and none holds.
         alone: whether the rows have to run one by one, see `rows_apart`.
     """
 
@@ -102,6 +103,7 @@ class Layout:
     responses: int
     shared: bool
     windowed: bool = False
+    preamble: int = 0
     alone: bool = False
 
     def to(self, device: torch.device) -> Layout:
@@ -117,9 +119,11 @@ class Layout:
         )
 
 
-def shared_layout(trees: Sequence[Tree]) -> Layout:
-    """One row a tree: the prompt, then every branch."""
-    return _layout([[(tree, list(range(len(tree.responses))))] for tree in trees], shared=True)
+def shared_layout(trees: Sequence[Tree], *, preamble: int = 0) -> Layout:
+    """One row a tree: the prompt, then every branch; without the first `preamble` tokens, but at the same positions."""
+    rest = [replace(tree, prompt_ids=tree.prompt_ids[preamble:]) for tree in trees] if preamble else trees
+    layout = _layout([[(tree, list(range(len(tree.responses))))] for tree in rest], shared=True)
+    return replace(layout, position_ids=layout.position_ids + preamble, preamble=preamble)
 
 
 def padded_layout(trees: Sequence[Tree]) -> Layout:

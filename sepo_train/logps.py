@@ -15,23 +15,25 @@ from sepo_train.attention import attention_inputs
 from sepo_train.head import head_logps
 from sepo_train.layout import batches_by_tokens, rows_apart
 from sepo_train.models import default_device
+from sepo_train.preamble import common_preamble, preamble_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import Cache, PreTrainedModel
 
     from sepo_train.engine import Engine
     from sepo_train.layout import Layout, Tree
 
 
-def token_logps(model: torch.nn.Module, layout: Layout) -> Tensor:
+def token_logps(model: torch.nn.Module, layout: Layout, before: Cache | None = None) -> Tensor:
     """Log-probabilities of `layout.targets`, in fp32; see `head_logps`.
 
     Args:
         model: as it is, or wrapped for parallel training.
         layout: rows of one or several trees.
+        before: the keys and values of the layout's preamble, where it has one.
 
     Returns:
         (n,) log p(target i | what stands before it), natural logarithm.
@@ -42,7 +44,8 @@ def token_logps(model: torch.nn.Module, layout: Layout) -> Tensor:
     layout = layout.to(bare.device)
 
     def run() -> Tensor:
-        return model(input_ids=layout.input_ids, use_cache=False, **attention_inputs(bare, layout)).logits
+        past = {"use_cache": False} if before is None else {"use_cache": True, "past_key_values": before}
+        return model(input_ids=layout.input_ids, **past, **attention_inputs(bare, layout)).logits
 
     return head_logps(bare, run, layout.predicting, layout.targets)
 
@@ -76,13 +79,15 @@ def score_trees(
     """
     model.eval()
     results: list[list[Tensor]] = [[] for _ in trees]
-    lengths = [engine.length(tree) for tree in trees]
+    preamble = common_preamble(trees) if engine.preamble else []
+    before = preamble_cache(model, preamble) if preamble else None
+    lengths = [engine.length(tree, preamble=len(preamble)) for tree in trees]
     batches = deque(batches_by_tokens(lengths, batch_tokens))
     while batches:
         batch = batches.popleft()
-        layout = engine.layout([trees[index] for index in batch])
+        layout = engine.layout([trees[index] for index in batch], preamble=len(preamble))
         try:
-            logps = token_logps(model, layout).cpu()
+            logps = token_logps(model, layout, before if layout.preamble else None).cpu()
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
                 raise

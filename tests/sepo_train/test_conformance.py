@@ -1,8 +1,11 @@
 """Every architecture against the plain loop, on the path that it is known to take."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from sepo_train import preamble
 from sepo_train.engine import choose_engine
 from sepo_train.logps import score_trees
 
@@ -15,9 +18,9 @@ MOE = LLAMA | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_siz
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8, "mamba_n_groups": 1}
 LONGROPE = {"rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
 
-SHARED = "shared prompt"
-WINDOWED = "shared prompt with attention windows"
-WITHIN = "shared prompt, unshared beyond the attention window of 16 tokens"
+SHARED = "shared prompt and preamble"
+WINDOWED = "shared prompt and preamble with attention windows"
+WITHIN = "shared prompt and preamble, unshared beyond the attention window of 16 tokens"
 CHANGED = "unshared: a shared prompt changes log-probabilities by up to "
 REFUSED = "unshared: a shared prompt is refused "
 
@@ -56,7 +59,7 @@ ARCHITECTURES = {
     "phi3, longrope": (
         "phi3",
         LLAMA | {"original_max_position_embeddings": 16, "rope_parameters": LONGROPE},
-        "shared prompt, one by one beyond 16 tokens",
+        "shared prompt and preamble, one by one beyond 16 tokens",
     ),
     "olmo2": ("olmo2", LLAMA, SHARED),
     "olmo3, local layers": ("olmo3", LOCAL, WINDOWED),
@@ -180,12 +183,14 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def trees(random_trees):
-    """Rows within and beyond a window of 16, two and three branches, one-token prompts and responses."""
-    return random_trees(
+@pytest.fixture
+def trees(random_trees, monkeypatch):
+    """Rows within and beyond a window of 16, two and three branches, one-token responses, three tokens before all."""
+    monkeypatch.setattr(preamble, "WORTH", 3)
+    trees = random_trees(
         (12, 20, 7), (9, 5, 6), (5, 1, 1), (3, 2, 9), (20, 5, 16), (4, 3, 5, 2), (1, 2, 2), (8, 20, 1, 4)
     )
+    return [replace(tree, prompt_ids=[7, 8, 9, *tree.prompt_ids]) for tree in trees]
 
 
 @pytest.mark.parametrize(("name", "attention"), CASES)
@@ -194,7 +199,8 @@ def test_equals_the_plain_loop(random_model, largest_difference, trees, name, at
     model = random_model(kind, attention=attention, **options)
     engine = choose_engine([model], trees, batch_tokens=128)
     assert engine.path.startswith(path) if path in (CHANGED, REFUSED) else engine.path == path
-    assert largest_difference(score_trees(model, trees, engine, batch_tokens=100), model, trees) < 1e-4
+    for way in {engine, replace(engine, preamble=False)}:
+        assert largest_difference(score_trees(model, trees, way, batch_tokens=100), model, trees) < 1e-4
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")

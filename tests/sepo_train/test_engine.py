@@ -50,6 +50,7 @@ def long(random_trees):
     ("engine", "path"),
     [
         (Engine(NO_LIMIT), "shared prompt"),
+        (Engine(NO_LIMIT, preamble=True), "shared prompt and preamble"),
         (WINDOWED, "shared prompt with attention windows"),
         (WITHIN, "shared prompt, unshared beyond the attention window of 16 tokens"),
         (Engine(NO_LIMIT, padded_limit=9), "shared prompt, one by one beyond 9 tokens"),

@@ -145,12 +145,12 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
         armed.append(True)
         return engine
 
-    def scarce(model, layout):
+    def scarce(model, layout, before=None):
         if armed:
             sizes.append(layout.input_ids.numel())
             if len(sizes) == 3:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(model, layout)
+        return real(model, layout, before)
 
     monkeypatch.setattr("sepo_train.score.choose_engine", chosen)
     monkeypatch.setattr(logps, "token_logps", scarce)
@@ -257,11 +257,11 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
     fed, targets, armed = [], [], []
     real, choose = logps.token_logps, score.__globals__["choose_engine"]
 
-    def counted(model, layout):
+    def counted(model, layout, before=None):
         if armed:
             fed.append(int((layout.segments >= 0).sum()))
             targets.append(len(layout.targets))
-        return real(model, layout)
+        return real(model, layout, before)
 
     with monkeypatch.context() as patch:
         patch.setattr(logps, "token_logps", counted)

@@ -1,0 +1,148 @@
+"""What all prompts begin with, computed once."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sepo_train import preamble
+from sepo_train.attention import attention_inputs
+from sepo_train.engine import NO_LIMIT, Engine, choose_engine
+from sepo_train.layout import Tree, shared_layout
+from sepo_train.logps import score_trees
+from sepo_train.preamble import WORTH, common_preamble, preamble_cache
+
+LLAMA = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+OPENING = list(range(20, 20 + WORTH))
+ONCE = Engine(NO_LIMIT, preamble=True)
+
+
+@pytest.fixture
+def llama(random_model):
+    return random_model("llama", **LLAMA)
+
+
+@pytest.fixture
+def opened(random_trees):
+    return [
+        replace(tree, prompt_ids=[*OPENING, *tree.prompt_ids]) for tree in random_trees((7, 6, 2), (4, 1, 9), (1, 3, 3))
+    ]
+
+
+def prompts(*ids):
+    return [Tree(each, ([1], [2])) for each in ids]
+
+
+@pytest.mark.parametrize(
+    ("trees", "expected"),
+    [
+        (prompts([*OPENING, 1], [*OPENING, 2]), OPENING),
+        (prompts([*OPENING, 1, 2], [*OPENING, 1, 3], [*OPENING, 4]), OPENING),
+        (prompts([*OPENING, 1]), []),
+        (prompts(OPENING, [*OPENING, 1]), []),  # the last token of a prompt predicts: one too few are left
+        (prompts([1, *OPENING], [2, *OPENING]), []),
+    ],
+)
+def test_common_preamble_by_hand(trees, expected):
+    assert common_preamble(trees) == expected
+
+
+def test_a_layout_behind_a_preamble_by_hand():
+    layout = shared_layout([Tree([5, 6, 7, 8], ([1, 2], [3, 4, 9]))], preamble=2)
+    assert layout.input_ids.tolist() == [[7, 8, 1, 3, 4]]
+    assert layout.position_ids.tolist() == [[2, 3, 4, 4, 5]]
+    assert layout.predicting.tolist() == [1, 2, 1, 3, 4]
+    assert layout.targets.tolist() == [1, 2, 3, 4, 9]
+
+
+def test_all_see_the_preamble(llama):
+    layout = shared_layout([Tree([5, 6, 7], ([1, 2], [3, 4])), Tree([5, 6, 7, 8], ([1, 2], [3, 4]))], preamble=2)
+    first, second = (attention_inputs(llama, layout)["attention_mask"][:, 0] == 0).int().tolist()
+    assert first[:3] == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 1, 0]]
+    assert second == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1]]
+
+
+def test_a_window_counts_from_the_start_of_the_preamble(random_model):
+    layout = replace(shared_layout([Tree([5, 6, 7, 8], ([1, 2], [3, 4]))], preamble=2), windowed=True)
+    mask = attention_inputs(random_model("mistral", **LLAMA, sliding_window=2), layout)["attention_mask"][0, 0]
+    assert (mask == 0).int().tolist() == [
+        [0, 1, 1, 0, 0, 0],
+        [0, 0, 1, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 1, 0, 1],
+    ]
+
+
+def test_the_preamble_is_fed_once(llama, opened, largest_difference):
+    fed = []
+    llama.model.embed_tokens.register_forward_pre_hook(lambda _, arguments: fed.append(arguments[0].numel()))
+    scores = score_trees(llama, opened, ONCE, batch_tokens=1)
+    assert fed == [len(OPENING), *sorted((tree.shared_length - len(OPENING) for tree in opened), reverse=True)]
+    assert largest_difference(scores, llama, opened) < 1e-4
+
+
+def test_the_head_does_not_run_on_the_preamble(llama):
+    rows = []
+    llama.lm_head.register_forward_hook(lambda _, __, logits: rows.append(logits.shape[1]))
+    preamble_cache(llama, OPENING)
+    assert rows == [0]
+
+
+def test_it_is_not_changed_by_those_behind_it(llama):
+    cache = preamble_cache(llama, OPENING)
+    keys = cache.layers[0].keys.clone()
+    cache.update(torch.ones(3, 2, 5, 8), torch.ones(3, 2, 5, 8), 0)
+    assert torch.equal(cache.layers[0].keys, keys)
+    assert cache.get_seq_length() == len(OPENING)
+
+
+def deaf_to_the_past(forward):
+    def deaf(*arguments, past_key_values=None, **options):
+        return forward(*arguments, **options)
+
+    return deaf
+
+
+def test_a_model_that_ignores_it_is_found_out(llama, opened, monkeypatch, largest_difference):
+    assert choose_engine([llama], opened, batch_tokens=64).preamble
+    monkeypatch.setattr(llama, "forward", deaf_to_the_past(llama.forward))
+    engine = choose_engine([llama], opened, batch_tokens=64)
+    assert engine.path == "shared prompt"
+    assert largest_difference(score_trees(llama, opened, engine, batch_tokens=64), llama, opened) < 1e-4
+
+
+def test_what_was_not_tried_is_not_done(llama, random_trees):
+    assert not choose_engine([llama], random_trees((7, 6, 2), (4, 1, 9)), batch_tokens=64).preamble
+
+
+def test_one_model_that_cannot_is_enough(random_model, llama, opened, monkeypatch):
+    other = random_model("llama", **LLAMA)
+    monkeypatch.setattr(other, "forward", deaf_to_the_past(other.forward))
+    for models in ([llama, other], [other, llama]):
+        assert not choose_engine(models, opened, batch_tokens=64).preamble
+
+
+def test_a_recurrent_model_has_no_keys_to_keep(random_model):
+    model = random_model("mamba", hidden_size=32, num_hidden_layers=2, state_size=8)
+    with pytest.raises(ValueError, match="not all layers"):
+        preamble_cache(model, OPENING)
+
+
+def test_unshared_rows_hold_it_themselves(random_model, opened, largest_difference):
+    model = random_model("mistral", **LLAMA, sliding_window=18)
+    engine = Engine(18, preamble=True)  # the first row has 22 tokens
+    assert largest_difference(score_trees(model, opened, engine, batch_tokens=64), model, opened) < 1e-4
+
+
+def test_a_preamble_not_worth_a_pass_is_not_made(llama, opened, monkeypatch):
+    monkeypatch.setattr(preamble, "WORTH", len(OPENING) + 1)
+    fed = []
+    llama.model.embed_tokens.register_forward_pre_hook(lambda _, arguments: fed.append(arguments[0].numel()))
+    score_trees(llama, opened, ONCE, batch_tokens=1)
+    assert len(fed) == len(opened)
