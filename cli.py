@@ -6,6 +6,7 @@ Standard output is the answer, standard error is talk. Heavy packages are import
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import logging
 import math
@@ -15,8 +16,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from enum import StrEnum
-from functools import partial
+from functools import partial, wraps
 from json import dumps
 from pathlib import Path
 from shlex import quote
@@ -25,8 +27,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from schemas.errors import RefusedError, SepoError
+from sepo_data.reading import Reading
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from schemas.manifest import Manifest
     from sepo_data.terminal import Terminal
 
@@ -58,6 +63,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "SEPO", "help_option_names": ["-h", "--help"]},
 )
+
+
+class RankedPairs(StrEnum):
+    BEST_WORST = "best-worst"
+    ALL = "all"
+    ADJACENT = "adjacent"
+
+
+class OnBadRow(StrEnum):
+    SKIP = "skip"
+    FAIL = "fail"
 
 
 class Truncation(StrEnum):
@@ -117,6 +133,30 @@ def _amount(text: str) -> str:
         raise typer.BadParameter(f"{error}; {error.hint}") from None
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _roles(text: str) -> dict[str, str]:
+    """Which column plays which role: `chosen=response_j,prompt=question`."""
+    entries = [entry.partition("=")[::2] for entry in _names(str(text))]
+    roles = dict(entries)
+    if not all(roles.values()):
+        raise typer.BadParameter(f"{text!r}: write ROLE=COLUMN, such as chosen=response_j,prompt=question")
+    if len(roles) < len(entries):
+        raise typer.BadParameter(f"{text!r}: a role is named twice; each is played by one column")
+    return roles
+
+
+def _part(text: str) -> tuple[str, float]:
+    from sepo_data.mixture import parse_part
+
+    try:
+        return parse_part(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--mix") from None
+
+
 def _location(text: str) -> Path:
     from sepo_data.location import location
 
@@ -164,16 +204,19 @@ def _examples(*commands: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
-Dataset = Annotated[
-    str, typer.Argument(metavar="DATASET", help="a file, a folder, a saved `datasets` directory or a Hub id")
+Datasets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATASET",
+        help="a file, a folder, a glob, a Hub id, a URL, or - for standard input",
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", parser=_local, metavar="PATH", help="directory to write")]
 StageOut = Annotated[
     Path, typer.Option("--out", parser=_location, metavar="PATH", help="directory to write, here or s3://, gs://, ...")
 ]
-Split = Annotated[str | None, typer.Option(help="split to read; `train` where there is one")]
-Subset = Annotated[str | None, typer.Option(help="configuration of a Hub dataset that has several")]
 Limit = Annotated[int | None, typer.Option(min=1, help="read only so many rows, for a first look")]
+OnBad = Annotated[OnBadRow, typer.Option(help="set rows that cannot be used aside, or exit 1 at the first")]
 MaxLength = Annotated[
     int | None, typer.Option(min=2, help="tokens of prompt and one response; 2048 or the model's context by default")
 ]
@@ -197,6 +240,76 @@ ReportTo = Annotated[str, typer.Option(help="loggers as transformers names them:
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="save memory by computing activations twice")
 ]
+
+
+def _reading(
+    dataset: Datasets = None,
+    *,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=WEIGHT", help="mix datasets: --mix a.jsonl=0.7 hub/id=0.3"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="split to read; `train` where there is one")] = None,
+    subset: Annotated[str | None, typer.Option(help="configuration of a Hub dataset that has several")] = None,
+    revision: Annotated[str | None, typer.Option(help="branch, tag or commit of a Hub dataset")] = None,
+    streaming: Annotated[bool, typer.Option("--streaming", help="read a Hub dataset row by row")] = False,
+    query: Annotated[str | None, typer.Option(metavar="SQL", help="rows of a SQLite or DuckDB file")] = None,
+    columns: Annotated[
+        dict[str, str],
+        typer.Option(parser=_roles, metavar="A=B,C=D", help="what columns mean: chosen=response_j,prompt=question"),
+    ] = "",  # type: ignore[assignment]
+    pairs: Annotated[RankedPairs, typer.Option(help="pairs of a row of ranked answers")] = RankedPairs.BEST_WORST,
+    limit: Limit = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="read in random order; --limit is a sample")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of --shuffle")] = 0,
+    dedupe: Annotated[bool, typer.Option("--dedupe", help="set pairs aside that came before")] = False,
+    holdout: Annotated[
+        int, typer.Option(min=0, metavar="N", help="keep about N pairs out of training, whole prompts")
+    ] = 0,
+) -> Reading:
+    """What a command says about its input; these are the options of every command that reads preferences."""
+    names = dataset or []
+    if not mix and len(names) != 1:
+        raise typer.BadParameter(
+            f"{len(names)} datasets: name one, or mix several with --mix NAME=WEIGHT NAME=WEIGHT", param_hint="DATASET"
+        )
+    return Reading(
+        dataset="" if mix else names[0],
+        mix=tuple(_part(text) for text in (*mix, *names)) if mix else (),
+        split=split,
+        subset=subset,
+        revision=revision,
+        query=query,
+        streaming=streaming,
+        columns=columns,
+        pairs=pairs.value,
+        limit=limit,
+        shuffle=shuffle,
+        seed=seed,
+        dedupe=dedupe,
+        holdout=holdout,
+    )
+
+
+def _reads_preferences(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` the options of `_reading` for its parameter `reading`; one that it has itself is shared."""
+    own = inspect.signature(command, eval_str=True).parameters
+    shared = inspect.signature(_reading, eval_str=True).parameters
+    argument, *others = (option for name, option in shared.items() if name not in own)
+    _, *kept = own.values()
+    required = [option for option in kept if option.default is option.empty]
+
+    @wraps(command)
+    def with_reading(**given: Any) -> None:  # noqa: ANN401 - what the command line gives
+        reading = _reading(**{name: given[name] for name in shared})
+        command(reading, **{name: value for name, value in given.items() if name in own})
+
+    options = [argument, *required, *others, *(option for option in kept if option not in required)]
+    with_reading.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
+        [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+    )
+    with_reading.__annotations__ = {option.name: option.annotation for option in options}
+    return with_reading
 
 
 def _print_versions(wanted: bool) -> None:
@@ -234,12 +347,67 @@ def root(
 
 @app.command(
     epilog=_examples(
-        "sepo oracle prefs.jsonl --ref HuggingFaceTB/SmolLM2-135M-Instruct --fraction 30% --out oracle/",
-        "sepo oracle user/dataset --split train --ref ref/ --lora-r 16 --lr 1e-5 --save-steps 100 --out oracle/",
+        "sepo check prefs.jsonl",
+        "sepo check user/dataset --split train --tokenizer HuggingFaceTB/SmolLM2-135M-Instruct --max-length 1024",
+        "sepo check pairs.csv --columns chosen=response_j,rejected=response_k,prompt=question --json",
     )
 )
+@_reads_preferences
+def check(
+    reading: Reading,
+    on_bad_row: OnBad = OnBadRow.SKIP,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="tokenize as for this model: a folder, a Hub id or a .gguf file")
+    ] = None,
+    max_length: MaxLength = None,
+    chat_template: ChatTemplate = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Tell what a preference dataset is read as, and what is wrong with it.
+
+    Its shape, a pair as a model sees it, lengths, what would be set aside and why, repetitions. No weights are loaded.
+    Without --tokenizer, lengths are in characters.
+    """
+    if tokenizer is None and (max_length or chat_template):
+        raise typer.BadParameter("--max-length and --chat-template need a --tokenizer")
+    with _stage(quiet=quiet, no_progress=no_progress, goes_on="nothing was written") as terminal:
+        from sepo_data.check import check as look
+        from sepo_data.check_text import check_lines
+        from sepo_data.printable import printable
+
+        loaded = None
+        if tokenizer is not None:
+            loaded, max_length = _tokenizer_alone(tokenizer, max_length, chat_template)
+        found = look(reading, tokenizer=loaded, max_length=max_length, on_bad_row=on_bad_row.value, progress=terminal)
+    print(dumps(found) if json else "\n".join(printable(line) for line in check_lines(found)))
+    if not found["usable"]:
+        raise SepoError(f"no pair of the {found['rows']:,} rows can be used", "docs/datasets.md explains the reasons")
+
+
+def _tokenizer_alone(
+    model: str, max_length: int | None, chat_template: Path | None
+) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of `model`, and how many tokens fit it, in a second: torch is not imported."""
+    if not model.endswith(".gguf"):  # one that was never used is converted first, by torch
+        # transformers imports torch wherever it finds it, and needs none for a tokenizer.
+        sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    from sepo_train.model_files import fitting_length, load_config, load_tokenizer
+
+    return load_tokenizer(model, chat_template=chat_template), fitting_length({model: load_config(model)}, max_length)
+
+
+@app.command(
+    epilog=_examples(
+        "sepo oracle prefs.jsonl --ref HuggingFaceTB/SmolLM2-135M-Instruct --fraction 30% --out oracle/",
+        "sepo oracle user/dataset --split train --ref ref/ --lora-r 16 --lr 1e-5 --save-steps 100 --out oracle/",
+        "sepo oracle --mix a.jsonl=0.7 user/dataset=0.3 --holdout 2000 --ref ref/ --out oracle/",
+    )
+)
+@_reads_preferences
 def oracle(
-    dataset: Dataset,
+    reading: Reading,
     ref: Annotated[str, typer.Option(help="the reference model to start from: a folder, a Hub id or a .gguf file")],
     out: Out,
     fraction: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="random share of the rows")] = "100%",  # type: ignore[assignment]
@@ -251,9 +419,7 @@ def oracle(
     micro_batch_size: MicroBatchSize = 4,
     lora_r: LoraR = 0,
     gradient_checkpointing: Checkpointing = False,
-    split: Split = None,
-    subset: Subset = None,
-    limit: Limit = None,
+    on_bad_row: OnBad = OnBadRow.SKIP,
     max_length: MaxLength = None,
     truncate: Truncate = None,
     chat_template: ChatTemplate = None,
@@ -277,7 +443,7 @@ def oracle(
         from sepo_train.oracle import train_oracle
 
         manifest = train_oracle(
-            dataset,
+            reading,
             out,
             ref=ref,
             fraction=fraction,
@@ -293,17 +459,19 @@ def oracle(
                 save_steps=save_steps,
                 report_to=report_to,
             ),
-            split=split,
-            subset=subset,
-            limit=limit,
             max_length=max_length,
             truncate=truncate.value if truncate else None,
             chat_template=chat_template,
+            on_bad_row=on_bad_row.value,
             overwrite=overwrite,
             resume=resume,
             progress=terminal,
         )
-        terminal.note(f"next: sepo score {quote(dataset)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/")
+        results: dict[str, Any] = manifest.results
+        _tell_skipped(terminal, f"{results['pairs_seen']:,} pairs seen", results.get("skipped", {}), out)
+        terminal.note(
+            f"next: sepo score {_typed(reading)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/"
+        )
     _answer(out, manifest, as_json=json)
 
 
@@ -312,19 +480,19 @@ def oracle(
         "sepo score prefs.jsonl --oracle oracle/ --ref HuggingFaceTB/SmolLM2-135M-Instruct --out rewards/",
         "sepo score prefs.jsonl --oracle oracle/ --ref ref/ --keep source,topic --out rewards/",
         "sepo score user/dataset --split train --oracle oracle/ --ref ref/ --out rewards/ --dry-run",
+        "sepo score --mix a.jsonl=0.7 user/dataset=0.3 --holdout 2000 --oracle oracle/ --ref ref/ --out rewards/",
     )
 )
+@_reads_preferences
 def score(
-    dataset: Dataset,
+    reading: Reading,
     oracle: Annotated[str, typer.Option(help="the oracle: a folder that `sepo oracle` wrote, or any model")],
     ref: Annotated[str, typer.Option(help="the reference model the oracle started from")],
     out: StageOut,
     beta: Annotated[
         float, typer.Option(parser=_positive, metavar="NUMBER", help="the oracle's DPO beta; scales the rewards")
     ] = 0.1,
-    split: Split = None,
-    subset: Subset = None,
-    limit: Limit = None,
+    on_bad_row: OnBad = OnBadRow.SKIP,
     keep: Annotated[str, typer.Option(metavar="A,B", help="side columns of the input to carry through")] = "",
     max_length: MaxLength = None,
     truncate: Truncate = None,
@@ -377,14 +545,10 @@ def score(
 
             score_dataset = partial(score, dry_run=dry_run, only_shard=only_shard)
         manifest = score_dataset(
-            dataset,
+            replace(reading, keep=_names(keep)),
             out,
             oracle=oracle,
             ref=ref,
-            split=split,
-            subset=subset,
-            limit=limit,
-            keep=[name.strip() for name in keep.split(",") if name.strip()],
             beta=beta,
             max_length=max_length,
             truncate=truncate.value if truncate else None,
@@ -392,6 +556,7 @@ def score(
             chat_template=chat_template,
             batch_tokens=batch_tokens,
             shard_rows=shard_rows,
+            on_bad_row=on_bad_row.value,
             resident=resident.value,
             check_precision=check_precision,
             overwrite=overwrite,
@@ -459,8 +624,8 @@ def select(
             raise RefusedError(f"{out} is a dataset, --grid makes a directory of several", "choose another --out")
         rules = {out / name: made for name, made in grid_rules(rule, grid).items()} if grid else None
         filters = Filters(
-            skip=tuple(name.strip() for name in skip.split(",") if name.strip()),
-            protect=tuple(name.strip() for name in protect.split(",") if name.strip()),
+            skip=_names(skip),
+            protect=_names(protect),
             min_tokens=min_tokens,
             max_tokens=max_tokens,
             window=window,
@@ -837,16 +1002,34 @@ def _confirm(out: Path, *, overwrite: bool, yes: bool) -> None:
     typer.confirm(f"Delete {out} and start again?", abort=True, err=True)
 
 
-def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, max_skipped: int) -> None:
-    skipped = manifest.total("skipped")
-    counted = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
-    terminal.note(
-        f"{manifest.rows:,} pairs scored, {sum(skipped.values()):,} rows set aside"
-        + (f": {counted}" if counted else "")
-    )
-    if (count := sum(skipped.values())) > max_skipped:
+def _typed(reading: Reading) -> str:
+    """The dataset and how it is read, as somebody would type it."""
+    parts = [f"{name}={weight:g}" for name, weight in reading.mix]
+    words = ["--mix", *parts] if parts else [reading.dataset]
+    for option in fields(Reading):
+        value = getattr(reading, option.name)
+        if option.name in {"dataset", "mix", "keep"} or not value or value == option.default:
+            continue
+        roles = [",".join(f"{role}={column}" for role, column in value.items())] if option.name == "columns" else None
+        words += [f"--{option.name}", *(roles or ([] if value is True else [str(value)]))]
+    return " ".join(map(quote, words))
+
+
+def _tell_skipped(terminal: Terminal, used: str, reasons: dict[str, int], out: Path) -> None:
+    from sepo_data.bad_rows import reasons_text
+
+    where = f"; {out}/skipped.jsonl has each row and why" if reasons else ""
+    terminal.note(f"{used}, {reasons_text(reasons)}{where}")
+
+
+def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, allowed: int) -> None:
+    from sepo_data.bad_rows import bad_count
+
+    reasons = manifest.total("skipped")
+    _tell_skipped(terminal, f"{manifest.rows:,} pairs scored", reasons, out)
+    if (count := bad_count(reasons)) > allowed:
         raise SepoError(
-            f"{count:,} of {manifest.input.rows:,} rows were set aside, --max-skipped allows {max_skipped:,}",
+            f"{count:,} of {manifest.input.rows:,} rows were set aside, --max-skipped allows {allowed:,}",
             f"{out} is whole, and {out}/skipped.jsonl says why; accept it with --max-skipped {count}",
         )
 

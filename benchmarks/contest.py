@@ -1,7 +1,8 @@
 """Who is timed by `score.py`, and how they take turns: sepo, a plain loop, padded batches, and TRL.
 
 The plain loop is what the authors' released scorer does, without the gradients that it leaves on. The loop and the
-padded batches make the logits of every position, but take the log-softmax only where a response token is predicted.
+padded batches make the logits of every position and take the log-softmax of all, as such code commonly does; the last
+position, which predicts nothing, is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sepo_data.progress import SILENT
 from sepo_train.engine import Engine, choose_engine
 from sepo_train.layout import Tree, batches_by_tokens
 from sepo_train.logps import score_trees
@@ -56,9 +56,7 @@ class Bench:
 def open_bench(dataset: str, pairs: int, *, runs: int = 1, side_runs: int = 1, max_length: int | None = None) -> Bench:
     """SmolLM2 and the first pairs of `dataset` of at most `max_length` tokens, tokenized as `sepo score` does."""
     name = smollm()
-    prepared = prepare(
-        dataset, name, split=None, limit=None, max_length=max_length, truncate=None, chat_template=None, progress=SILENT
-    )
+    prepared = prepare(dataset, name, max_length=max_length)
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in prepared.sample(pairs)]
     return Bench(name, dataset, load_model(name, dtype="float32"), trees, runs, side_runs)
 
@@ -134,13 +132,13 @@ def plain_loop(model: PreTrainedModel, trees: Sequence[Tree]) -> Logps:
 
 def _one(model: PreTrainedModel, prompt: Sequence[int], response: Sequence[int]) -> Tensor:
     ids = torch.tensor([[*prompt, *response]])
-    logits = model(ids, use_cache=False).logits[0]
-    return _of_response(logits, ids[0], len(prompt), ids.shape[1])
+    logps = _of_all(model(ids, use_cache=False).logits, ids)
+    return logps[0, len(prompt) - 1 :].detach()
 
 
-def _of_response(logits: Tensor, ids: Tensor, start: int, stop: int) -> Tensor:
-    logps = logits[start - 1 : stop - 1].log_softmax(dim=-1)
-    return logps.gather(1, ids[start:stop, None]).squeeze(1).detach()
+def _of_all(logits: Tensor, ids: Tensor) -> Tensor:
+    """(rows, length - 1) log-probabilities of all tokens but the first."""
+    return logits[:, :-1].log_softmax(dim=-1).gather(2, ids[:, 1:, None]).squeeze(2)
 
 
 def padded(model: PreTrainedModel, trees: Sequence[Tree], *, rows: int = 0, tokens: int = 0) -> Logps:
@@ -157,10 +155,10 @@ def padded(model: PreTrainedModel, trees: Sequence[Tree], *, rows: int = 0, toke
         rows_of_ids = [torch.tensor(sequences[index][1]) for index in batch]
         ids = torch.nn.utils.rnn.pad_sequence(rows_of_ids, batch_first=True)
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        logits = model(ids, attention_mask=mask, use_cache=False).logits
+        logps = _of_all(model(ids, attention_mask=mask, use_cache=False).logits, ids)
         for row, index in enumerate(batch):
             start, whole = sequences[index]
-            found[index] = _of_response(logits[row], ids[row], start, len(whole))
+            found[index] = logps[row, start - 1 : len(whole) - 1].clone()
     parts = iter(found[index] for index in range(len(sequences)))
     return [[next(parts) for _ in tree.responses] for tree in trees]
 

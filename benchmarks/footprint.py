@@ -16,6 +16,7 @@ import torch
 from contest import BATCH, Bench, note, open_bench, padded, plain_loop, response_tokens, run_sepo
 from torch.profiler import ProfilerActivity, profile
 
+from sepo_data.reading import Reading
 from sepo_data.shards import shard_files
 from sepo_train.engine import Engine
 from sepo_train.layout import Tree, batches_by_tokens
@@ -143,7 +144,8 @@ def oracles(bench: Bench, folder: Path) -> tuple[str, str]:
 def measure_score(options: dict[str, Any]) -> None:
     """Print how long `score` takes and the peak of this process."""
     loaded, begun = status("VmRSS"), time.perf_counter()
-    score(options.pop("dataset"), Path(options.pop("out")), **options)
+    reading = Reading(options.pop("dataset"), limit=options.pop("limit"))
+    score(reading, Path(options.pop("out")), **options)
     print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "seconds": time.perf_counter() - begun}))
 
 

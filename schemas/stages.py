@@ -11,7 +11,12 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-MESSAGES = pa.large_list(pa.struct([("role", pa.string()), ("content", pa.string())]))
+TURN_KEYS = ("tool_calls", "tool_call_id", "name", "reasoning_content", "thinking")
+"""What a turn may have besides role and content; tool calls are stored as JSON text, for no two have the same keys."""
+
+_TURN = [("role", pa.string()), ("content", pa.string())]
+MESSAGES = pa.large_list(pa.struct(_TURN))
+TOOL_MESSAGES = pa.large_list(pa.struct([*_TURN, *((key, pa.string()) for key in TURN_KEYS)]))
 IDS = pa.large_list(pa.int32())
 FLOATS = pa.large_list(pa.float32())
 MASK = pa.large_list(pa.bool_())
@@ -116,13 +121,20 @@ def _weight_fields() -> list[pa.Field]:
 
 
 def stage_schema(
-    stage: Stage, *, conversational: bool, weights: bool = False, extra: list[pa.Field] | None = None
+    stage: Stage,
+    *,
+    conversational: bool,
+    tool_turns: bool = False,
+    weights: bool = False,
+    extra: list[pa.Field] | None = None,
 ) -> pa.Schema:
     """The columns of a stage dataset in their order on disk, side columns of the input (`extra`) at the end.
 
-    A selection has soft weights only where they were asked for (`weights`).
+    The turns of a conversation have the further keys only where a dataset has any (`tool_turns`); a selection has soft
+    weights only where they were asked for (`weights`).
     """
-    fields = _pair_fields(MESSAGES if conversational else pa.string())
+    messages = TOOL_MESSAGES if tool_turns else MESSAGES
+    fields = _pair_fields(messages if conversational else pa.string())
     if stage is Stage.REWARDS:
         fields += _logp_fields() + _reward_fields() + _length_fields() + _reward_sum_fields()
     elif stage is Stage.SELECTION:

@@ -2,94 +2,153 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import SepoError
-from sepo_data.rows import Row, Table, python_rows, refuse_twins
+from sepo_data.remember import remembered
+from sepo_data.rows import DataFile, Row, Table, python_rows, refuse_twins
+from sepo_data.spool import content_key, spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
-BATCH_ROWS = 1000  # rows turned into Python objects at a time
-
-
-def read_parquet(path: Path) -> Table:
-    with _damage_named(path), pq.ParquetFile(path) as file:
-        columns, rows = file.schema_arrow.names, file.metadata.num_rows
-    return _table(path, columns, rows, _parquet_batches)
+BATCH_ROWS = 1000  # rows turned into Python objects at a time, at most
+BATCH_BYTES = 16 << 20  # of their values in Arrow, about
+GROUP_ROWS = 50_000  # rows of a Parquet row group that is read from its beginning to reach one of them
 
 
-def read_arrow(path: Path) -> Table:
-    with _damage_named(path), pa.memory_map(str(path)) as file:
-        columns, batches = _open_ipc(file)
-        rows = sum(batch.num_rows for batch in batches)
-    return _table(path, columns, rows, _ipc_batches)
+def read_parquet(file: DataFile, limit: int | None) -> Table:
+    """Row groups of millions of rows are written anew as Arrow once: Parquet can only be read group by group."""
+    with _damage_named(file), pq.ParquetFile(file.path) as parquet:
+        columns, facts = parquet.schema_arrow.names, parquet.metadata
+    largest = max((facts.row_group(group).num_rows for group in range(facts.num_row_groups)), default=0)
+    refuse_twins(file.address, columns)
+    if min(largest, limit or largest) <= GROUP_ROWS:
+        return Table(tuple(columns), facts.num_rows, partial(_read, file, _parquet_batches))
+    with _damage_named(file):
+        arrow = spooled(f"{content_key([file.path])}.arrow", partial(_write_as_arrow, file.path))
+    return read_arrow(replace(file, path=arrow), limit)
 
 
-def _table(
-    path: Path, columns: list[str], rows: int, batches: Callable[[Path, int], Iterator[tuple[int, Any]]]
-) -> Table:
-    refuse_twins(str(path), columns)
+def read_arrow(file: DataFile, _limit: int | None) -> Table:
+    with _damage_named(file):
+        with pa.memory_map(str(file.path)) as mapped:
+            columns = _open_ipc(mapped)[0]
+        refuse_twins(file.address, columns)
+        lengths = remembered("rows of arrow", [file.path], partial(_sound_lengths, file.path))
+    starts = tuple(accumulate(lengths, initial=0))
+    return Table(tuple(columns), starts[-1], partial(_read, file, partial(_ipc_batches, starts)))
 
-    def read(start: int, stop: int) -> Iterator[Row]:
-        with _damage_named(path):
-            for first, batch in batches(path, start):
-                if first >= stop:
-                    return
-                for at in range(max(first, start), min(first + batch.num_rows, stop), BATCH_ROWS):
-                    part = batch.slice(at - first, min(BATCH_ROWS, stop - at))
-                    yield from python_rows(at, at + part.num_rows, partial(_values, part, at))
 
-    return Table(tuple(columns), rows, read)
+def _sound_lengths(path: Path) -> list[int]:
+    """The rows of each batch. A damaged offset would end the process when it is used, so all are looked at before."""
+    lengths = []
+    with pa.memory_map(str(path)) as mapped:
+        for batch in _open_ipc(mapped)[1]:
+            for column in batch.columns:
+                column.view(_as_bytes(column.type)).validate(full=True)
+            lengths.append(batch.num_rows)
+    return lengths
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type with the same layout whose texts may be any bytes: one that is no UTF-8 spoils its row, not the file."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = kind.value_field.with_type(_as_bytes(kind.value_type))
+        return pa.list_(inner) if pa.types.is_list(kind) else pa.large_list(inner)
+    return kind
+
+
+def _read(
+    file: DataFile, batches: Callable[[Path, int], Iterator[tuple[int, Any]]], start: int, stop: int
+) -> Iterator[Row]:
+    if start >= stop:
+        return
+    with _damage_named(file):
+        for first, batch in batches(file.path, start):
+            if first >= stop:
+                return
+            size = rows_at_once(batch.nbytes, batch.num_rows)
+            for at in range(max(first, start), min(first + batch.num_rows, stop), size):
+                part = batch.slice(at - first, min(size, stop - at))
+                yield from python_rows(at, at + part.num_rows, partial(_values, part, at))
 
 
 def _values(part: Any, first: int, start: int, stop: int) -> list[dict[str, object]]:  # noqa: ANN401 - pyarrow ships no types
     return cast("list[dict[str, object]]", part.slice(start - first, stop - start).to_pylist())
 
 
+def rows_at_once(size: int, rows: int) -> int:
+    """How many of `rows` rows of `size` bytes together are read into memory at a time."""
+    return max(1, min(BATCH_ROWS, rows * BATCH_BYTES // max(size, 1)))
+
+
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _damage_named(file: DataFile) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        raise SepoError(f"{path} cannot be read: {error}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column called so
+        raise SepoError(f"{file.address} cannot be read: {error}") from error
 
 
 def _parquet_batches(path: Path, start: int) -> Iterator[tuple[int, Any]]:
     """(number of its first row, batch), from the row group that holds row `start`."""
-    with pq.ParquetFile(path) as file:
+    # With a buffer the pages come one by one; without, all of a column of the group at once.
+    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
         first = 0
         for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if first + rows > start:
+            facts = file.metadata.row_group(group)
+            if first + facts.num_rows > start:
                 at = first
-                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
+                size = rows_at_once(facts.total_byte_size, facts.num_rows)
+                for batch in file.iter_batches(size, row_groups=[group]):
                     yield at, batch
                     at += batch.num_rows
-            first += rows
+            first += facts.num_rows
 
 
-def _ipc_batches(path: Path, _start: int) -> Iterator[tuple[int, Any]]:
-    """(number of its first row, batch). The file is mapped: a batch that is passed over is not read."""
+def write_stream(schema: pa.Schema, batches: Iterable[Any], sink: BinaryIO) -> None:
+    """A stream: it may tell new dictionaries on the way. Not compressed: what is passed over is then never touched."""
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write(batch)
+
+
+def _write_as_arrow(path: Path, sink: BinaryIO) -> None:
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+    write_stream(schema, (batch for _first, batch in _parquet_batches(path, 0)), sink)
+
+
+def _ipc_batches(starts: Sequence[int], path: Path, start: int) -> Iterator[tuple[int, Any]]:
+    """(number of its first row, batch), from the batch that holds row `start`. The file is mapped, not read."""
     with pa.memory_map(str(path)) as file:
-        first = 0
-        for batch in _open_ipc(file)[1]:
-            yield first, batch
-            first += batch.num_rows
+        batch = bisect_right(starts, start) - 1
+        yield from zip(starts[batch:], _open_ipc(file, batch)[1], strict=False)
 
 
-def _open_ipc(file: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401 - pyarrow ships no types
-    """Columns and batches of either IPC format: files open with a magic word, streams do not."""
+def _open_ipc(file: Any, first: int = 0) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401 - pyarrow ships no types
+    """Columns, and batches from `first` on, of either IPC format: files open with a magic word, streams do not."""
     magic = file.read(6)
     file.seek(0)
     if magic == b"ARROW1":
         reader = pa.ipc.open_file(file)
-        return reader.schema.names, map(reader.get_batch, range(reader.num_record_batches))
+        return reader.schema.names, map(reader.get_batch, range(first, reader.num_record_batches))
     stream = pa.ipc.open_stream(file)
-    return stream.schema.names, iter(stream)
+    return stream.schema.names, islice(iter(stream), first, None)

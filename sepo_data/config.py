@@ -55,7 +55,12 @@ def read_config(path: Path, known: Mapping[str, Mapping[str, bool]]) -> dict[str
 
 
 def _as_given(value: Any, *, repeated: bool) -> Any:  # noqa: ANN401 - what TOML holds
-    """A value as the command line would give it: lists with commas, or as they are where an option is repeated."""
+    """A value as the command line would give it: lists with commas, or as they are where an option is repeated.
+
+    A table is a list of NAME=VALUE.
+    """
+    if isinstance(value, dict):
+        value = [f"{name}={inner}" for name, inner in value.items()]
     if repeated:
         return value if isinstance(value, list) else [value]
     return ",".join(map(str, value)) if isinstance(value, list) else value

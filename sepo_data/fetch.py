@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SepoError
@@ -14,9 +14,12 @@ from sepo_data.atomic import atomic_write
 from sepo_data.location import filesystem, is_remote, public_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-_VERSION = ("size", "ETag", "etag", "md5Hash", "generation", "blob_id", "created", "last_modified", "LastModified")
+_VERSION = (
+    *("size", "ETag", "etag", "md5Hash", "generation", "blob_id", "created"),
+    *("last_modified", "LastModified", "Last-Modified"),
+)
 """What stores tell of an object that changes with its content."""
 
 
@@ -27,7 +30,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepo"
 
 
-def fetched(path: Path, *, recursive: bool = False) -> Path:
+def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None = None) -> Path:
     """A local copy of the remote file or folder `path`, under its own name; of a local one, itself.
 
     It is fetched once: again only where the store tells of another version of it.
@@ -35,20 +38,24 @@ def fetched(path: Path, *, recursive: bool = False) -> Path:
     Args:
         path: of anything.
         recursive: of a folder, with what its folders hold.
+        only: of a folder, the files with these names in it.
 
     Raises:
         SepoError: there is nothing of that name, or the store does not give it.
     """
     if not is_remote(path):
         return path
-    store, name = filesystem(path)
-    with _store_errors(path):
-        found = _files(store, name, recursive=recursive)
+    store, found = _files(path, recursive=recursive or only is not None)
+    if only is not None:
+        found = {inner: info for inner, info in found.items() if inner in only}
     version = {inner: [str(info.get(key)) for key in _VERSION] for inner, info in found.items()}
-    identity = hashlib.sha256(json.dumps([public_name(path), version], sort_keys=True).encode()).hexdigest()
-    copy = cache_folder() / "remote" / identity[:16] / path.name
+    name = public_name(path)
+    identity = hashlib.sha256(json.dumps([name, version], sort_keys=True).encode()).hexdigest()
+    copy = cache_folder() / "remote" / identity[:16] / PurePosixPath(name).name
     for inner, info in found.items():
         file = copy / inner if inner else copy
+        if not file.resolve().is_relative_to(copy.resolve()):
+            raise SepoError(f"{name} holds a file called {inner}, which would be written elsewhere")
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(file) as sink, _store_errors(path):
@@ -56,15 +63,34 @@ def fetched(path: Path, *, recursive: bool = False) -> Path:
     return copy
 
 
-def _files(store: Any, name: str, *, recursive: bool) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - fsspec is untyped
-    """What the store tells of each file, by its name within the folder `name`; "" where `name` is a file."""
-    store.invalidate_cache()
-    info = store.info(name)
-    if info["type"] != "directory":
-        return {"": info | {"name": name}}
-    inside = store.find(name, detail=True).values() if recursive else store.ls(name, detail=True)
+def file_names(path: Path) -> list[str] | None:
+    """The names of the files in and below the remote folder `path`, as from there; None where it is a file."""
+    found = _files(path, recursive=True)[1]
+    return None if "" in found else list(found)
+
+
+def matching_names(folder: Path, pattern: str) -> list[str]:
+    """The names of the files that fit a pattern, as from the remote `folder`."""
+    store, name = filesystem(folder)
     start = len(store._strip_protocol(name).rstrip("/")) + 1  # noqa: SLF001 - fsspec's own name for it
-    return {entry["name"][start:]: entry for entry in inside if entry["type"] == "file" and len(entry["name"]) > start}
+    with _store_errors(folder):
+        store.invalidate_cache()
+        found = store.glob(f"{name.rstrip('/')}/{pattern}", detail=True)
+    return [file[start:] for file, info in found.items() if info["type"] == "file"]
+
+
+def _files(path: Path, *, recursive: bool) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """The store, and what it tells of each file, by its name within the folder `path`; "" where that is a file."""
+    store, name = filesystem(path)
+    with _store_errors(path):
+        store.invalidate_cache()
+        info = store.info(name)
+        if info["type"] != "directory":
+            return store, {"": info | {"name": name}}
+        inside = store.find(name, detail=True).values() if recursive else store.ls(name, detail=True)
+    start = len(store._strip_protocol(name).rstrip("/")) + 1  # noqa: SLF001 - fsspec's own name for it
+    files = (entry for entry in inside if entry["type"] == "file" and len(entry["name"]) > start)
+    return store, {entry["name"][start:]: entry for entry in files}
 
 
 @contextmanager
@@ -76,8 +102,9 @@ def _store_errors(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise SepoError(f"{public_name(path)} does not exist", "check the name, and the credentials") from None
-    except Exception as error:
-        reason = str(error) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - as said above
+        # Some quote the whole URL, with its signature.
+        reason = str(error).replace(str(path), public_name(path)) or type(error).__name__
         raise SepoError(
             f"{public_name(path)} cannot be read: {reason}", "check the name, and the credentials"
-        ) from error
+        ) from None

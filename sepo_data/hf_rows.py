@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
 
 from schemas.errors import HubError, SepoError
-from sepo_data.rows import Row, Table, python_rows
+from sepo_data.arrow_rows import BATCH_ROWS, read_arrow, rows_at_once, write_stream
+from sepo_data.rows import DataFile, Row, Table, python_rows
 from sepo_data.splits import choose_split
+from sepo_data.spool import spooled
 from sepo_data.suggest import did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-BATCH_ROWS = 1000  # rows turned into Python objects at a time
-
-
-def is_saved(folder: Path) -> bool:
-    """Whether `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote this folder."""
-    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
 def read_saved(folder: Path, split: str | None) -> tuple[Table, str | None, list[Path]]:
@@ -45,11 +46,33 @@ def read_saved(folder: Path, split: str | None) -> tuple[Table, str | None, list
         ) from error
 
 
-def read_hub(dataset: str, split: str | None, config: str | None) -> tuple[Table, str, str]:
-    """The rows of a dataset on the Hub, the split chosen, and the revision: the commit that it was read from.
+def read_hub(dataset: str, split: str | None, config: str | None, revision: str | None) -> tuple[Table, str, str]:
+    """The rows of a dataset on the Hub, the split chosen, and what tells the commit that it was read from.
 
     The library downloads into its own cache, and reads what is there when the Hub is out of reach.
     """
+    with _hub_errors(dataset, config):
+        builder = _builder(dataset, config, revision)
+        builder.download_and_prepare()
+        chosen = choose_split(list(builder.info.splits), split, dataset)
+        return _table(builder.as_dataset(split=chosen)), chosen, str(builder.hash)
+
+
+def stream_hub(
+    dataset: str, split: str | None, config: str | None, revision: str | None, limit: int | None
+) -> tuple[Table, str, str]:
+    """As `read_hub`, but only the rows are written to this machine, not the files they lie in; and `limit` of them."""
+    with _hub_errors(dataset, config):
+        builder = _builder(dataset, config, revision)
+        streams = builder.as_streaming_dataset()
+        chosen = choose_split(list(streams), split, dataset)
+        identity = json.dumps([dataset, str(builder.hash), config, chosen, limit])
+        stream = streams[chosen] if limit is None else streams[chosen].take(limit)
+        rows = spooled(hashlib.sha256(identity.encode()).hexdigest()[:32], partial(_write_stream, stream))
+        return read_arrow(DataFile(rows, dataset, dataset, ".arrow"), None), chosen, str(builder.hash)
+
+
+def _builder(dataset: str, config: str | None, revision: str | None) -> Any:  # noqa: ANN401 - datasets ships no types
     import datasets
 
     if dataset.isidentifier() and find_spec(f"datasets.packaged_modules.{dataset}"):
@@ -57,11 +80,22 @@ def read_hub(dataset: str, split: str | None, config: str | None) -> tuple[Table
         raise HubError(f"{dataset} names a file format there, not a dataset")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()  # in a log every update of a bar is a line
+    return datasets.load_dataset_builder(dataset, config, revision=revision)
+
+
+def _write_stream(stream: Any, sink: BinaryIO) -> None:  # noqa: ANN401 - datasets ships no types
+    """The first rows decide the types."""
+    tables = stream.with_format("arrow").iter(BATCH_ROWS)
+    first = next(tables, None)
+    schema = first.schema if first is not None else pa.schema([])
+    same = (table.cast(schema) for table in chain([] if first is None else [first], tables))
+    write_stream(schema, (batch for table in same for batch in table.to_batches()), sink)
+
+
+@contextmanager
+def _hub_errors(dataset: str, config: str | None) -> Iterator[None]:
     try:
-        builder = datasets.load_dataset_builder(dataset, config)
-        builder.download_and_prepare()
-        chosen = choose_split(list(builder.info.splits), split, dataset)
-        return _table(builder.as_dataset(split=chosen)), chosen, str(builder.hash)
+        yield
     except SepoError:
         raise
     except Exception as error:  # noqa: BLE001 - three HTTP and two dataset libraries raise through this one door
@@ -71,22 +105,27 @@ def read_hub(dataset: str, split: str | None, config: str | None) -> tuple[Table
 
 def _table(data: Any) -> Table:  # noqa: ANN401 - datasets ships no types
     plain = data.with_format(None)  # a saved dataset may remember to give tensors
+    size = rows_at_once(data.data.nbytes, len(data.data))
+    return Table(tuple(data.column_names), len(data), partial(_read, plain, size))
 
-    def values(start: int, stop: int) -> list[dict[str, object]]:
-        columns = plain[start:stop]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def read(start: int, stop: int) -> Iterator[Row]:
-        for at in range(start, stop, BATCH_ROWS):
-            yield from python_rows(at, min(at + BATCH_ROWS, stop), values)
+def _read(data: Any, size: int, start: int, stop: int) -> Iterator[Row]:  # noqa: ANN401 - datasets ships no types
+    stop = min(stop, len(data))
+    for at in range(start, stop, size):
+        yield from python_rows(at, min(at + size, stop), partial(_values, data))
 
-    return Table(tuple(data.column_names), len(data), read)
+
+def _values(data: Any, start: int, stop: int) -> list[dict[str, object]]:  # noqa: ANN401 - datasets ships no types
+    columns = data[start:stop]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoError:
     import datasets
 
     text = _first_line(error)
+    if isinstance(error, FileNotFoundError) and "revision" in text.lower():
+        return HubError(text, "a revision is a branch, a tag or a commit")
     if isinstance(error, FileNotFoundError):
         return HubError(text, "a private or gated dataset needs HF_TOKEN or `hf auth login`")
     if isinstance(error, ConnectionError):

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-Message = Mapping[str, str]
-"""One turn: `{"role": ..., "content": ...}`."""
+Message = Mapping[str, Any]
+"""One turn: `{"role": ..., "content": ...}`, and where it has any, the further keys of `schemas.stages.TURN_KEYS`."""
 
 Text = str | list[Message]
 """A prompt or a response, as TRL names them: a string, or a list of messages."""
@@ -16,13 +17,27 @@ Text = str | list[Message]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prompt with a preferred and a dispreferred response: all three strings, or all three message lists."""
+    """A prompt with a preferred and a dispreferred response: all three strings, or all three message lists.
+
+    Attributes:
+        source_row: number of the input row; a row of ranked responses gives several pairs.
+        prompt: what came before the response.
+        chosen: the preferred response.
+        rejected: the dispreferred response.
+        extra: the columns to keep, as they stand in the input.
+        tools: descriptions of the tools that the chat template is told of.
+        template_kwargs: what else the chat template is told of this row.
+        ids: prompt, chosen and rejected of a row that is tokenized already; its texts are empty until they are decoded.
+    """
 
     source_row: int
     prompt: Text
     chosen: Text
     rejected: Text
     extra: Mapping[str, object] = field(default_factory=dict)
+    tools: list[Any] | None = None
+    template_kwargs: Mapping[str, Any] | None = None
+    ids: tuple[list[int], list[int], list[int]] | None = None
 
     @property
     def conversational(self) -> bool:
@@ -30,11 +45,21 @@ class Pair:
 
     @property
     def pair_id(self) -> str:
-        """16 hex digits of the SHA-256 of the canonical JSON of (prompt, chosen, rejected)."""
-        canonical = json.dumps(
-            [self.prompt, self.chosen, self.rejected], ensure_ascii=False, sort_keys=True, separators=(",", ":")
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        """16 hex digits of the SHA-256 of the canonical JSON of (prompt, chosen, rejected).
+
+        Of the ids, while those have not been decoded.
+        """
+        return _digest([self.prompt, self.chosen, self.rejected] if self.chosen or self.ids is None else self.ids)
+
+    @property
+    def prompt_id(self) -> str:
+        """The same of the prompt alone, of its ids where it came as ids: equal for all pairs with one prompt."""
+        return _digest(self.prompt if self.ids is None else self.ids[0])
+
+
+def _digest(content: object) -> str:
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

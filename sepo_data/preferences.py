@@ -1,73 +1,252 @@
-"""The stream of preference pairs that `sepo oracle` and `sepo score` read."""
+"""The stream of preference pairs that `sepo oracle`, `sepo score` and `sepo check` read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from schemas.errors import SepoError
+from sepo_data.holdout import SPLIT
+from sepo_data.mixture import SOURCE, Mixture, mixture
+from sepo_data.order import Order, reading_order, runs
 from sepo_data.pairs import Pair, SkippedRow
+from sepo_data.reading import Reading, as_reading
 from sepo_data.shapes import BadRow, Shape, detect_shape
 from sepo_data.sources import Row, Source, open_source
 from sepo_data.suggest import did_you_mean, listed
+from sepo_data.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sepo_data.duplicates import Duplicates
+    from sepo_data.holdout import Holdout
+
 SAMPLE_ROWS = 100  # good rows that the shape is told from
 SAMPLE_REACH = 1000  # rows among which those are looked for
+HELD_ROWS = 10_000  # rows in memory while they are put in another order
+
+Outcome = list[Pair] | SkippedRow
+"""What became of a row: at least one pair, or the reason why there is none."""
 
 
 @dataclass(frozen=True)
-class Preferences:
-    """Pairs in the order of their rows: one Pair or SkippedRow for every row, always."""
+class Part:
+    """A dataset whose rows are read: the only one, or one of a mixture."""
 
     source: Source
     shape: Shape
     keep: tuple[str, ...]  # columns carried along in Pair.extra
-    limit: int | None  # rows, the skipped ones too
+    mixed: bool  # one of a mixture, whose rows are counted there
+
+    def read(self, rows: NDArray[np.int64]) -> Iterator[Row]:
+        """The rows of these ascending numbers."""
+        for run in runs(rows):
+            wanted = set(run.tolist())
+            yield from (row for row in self.source.slice(int(run[0]), int(run[-1]) + 1) if row.number in wanted)
+
+    def outcome(self, row: Row, place: int) -> Outcome:
+        """What becomes of `row`, which is read at this place."""
+        number = place if self.mixed else row.number
+        outcome = self._pairs(row, number)
+        if not self.mixed:
+            return outcome
+        if isinstance(outcome, SkippedRow):
+            return replace(outcome, detail=self.where(row) + outcome.detail)
+        return [replace(pair, extra={**pair.extra, SOURCE: self.source.name}) for pair in outcome]
+
+    def where(self, row: Row) -> str:
+        """What the details of a row of a mixture begin with."""
+        return f"{self.source.name} row {row.number}: " if self.mixed else ""
+
+    def _pairs(self, row: Row, number: int) -> Outcome:
+        if row.value is None:
+            return SkippedRow(number, row.problem, row.detail)
+        try:
+            return self.shape.to_pairs(number, row.value, self.keep)
+        except BadRow as bad:
+            return SkippedRow(number, bad.reason, f"{row.detail}: {bad.detail}" if row.detail else bad.detail)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Pairs in the order of their rows: one or several, or a SkippedRow, for every row, always.
+
+    The `source_row` of a pair is its row's number in the dataset, also where the rows are shuffled; in a mixture, its
+    place there.
+    """
+
+    source: Source | Mixture
+    shape: Shape
+    parts: tuple[Part, ...]
+    rows: int  # that are read, the skipped ones too
+    order: Order | None = None  # None: that of the only part
+    duplicates: Duplicates | None = None
+    holdout: Holdout | None = None
 
     @property
-    def rows(self) -> int:
-        return self.source.rows if self.limit is None else min(self.source.rows, self.limit)
+    def description(self) -> str:
+        """What the columns mean, and what is known of the rows."""
+        found = [self.shape.description]
+        if self.duplicates:
+            found.append(f"{self.duplicates.count:,} pairs repeat an earlier one.")
+        if self.holdout:
+            found.append(f"{self.holdout.count:,} pairs are held out.")
+        return " ".join(found)
+
+    @property
+    def added(self) -> dict[str, str]:
+        """The columns that reading adds to `Pair.extra`, and what each tells."""
+        columns = {SOURCE: "the part of the mixture"} if isinstance(self.source, Mixture) else {}
+        return columns | ({SPLIT: "train, or holdout for what no training sees"} if self.holdout else {})
 
     def __iter__(self) -> Iterator[Pair | SkippedRow]:
         return self.slice(0, self.rows)
 
     def slice(self, start: int, stop: int) -> Iterator[Pair | SkippedRow]:
-        """What becomes of the rows from `start` to `stop`, as many of them as there are."""
-        for row in self.source.slice(start, min(stop, self.rows)):
-            yield self._read(row)
+        """What becomes of the rows from `start` to `stop`, as many of them as there are.
 
-    def _read(self, row: Row) -> Pair | SkippedRow:
-        if row.value is None:
-            return SkippedRow(row.number, row.problem, row.detail)
-        try:
-            return self.shape.to_pair(row.number, row.value, self.keep)
-        except BadRow as bad:
-            return SkippedRow(row.number, bad.reason, f"{row.detail}: {bad.detail}" if row.detail else bad.detail)
+        Where another order than that of the dataset was asked for, the rows are read in ascending runs and put in
+        order then: a run of rows costs little more than one row, but a slice of a shuffled dataset may read through
+        all of it.
+        """
+        stop = min(stop, self.rows)
+        if self.order is None:
+            [part] = self.parts
+            for row in part.source.slice(start, stop):
+                yield from self._marked(part, row, row.number)
+            return
+        for first in range(start, stop, HELD_ROWS):
+            last = min(first + HELD_ROWS, stop)
+            outcomes = dict(self._ascending(self.order, first, last))
+            for place in range(first, last):
+                yield from outcomes.pop(place)
+
+    def in_any_order(self) -> Iterator[Pair | SkippedRow]:
+        """All of them, in the order that is read most quickly."""
+        if self.order is None:
+            yield from self
+        else:
+            for _, items in self._ascending(self.order, 0, self.rows):
+                yield from items
+
+    def row_numbers(self, places: NDArray[np.int64]) -> frozenset[int]:
+        """The `source_row` of the rows at these places of the order."""
+        if self.order is None or isinstance(self.source, Mixture):
+            return frozenset(places.tolist())
+        return frozenset(self.order.rows[places].tolist())
+
+    def _ascending(self, order: Order, start: int, stop: int) -> Iterator[tuple[int, Sequence[Pair | SkippedRow]]]:
+        """The rows between two places, part by part in ascending order: the place of each, and what becomes of it."""
+        for index, part in enumerate(self.parts):
+            rows, places = order.of_part(index, start, stop)
+            for row, place in zip(part.read(rows), places.tolist(), strict=True):
+                yield place, self._marked(part, row, place)
+
+    def _marked(self, part: Part, row: Row, place: int) -> Sequence[Pair | SkippedRow]:
+        """What becomes of a row: its pairs, each with its side, and those among them that came before."""
+        outcome = part.outcome(row, place)
+        if isinstance(outcome, SkippedRow):
+            return [outcome]
+        pairs, repeated = self._without_repeated(outcome, part.where(row))
+        if holdout := self.holdout:
+            pairs = [replace(pair, extra={**pair.extra, SPLIT: holdout.side(pair)}) for pair in pairs]
+        return [*pairs, *repeated]
+
+    def _without_repeated(self, pairs: list[Pair], where: str) -> tuple[list[Pair], list[SkippedRow]]:
+        """The pairs of a row that come here first, and those that do not."""
+        if self.duplicates is None:
+            return pairs, []
+        new: dict[str, Pair] = {}
+        repeated = []
+        for pair in pairs:
+            first = self.duplicates.first_row(pair)
+            if first == pair.source_row and pair.pair_id not in new:
+                new[pair.pair_id] = pair
+            else:
+                repeated.append(SkippedRow(pair.source_row, "duplicate", f"{where}equals row {first}"))
+        return list(new.values()), repeated
 
 
-def read_preferences(
-    dataset: str,
-    *,
-    split: str | None = None,
-    config: str | None = None,
-    keep: Sequence[str] = (),
-    limit: int | None = None,
-) -> Preferences:
-    """Open a dataset of preference pairs and tell its shape."""
-    source = open_source(dataset, split=split, config=config)
-    _refuse_unknown(keep, source)
+def read_preferences(reading: Reading | str) -> Preferences:
+    """Open a dataset of preference pairs, or a mixture of several, and tell the shape of each.
+
+    `dedupe` and `holdout` take a pass over all rows, here.
+    """
+    reading = as_reading(reading)
+    sources = [
+        open_source(
+            name,
+            split=reading.split,
+            config=reading.subset,
+            revision=reading.revision,
+            query=reading.query,
+            streaming=reading.streaming,
+            limit=None if reading.shuffle else reading.limit,
+        )
+        for name in reading.parts
+    ]
+    keep = tuple(dict.fromkeys(reading.keep))
+    _refuse_unknown(keep, sources, reading)
+    parts = tuple(Part(source, _shape(source, sources, reading), keep, bool(reading.mix)) for source in sources)
+    order = reading_order([source.rows for source in sources], reading)
+    rows = min(sources[0].rows, reading.limit or sources[0].rows) if order is None else len(order)
+    if reading.mix:
+        mixed = mixture(sources, [weight for _, weight in reading.mix], rows)
+        preferences = Preferences(mixed, _mixed_shape(parts), parts, rows, order)
+    else:
+        preferences = Preferences(sources[0], parts[0].shape, parts, rows, order)
+    if not reading.dedupe and not reading.holdout:
+        return preferences
+    duplicates, holdout = survey(preferences.in_any_order(), dedupe=reading.dedupe, holdout=reading.holdout)
+    return replace(preferences, duplicates=duplicates, holdout=holdout)
+
+
+def _shape(source: Source, sources: Sequence[Source], reading: Reading) -> Shape:
+    """The shape of one part; a column that only other parts have is theirs."""
+    columns = {
+        role: column
+        for role, column in reading.columns.items()
+        if column in source.columns or not any(column in other.columns for other in sources)
+    }
     good = (row.value for row in source.slice(0, min(SAMPLE_REACH, source.rows)) if row.value is not None)
-    shape = detect_shape(source.columns, list(islice(good, SAMPLE_ROWS)))
-    return Preferences(source, shape, tuple(dict.fromkeys(keep)), limit)
+    try:
+        return detect_shape(source.columns, list(islice(good, SAMPLE_ROWS)), roles=columns, pairs=reading.pairs)
+    except SepoError as error:
+        raise SepoError(f"{source.name}: {error}", error.hint) from None
 
 
-def _refuse_unknown(keep: Sequence[str], source: Source) -> None:
-    unknown = [column for column in keep if column not in source.columns]
+def _mixed_shape(parts: Sequence[Part]) -> Shape:
+    """One shape that stands for all: strings or messages, and what any of them carries besides."""
+    kinds = {part.shape.conversational: part.source.name for part in parts}
+    if len(kinds) > 1:
+        raise SepoError(
+            f"a mixture is of strings or of messages, but {kinds[False]} holds strings and {kinds[True]} messages",
+            "mix datasets of one kind; the chat template makes strings of messages, nothing makes messages of strings",
+        )
+    return replace(
+        parts[0].shape,
+        name="mixture",
+        description=" ".join(f"{part.source.name}: {part.shape.description}" for part in parts),
+        tool_turns=any(part.shape.tool_turns for part in parts),
+        side=tuple(dict.fromkeys(column for part in parts for column in part.shape.side)),
+    )
+
+
+def _refuse_unknown(keep: Sequence[str], sources: Sequence[Source], reading: Reading) -> None:
+    """Raise where a side column is of no part, or called as one that reading makes."""
+    made = {SOURCE: "--mix", SPLIT: "--holdout"}
+    for column, asked in ((SOURCE, reading.mix), (SPLIT, reading.holdout)):
+        if asked and column in keep:
+            raise SepoError(f"--keep {column}: {made[column]} makes a column called so", "leave it out, or rename it")
+    columns = list(dict.fromkeys(column for source in sources for column in source.columns))
+    unknown = [column for column in keep if column not in columns]
     if unknown:
-        guesses = [f"for {column}, {guess}" for column in unknown if (guess := did_you_mean(column, source.columns))]
-        present = f"{source.name} has no column {listed(unknown)}; it has {listed(source.columns)}"
+        guesses = [f"for {column}, {guess}" for column in unknown if (guess := did_you_mean(column, columns))]
+        names = listed(source.name for source in sources)
+        present = f"{names} has no column {listed(unknown)}; it has {listed(columns)}"
         raise SepoError(present, "; ".join(guesses))

@@ -11,13 +11,15 @@ import pyarrow as pa
 from schemas.errors import SepoError
 from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.directory import DATASETS
+from sepo_data.tool_use import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from sepo_data.pairs import Pair
+    from sepo_data.pairs import Pair, Text
+    from sepo_data.shape import Shape
     from sepo_data.tokenization import TokenizedPair
 
 CHUNK = 10_000
@@ -66,11 +68,13 @@ def rewards_table(
             "pair_id": pair.pair_id,
             "source_row": pair.source_row,
             "oracle_seen": None if seen is None else pair.pair_id in seen,
+            "tools": None if pair.tools is None else json_text(pair.tools),
+            "chat_template_kwargs": None if pair.template_kwargs is None else json_text(pair.template_kwargs),
             **pair.extra,
         }
         sums = {}
         for part in ("prompt", *SIDES):
-            row[part] = getattr(pair, part)
+            row[part] = _stored(getattr(pair, part))
             row[f"{part}_ids"] = getattr(item, f"{part}_ids")
             row[f"{part}_tokens"] = len(getattr(item, f"{part}_ids"))
         for number, side in enumerate(SIDES):
@@ -92,18 +96,29 @@ def rewards_table(
     )
 
 
-def rewards_schema(*, conversational: bool, pairs: Iterable[Pair], keep: Sequence[str]) -> pa.Schema:
-    """The schema of a rewards dataset; its side columns have the types that hold the values of all `pairs`."""
-    schemas = (stage_schema(stage, conversational=conversational, weights=True) for stage in DATASETS)
+def rewards_schema(*, shape: Shape, pairs: Iterable[Pair], keep: Sequence[str]) -> pa.Schema:
+    """The schema of a rewards dataset; its side columns have the types that hold the values of all `pairs`.
+
+    What the chat template was told of each row comes with them unasked, as JSON text.
+    """
+    schemas = (stage_schema(stage, conversational=True, weights=True) for stage in DATASETS)
     own = {name for each in schemas for name in each.names}
     if taken := sorted(set(keep) & own):
         raise SepoError(f"--keep {','.join(taken)}: sepo's own columns are called so", "rename them")
-    kinds = _side_types(pairs, keep) if keep else {}
+    asked = [name for name in keep if name not in shape.side]
+    kinds = dict.fromkeys(shape.side, pa.string()) | (_side_types(pairs, asked) if asked else {})
     extra = [
         pa.field(name, pa.string() if pa.types.is_null(kind) else kind, metadata={"doc": "of the input"})
         for name, kind in kinds.items()
     ]
-    return stage_schema(Stage.REWARDS, conversational=conversational, extra=extra)
+    return stage_schema(Stage.REWARDS, conversational=shape.conversational, tool_turns=shape.tool_turns, extra=extra)
+
+
+def _stored(text: Text) -> Text:
+    """The turns with their tool calls as JSON text: the arguments of no two tools have the same keys."""
+    if isinstance(text, str):
+        return text
+    return [{**turn, "tool_calls": json_text(turn["tool_calls"])} if "tool_calls" in turn else turn for turn in text]
 
 
 def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.DataType]:

@@ -10,6 +10,17 @@ from sepo_data.suggest import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file with rows on this machine."""
+
+    path: Path
+    address: str  # what the user would type: the file may be a copy of it, or what was packed in it
+    name: str  # in the details of rows
+    kind: str  # the suffixes that tell how it is read: ".jsonl.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +35,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same columns. `read(start, stop)` gives them, each time anew and never all at once in memory."""
+    """Rows with the same columns. `read(start, stop)` gives them, each time anew and never all at once in memory.
+
+    It can be pickled: another process reads the same rows without counting them again.
+    """
 
     columns: tuple[str, ...]
     rows: int
     read: Callable[[int, int], Iterator[Row]]
+    end: int | None = None  # bytes of a text file that these rows take, where a limit ended the reading before the file
 
 
 def python_rows(start: int, stop: int, values: Callable[[int, int], Sequence[dict[str, object]]]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Where rows come from: a data file or folder, here or in a store, a saved `datasets` directory, or the Hub."""
+"""Where rows come from: data files, here, in a store or through a pipe, a saved `datasets` directory, or the Hub."""
 
 from __future__ import annotations
 
@@ -6,43 +6,39 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from schemas.errors import HubError, SepoError
-from sepo_data.arrow_rows import read_arrow, read_parquet
-from sepo_data.fetch import fetched
-from sepo_data.hf_rows import is_saved, read_hub, read_saved
-from sepo_data.location import is_remote, location, public_name
-from sepo_data.rows import Row, Table
-from sepo_data.splits import choose_split, split_of_file
+from sepo_data.database_rows import DATABASES
+from sepo_data.find import find
+from sepo_data.hf_rows import read_hub, read_saved, stream_hub
+from sepo_data.kinds import kind_of, names_keys, read_file
+from sepo_data.location import public_name
+from sepo_data.remember import remembered
+from sepo_data.rows import DataFile, Row, Table
 from sepo_data.suggest import did_you_mean, listed
-from sepo_data.text_rows import read_csv, read_json, read_json_lines
+from sepo_data.text_rows import COLUMN_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Row", "Source", "open_source"]
 
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".json": read_json,
-    ".csv": read_csv,
-    ".parquet": read_parquet,
-    ".arrow": read_arrow,
-    ".jsonl.gz": read_json_lines,
-    ".ndjson.gz": read_json_lines,
-    ".json.gz": read_json,
-    ".csv.gz": read_csv,
-}
-_NO_DATA = re.compile(r"\.|README|LICENSE|dataset_infos?\.json$", re.IGNORECASE)  # beginnings of file names
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+
+Content = tuple[str, Path, int | None]
+"""What a fingerprint is of: the name of a file, where it is, and how many of its bytes; None stands for all."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows in a fixed order, as often as needed; how many, and a fingerprint of what they were read from."""
+    """Rows in a fixed order, as often as needed; how many, and a fingerprint of what they were read from.
+
+    It can be pickled: another process reads the same rows without looking for them again.
+    """
 
     name: str  # as the user typed it
     split: str | None
@@ -55,7 +51,7 @@ class Source:
         return self.slice(0, self.rows)
 
     def slice(self, start: int, stop: int) -> Iterator[Row]:
-        """The rows from `start` to `stop`: Parquet and Arrow begin there, text is read forward to it."""
+        """The rows from `start` to `stop`. Reading begins near `start`, whatever they are read from."""
         expected = start
         for row in self.read(start, stop):
             yield row
@@ -64,108 +60,144 @@ class Source:
             raise SepoError(f"{self.name} has lost rows since it was opened: row {expected} of {self.rows} is missing")
 
 
-def open_source(dataset: str, *, split: str | None = None, config: str | None = None) -> Source:
-    """Find what `dataset` names, count its rows and take its fingerprint. Nothing there: SepoError or HubError."""
-    found = location(dataset)
-    path = fetched(found)
-    if config and path.exists():
-        place = "in a store" if is_remote(found) else "on this machine"
-        raise SepoError(f"{dataset} is {place}, where datasets have no configs", "leave out --config")
-    if path.is_dir() and is_saved(path):
-        table, split, files = read_saved(path, split)
-        fingerprint = _fingerprint(files)
-    elif path.exists():
-        files, split = _files_of_split(path, split)
-        table, fingerprint = _joined(path, files), _fingerprint(files)
-    else:
-        table, split, revision = _from_hub(dataset, split, config)
-        fingerprint = hashlib.sha256(json.dumps([dataset, revision, config, split]).encode()).hexdigest()
-    if not table.rows:
-        raise SepoError(f"{dataset} has no rows")
-    if not table.columns:
-        first = next(table.read(0, 1))
-        raise SepoError(
-            f"{dataset} has no columns: {first.problem or 'nothing'} in {first.detail}", "each row is one JSON object"
-        )
-    return Source(public_name(dataset), split, fingerprint, table.rows, table.columns, table.read)
+def open_source(
+    dataset: str,
+    *,
+    split: str | None = None,
+    config: str | None = None,
+    revision: str | None = None,
+    query: str | None = None,
+    streaming: bool = False,
+    limit: int | None = None,
+) -> Source:
+    """Find what `dataset` names, count its rows and take its fingerprint.
+
+    Args:
+        dataset: a path or a URL of a file or a folder; a pattern of such; a Hub id; or `-` for standard input.
+        split: of a folder, a pattern, a saved dataset or a Hub dataset.
+        config: of a Hub dataset.
+        revision: of a Hub dataset: a branch, a tag or a commit.
+        query: of SQLite and DuckDB databases: one SELECT statement.
+        streaming: of a Hub dataset: fetch rows, not whole files.
+        limit: rows that are enough, or the first 1000, if that is more: the columns and the shape are told from those.
+            A plain text file is read no further, and its fingerprint is that of the bytes up to there; so it is with
+            the answer to a query and a pipe. Any other file has the fingerprint of all its bytes; a Hub dataset, that
+            of its commit.
+
+    Raises:
+        SepoError: there is nothing of that name, or it cannot be read.
+        HubError: the Hub cannot be reached, or has no such dataset.
+    """
+    if not dataset:
+        raise SepoError("the name of the dataset is empty", "maybe a shell variable is not set; . is this folder")
+    if query is not None and not query.strip():
+        raise SepoError("the query is empty", "leave out --query for the only table of a database")
+    limit = limit and max(limit, COLUMN_ROWS)
+    try:
+        found = find(dataset, split, limit)
+        if query and not (isinstance(found, tuple) and any(file.kind in DATABASES for file in found[0])):
+            raise SepoError(f"{public_name(dataset)} is no database that a query could be asked", "leave out --query")
+        if found is None:
+            table, split, fingerprint = _of_hub(dataset, split, config, revision, limit, streaming=streaming)
+        elif config or revision:
+            options = "configs" if config else "revisions"
+            raise SepoError(f"{public_name(dataset)} is found outside the Hub, where datasets have no {options}")
+        elif streaming:
+            raise SepoError(
+                f"{public_name(dataset)} is found outside the Hub, where nothing is streamed",
+                "leave out --streaming: files are never read into memory as a whole",
+            )
+        elif isinstance(found, Path):
+            table, split, shards = read_saved(found, split)
+            fingerprint = _fingerprint([(shard.name, shard, None) for shard in shards])
+        else:
+            files, split = found
+            table, fingerprint = _of_files(public_name(dataset), files, query, limit)
+    except OSError as error:
+        raise SepoError(f"{public_name(dataset)} cannot be read: {error.strerror or error}") from error
+    return _checked(Source(public_name(dataset), split, fingerprint, table.rows, table.columns, table.read))
 
 
-def _suffix(path: Path) -> str | None:
-    """Which of `READERS` a file name asks for."""
-    return next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+def _of_files(place: str, files: Sequence[DataFile], query: str | None, limit: int | None) -> tuple[Table, str]:
+    """The rows of files, one file after the other, until there are enough; their fingerprint.
 
-
-def _files_of_split(path: Path, split: str | None) -> tuple[list[Path], str | None]:
-    """The data files that `path` and `split` name, sorted. File names tell the split, as on the Hub."""
-    if path.is_file():
-        if _suffix(path) is None:
-            raise SepoError(f"{path} is of no kind that sepo reads", f"it reads {listed(READERS)}")
-        files = [path]
-    else:
-        present = sorted(file for file in path.iterdir() if file.is_file() and not _NO_DATA.match(file.name))
-        files = [file for file in present if _suffix(file)]
-    if not files:
-        folders = sorted(entry.name + "/" for entry in path.iterdir() if entry.is_dir())
-        raise SepoError(f"{path} holds no data file", f"name one of its folders: {listed(folders)}" if folders else "")
-    splits = {file: split_of_file(file.name) for file in files}
-    names = list(dict.fromkeys(name for name in splits.values() if name))
-    if not names:
-        if split:
-            raise SepoError(f"{path}: no file name tells of a split {split}", "leave out --split")
-        return files, None
-    if not split and None in splits.values():
-        raise SepoError(
-            f"{path} holds files with a split in their names and others: {listed(f.name for f in files)}",
-            "name one of the files, or choose the files of one split with --split",
-        )
-    chosen = choose_split(names, split, str(path))
-    return [file for file in files if splits[file] == chosen], chosen
-
-
-def _joined(path: Path, files: Sequence[Path]) -> Table:
-    """The rows of files of one kind and with the same columns, one file after the other."""
-    readers = {READERS[_suffix(file) or ""] for file in files}
-    if len(readers) > 1:
-        raise SepoError(f"{path} holds files of several kinds: {listed(f.name for f in files)}", "name one of them")
-    reader = readers.pop()
-    tables = [reader(file) for file in files]
-    columns = [table.columns for table in tables if table.columns]
-    if any(set(others) != set(columns[0]) for others in columns):
-        each = "; ".join(f"{f.name}: {listed(t.columns)}" for f, t in zip(files, tables, strict=True))
-        raise SepoError(f"the files of {path} differ in their columns. {each}", "name one of them")
-
-    def read(start: int, stop: int) -> Iterator[Row]:
-        first = 0
-        for table in tables:
-            if start < first + table.rows and stop > first:
-                for row in table.read(max(start - first, 0), min(stop - first, table.rows)):
-                    yield Row(first + row.number, row.value, row.problem, row.detail)
-            first += table.rows
-
-    return Table(columns[0] if columns else (), sum(table.rows for table in tables), read)
-
-
-def _fingerprint(files: Sequence[Path]) -> str:
-    """SHA-256 of names, sizes and bytes, in order. The folder they lie in may move."""
-    digest = hashlib.sha256()
+    The files have the same columns. Where rows name theirs, it is enough that the files share some: others are
+    optional.
+    """
+    tables: list[Table] = []
+    contents: list[Content] = []
     for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as handle:
-            while chunk := handle.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+        left = limit and limit - sum(table.rows for table in tables)
+        if left is not None and left <= 0:
+            break
+        table, content = read_file(file, left, query)
+        tables.append(table)
+        contents.append((file.name, content, table.end))
+    columns = [table.columns for table in tables if table.columns]
+    differ = any(set(others) != set(columns[0]) for others in columns)
+    if differ and not (all(names_keys(file.kind) for file in files) and set.intersection(*map(set, columns))):
+        each = "; ".join(f"{f.name}: {listed(t.columns)}" for f, t in zip(files, tables, strict=False))
+        raise SepoError(f"the files of {place} differ in their columns. {each}", "name one of them")
+    rows = sum(table.rows for table in tables)
+    return Table(tuple(dict.fromkeys(chain(*columns))), rows, partial(_read, tables)), _fingerprint(contents)
 
 
-def _from_hub(dataset: str, split: str | None, config: str | None) -> tuple[Table, str, str]:
+def _read(tables: Sequence[Table], start: int, stop: int) -> Iterator[Row]:
+    first = 0
+    for table in tables:
+        if start < first + table.rows and stop > first:
+            for row in table.read(max(start - first, 0), min(stop - first, table.rows)):
+                yield Row(first + row.number, row.value, row.problem, row.detail)
+        first += table.rows
+
+
+def _fingerprint(contents: Sequence[Content]) -> str:
+    """SHA-256 of names, sizes and bytes, in order. The folder they lie in may move."""
+
+    def digest() -> str:
+        total = hashlib.sha256()
+        for name, file, end in contents:
+            left = file.stat().st_size if end is None else end
+            total.update(f"{name}\0{left}\0".encode("utf-8", "surrogateescape"))
+            with file.open("rb") as handle:
+                while left and (chunk := handle.read(min(1 << 20, left))):
+                    total.update(chunk)
+                    left -= len(chunk)
+        return total.hexdigest()
+
+    question = f"fingerprint {[(name, end) for name, _, end in contents]}"
+    return cast("str", remembered(question, [file for _, file, _ in contents], digest))
+
+
+def _of_hub(
+    dataset: str, split: str | None, config: str | None, revision: str | None, limit: int | None, *, streaming: bool
+) -> tuple[Table, str, str]:
     """What the Hub has under this name. The errors tell what else the name was tried as."""
     path = Path(dataset)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, siblings)
     # `data/pairs.jsonl` could be a Hub id, but whoever types it means a file.
-    if not _HUB_ID.fullmatch(dataset) or _suffix(path):
+    if not _HUB_ID.fullmatch(dataset) or kind_of(path.name):
         raise SepoError(f"{dataset}: no such file or folder, and it is no Hub id (name or user/name) either", hint)
     try:
-        return read_hub(dataset, split, config)
+        if streaming:
+            table, split, commit = stream_hub(dataset, split, config, revision, limit)
+        else:
+            table, split, commit = read_hub(dataset, split, config, revision)
     except HubError as error:
         message = f"{dataset}: no such file or folder, and as a Hub id: {error}"
         raise HubError(message, "; or ".join(filter(None, [hint, error.hint]))) from None
+    return table, split, hashlib.sha256(json.dumps([dataset, commit, config, split]).encode()).hexdigest()
+
+
+def _checked(source: Source) -> Source:
+    """A source with rows and columns."""
+    if not source.rows:
+        raise SepoError(f"{source.name} has no rows")
+    if not source.columns:
+        first = next(source.slice(0, 1))
+        raise SepoError(
+            f"{source.name} has no columns: {first.problem or 'nothing'} in {first.detail}",
+            "each row is one JSON object",
+        )
+    return source

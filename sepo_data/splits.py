@@ -19,7 +19,7 @@ _SPLIT = re.compile(
 
 def split_of_file(file_name: str) -> str | None:
     """`train` of train-00000-of-00002.parquet, `test_prefs` of test_prefs.jsonl.gz, nothing of pairs.csv."""
-    stem = _SHARD.sub("", file_name.removesuffix(".gz").rpartition(".")[0])
+    stem = _SHARD.sub("", file_name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[0])
     return stem if _SPLIT.match(stem) else None
 
 

@@ -32,6 +32,7 @@ from schemas.check import check_table
 from schemas.errors import SepoError
 from schemas.manifest import Manifest, ShardRecord
 from sepo_data.atomic import atomic_write, remove_leftovers, write_text
+from sepo_data.bad_rows import skipped_lines
 from sepo_data.claims import try_claim
 from sepo_data.directory import (
     INFO,
@@ -187,7 +188,7 @@ class StageDirectory:
             update={"finished": True, "seconds": round(seconds, 3), "shards": records, "results": results or {}}
         )
         with _full_disk_told(f"the last files of {self.path}", "with these, all shards are there"):
-            write_text(self.path / SKIPPED, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in skipped))
+            write_text(self.path / SKIPPED, skipped_lines(skipped))
             write_text(self.path / MANIFEST, self.manifest.to_json())
             with (self.path / records[0].file).open("rb") as source, pa.ipc.open_stream(source) as reader:
                 schema = reader.schema

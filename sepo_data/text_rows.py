@@ -1,165 +1,123 @@
-"""Rows of JSON lines, JSON arrays and CSV, gzipped or not. A bad row is a Row, only a bad file is an error."""
+"""Text files read from the middle: one pass finds how many rows there are, and places at which reading can begin."""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import gzip
-import io
-import json
-import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from schemas.errors import SepoError
-from sepo_data.json_array import array_items
-from sepo_data.rows import Row, Table, refuse_twins
+from sepo_data.remember import remembered
+from sepo_data.rows import DataFile, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 COLUMN_ROWS = 1000  # rows of a JSON file whose keys are its columns
-MARK_ROWS = 1000  # rows of a file of JSON lines between two places at which reading can begin
+MARK_ROWS = 250  # rows between two places at which reading can begin
+ROW_BYTES = 64 << 20  # the longest row that is read: it has to fit into memory some times over
 
 
-def read_json_lines(path: Path) -> Table:
-    """Reading begins at the row that is asked for, not at the first: shard after shard, a file is read once."""
-    marks: list[tuple[int, int]] = []
-    rows = 0
-    for rows, (line, byte, _text) in enumerate(_lines(path), 1):
-        if rows % MARK_ROWS == 1:
-            marks.append((line, byte))
+class Place(NamedTuple):
+    """Where a row begins."""
 
-    def read(start: int, stop: int) -> Iterator[Row]:
-        if start >= rows:
+    line: int
+    byte: int
+
+
+FIRST = Place(1, 0)
+
+
+ENCODINGS = {  # that a file tells by its first bytes; the longer marks first, for a shorter one is the beginning of one
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How the rows of a kind of text file are found and understood."""
+
+    name: str
+    items: Callable[[DataFile, Place], Iterator[tuple[Place, Any]]]  # the items from a place on, each with its place
+    to_row: Callable[[int, str, Any], Row]  # of (row number, "file line 3", item)
+    header: int = 0  # items before the first row
+    place: str = "{file} line {line}"
+
+
+def text_table(file: DataFile, limit: int | None, form: TextFormat, columns: tuple[str, ...] | None) -> Table:
+    """The first `limit` rows of a text file, or all. Where no header names the columns, the keys of the rows do."""
+    question = f"rows of {form.name}, {limit}, {MARK_ROWS}"
+    found = remembered(question, [file.path], partial(_count, file, form, limit))
+    rows = _Rows(file, form, found["rows"], tuple(Place(*mark) for mark in found["marks"]))
+    if columns is None:
+        columns = tuple(dict.fromkeys(key for row in rows(0, COLUMN_ROWS) for key in row.value or ()))
+    return Table(columns, rows.count, rows, found["end"])
+
+
+def _count(file: DataFile, form: TextFormat, limit: int | None) -> dict[str, Any]:
+    """How many rows, the places of every MARK_ROWS-th, and where the first row beyond the limit begins, if one does."""
+    rows, marks, end = 0, [], None
+    for place, _item in islice(form.items(file, FIRST), form.header, None):
+        if rows == limit:
+            end = place.byte
+            break
+        if rows % MARK_ROWS == 0:
+            marks.append(place)
+        rows += 1
+    return {"rows": rows, "marks": marks, "end": end}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Reading begins near the row that is asked for, not at the first: shard after shard, a file is read once."""
+
+    file: DataFile
+    form: TextFormat
+    count: int
+    marks: tuple[Place, ...]
+
+    def __call__(self, start: int, stop: int) -> Iterator[Row]:
+        stop = min(stop, self.count)
+        if start >= stop:
             return
         mark = start // MARK_ROWS
-        items = islice(_lines(path, *marks[mark]), start - mark * MARK_ROWS, stop - mark * MARK_ROWS)
-        for number, (line, _byte, text) in enumerate(items, start):
-            yield _json_row(number, f"{path.name} line {line}", text)
-
-    return Table(_columns(read), rows, read)
-
-
-def read_json(path: Path) -> Table:
-    """An array of objects, or JSON lines: many a file called .json holds those, and only an array opens with `[`."""
-    with _opened(path) as handle:
-        array = handle.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
-    return _json_array(path) if array else read_json_lines(path)
-
-
-def read_csv(path: Path) -> Table:
-    """The first record names the columns."""
-    columns = tuple(next((fields for _, fields in _csv_records(path)), []))
-    refuse_twins(str(path), columns)
-
-    def read(start: int, stop: int) -> Iterator[Row]:
-        for number, (line, fields) in enumerate(islice(_csv_records(path), start + 1, stop + 1), start):
-            yield _csv_row(number, f"{path.name} line {line}", columns, fields)
-
-    return Table(columns, max(0, sum(1 for _ in _csv_records(path)) - 1), read)
-
-
-def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if path.name.lower().endswith(".gz") else path.open("rb")
+        items = self.form.items(self.file, self.marks[mark])
+        wanted = islice(items, start - mark * MARK_ROWS, stop - mark * MARK_ROWS)
+        for number, (place, item) in enumerate(wanted, start):
+            yield self.form.to_row(number, self.form.place.format(file=self.file.name, line=place.line), item)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    position = 0
+def opened(file: DataFile, place: Place) -> Iterator[BinaryIO]:
     try:
-        with _open(path) as handle:
-            try:
-                yield handle
-            except (OSError, EOFError, zlib.error):
-                position = handle.tell()
-                raise
-    except (OSError, EOFError, zlib.error) as error:
-        raise SepoError(f"{path} cannot be read beyond byte {position}: {error}") from error
+        with file.path.open("rb") as handle:
+            head = handle.read(4)
+            if encoding := next((name for mark, name in ENCODINGS.items() if head.startswith(mark)), None):
+                raise SepoError(
+                    f"{file.address} is {encoding}, and sepo reads UTF-8",
+                    f"convert it with iconv -f {encoding} -t UTF-8",
+                )
+            handle.seek(place.byte)
+            yield cast("BinaryIO", handle)
+    except OSError as error:
+        raise SepoError(f"{file.address} cannot be read: {error.strerror or error}") from error
 
 
-# JSON. The items of an array are (line number, value).
+def size_in_utf8(text: str) -> int:
+    """Bytes of text that was decoded with `surrogateescape`."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
-def _json_array(path: Path) -> Table:
-    def read(start: int, stop: int) -> Iterator[Row]:
-        for number, (line, item) in enumerate(islice(_array_items(path), start, stop), start):
-            yield _json_row(number, f"{path.name} line {line}", item)
-
-    return Table(_columns(read), sum(1 for _ in _array_items(path)), read)
-
-
-def _columns(read: Callable[[int, int], Iterator[Row]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(key for row in read(0, COLUMN_ROWS) for key in row.value or ()))
-
-
-def _lines(path: Path, first: int = 1, byte: int = 0) -> Iterator[tuple[int, int, bytes]]:
-    """(number, place, text) of the lines that are not blank, from line `first` on, which begins at `byte`."""
-    with _opened(path) as handle:
-        handle.seek(byte)
-        for number, line in enumerate(handle, first):
-            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-            if text.strip():
-                yield number, byte, text
-            byte += len(line)
-
-
-def _array_items(path: Path) -> Iterator[tuple[int, object]]:
-    decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-    with _opened(path) as handle:
-
-        def read(size: int) -> str:
-            data = handle.read(size)
-            # Half a character may be all there is in a piece: "" would mean the end.
-            return decode(data, final=not data) or (read(size) if data else "")
-
-        try:
-            yield from array_items(read)
-        except UnicodeDecodeError as error:
-            byte = handle.tell() - len(error.object) + error.start
-            raise SepoError(f"{path} is not UTF-8: {error.reason} at byte {byte}") from error
-        except ValueError as error:
-            raise SepoError(f"{path} is not a JSON array of objects: {error}") from error
-
-
-def _json_row(number: int, place: str, item: object) -> Row:
-    if isinstance(item, bytes):
-        try:
-            item = json.loads(item.decode())
-        except UnicodeDecodeError as error:
-            return Row(number, None, "invalid_utf8", f"{place}: {error.reason} at byte {error.start} of the line")
-        except json.JSONDecodeError as error:
-            return Row(number, None, "invalid_json", f"{place}: {error.msg} at character {error.pos + 1} of the line")
-        except (ValueError, RecursionError) as error:  # a number of 5000 digits, a hundred thousand brackets
-            return Row(number, None, "invalid_json", f"{place}: {error}")
-    if not isinstance(item, dict):
-        return Row(number, None, "not_an_object", f"{place}: {type(item).__name__}")
-    return Row(number, item, "", place)
-
-
-# CSV
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(2**31 - 1)  # 128 kB by default, and a long conversation is longer
-    with _opened(path) as handle:
-        records = csv.reader(io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline=""))
-        line = 1
-        try:
-            for fields in records:
-                if fields:
-                    yield line, fields
-                line = records.line_num + 1
-        except csv.Error as error:
-            raise SepoError(f"{path} line {line} is not CSV: {error}") from error
-
-
-def _csv_row(number: int, place: str, columns: tuple[str, ...], fields: list[str]) -> Row:
-    if len(fields) != len(columns):
-        return Row(number, None, "wrong_number_of_fields", f"{place}: {len(fields)} fields for {len(columns)} columns")
-    for column, value in zip(columns, fields, strict=True):
-        if not value.isascii() and any("\udc80" <= character <= "\udcff" for character in value):
-            return Row(number, None, "invalid_utf8", f"{place}: column {column}")
-    return Row(number, dict(zip(columns, fields, strict=True)), "", place)
+def is_utf8(text: str) -> bool:
+    """Whether text that was decoded with `surrogateescape` was UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

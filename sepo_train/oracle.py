@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from schemas.errors import SepoError
 from schemas.manifest import Manifest
 from schemas.stages import Stage
-from sepo_data.directory import find_run
+from sepo_data.atomic import write_text
+from sepo_data.bad_rows import OnBadRow, judge, skipped_lines
+from sepo_data.directory import SKIPPED, find_run
+from sepo_data.holdout import HOLDOUT, SPLIT
 from sepo_data.progress import SILENT, Progress
+from sepo_data.reading import Reading, as_reading
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
 from sepo_train.engine import choose_engine
@@ -29,24 +36,23 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
+    from sepo_data.pairs import SkippedRow
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.preparation import Prepared
 
 
 def train_oracle(
-    dataset: str,
+    dataset: str | Reading,
     out: Path,
     *,
     ref: str,
     fraction: int = WHOLE,
     beta: float = 0.1,
     training: Training,
-    split: str | None = None,
-    subset: str | None = None,
-    limit: int | None = None,
     max_length: int | None = None,
     truncate: Truncate | None = None,
     chat_template: Path | None = None,
+    on_bad_row: OnBadRow = "skip",
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress = SILENT,
@@ -54,19 +60,19 @@ def train_oracle(
     """Train an oracle with DPO from `ref` on a random `fraction` (basis points) of the rows of `dataset`.
 
     The checkpoint in `out` is a plain transformers one; `seen_pairs.jsonl` beside it records the pairs used, so that
-    scoring can mark them. The reference's log-probabilities are computed once, before training.
+    scoring can mark them, and `skipped.jsonl` the rows that could not be. Pairs that a `Reading` with `holdout` keeps
+    out are not used. The reference's log-probabilities are computed once, before training.
 
     Raises:
-        SepoError: the dataset or the model cannot be used, or the loss is not finite.
+        SepoError: the dataset or the model cannot be used, a row is bad and `on_bad_row` is "fail", or the loss is not
+            finite.
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    reading = as_reading(dataset).in_any_order()  # training has an order of its own
     prepared = prepare(
-        dataset,
+        reading,
         ref,
-        split=split,
-        subset=subset,
-        limit=limit,
         max_length=max_length,
         truncate=truncate,
         chat_template=chat_template,
@@ -82,7 +88,7 @@ def train_oracle(
             "fraction": format_share(fraction),
             "max_length": prepared.max_length,
             "truncate": truncate,
-            "limit": limit,
+            **reading.plan(),
             **training.plan(),
         },
         settings=training.settings(),
@@ -92,7 +98,8 @@ def train_oracle(
         progress.note(f"{out} is whole already, nothing to do")
         return previous
 
-    pairs = random_pairs(prepared, fraction, training.seed)
+    pairs, skipped = random_pairs(prepared, fraction, training.seed)
+    judge(skipped, on_bad_row)
     progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
     model = trainable_model(ref, training)
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
@@ -116,9 +123,11 @@ def train_oracle(
     )
     save(model, prepared.tokenizer, out)
     if is_main_process():
-        write_seen_pairs(out, [(item.pair.source_row, item.pair.pair_id) for item in pairs])
+        write_seen_pairs(out, (item.pair for item in pairs))
+        write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))
     results: dict[str, JsonValue] = {
         "pairs_seen": len(pairs),
+        "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
         "path": engine.path,
         "first_loss": history[0]["loss"],
         "last_loss": history[-1]["loss"],
@@ -127,11 +136,18 @@ def train_oracle(
     return finish(manifest, out, started=started, results=results)
 
 
-def random_pairs(prepared: Prepared, fraction: int, seed: int) -> list[TokenizedPair]:
-    """The usable pairs among a random `fraction` (basis points) of the input rows, in input order."""
-    rows = prepared.preferences.rows
-    chosen = np.random.default_rng(seed).permutation(rows)[: quota(rows, fraction)]
-    return prepared.sample(only=frozenset(chosen.tolist()))
+def random_pairs(prepared: Prepared, fraction: int, seed: int) -> tuple[list[TokenizedPair], list[SkippedRow]]:
+    """The usable pairs among a random `fraction` (basis points) of the input rows, and those of the rows set aside.
+
+    In input order, without the pairs that are held out.
+    """
+    preferences = prepared.preferences
+    chosen = np.random.default_rng(seed).permutation(preferences.rows)[: quota(preferences.rows, fraction)]
+    pairs, skipped = prepared.all_pairs(only=preferences.row_numbers(chosen))
+    train = [item for item in pairs if item.pair.extra.get(SPLIT) != HOLDOUT]
+    if not train:
+        raise SepoError(f"all {len(pairs):,} pairs of this --fraction are held out", "choose a larger --fraction")
+    return train, skipped
 
 
 def _dpo(beta: float) -> PairLoss:

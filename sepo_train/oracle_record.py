@@ -13,17 +13,21 @@ from sepo_data.atomic import write_text
 from sepo_data.directory import MANIFEST, read_stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemas.manifest import Manifest, ModelRecord, TokenizerRecord
+    from sepo_data.pairs import Pair
 
 SEEN = "seen_pairs.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class OracleRecord:
-    """What an oracle's manifest says and the ids of the pairs it was trained on."""
+    """What an oracle's manifest says, and the ids of the pairs it was trained on and of their prompts."""
 
     manifest: Manifest
     pair_ids: frozenset[str]
+    prompt_ids: frozenset[str]
 
     def check(self, *, ref: ModelRecord, tokenizer: TokenizerRecord) -> None:
         """Raise where the oracle started elsewhere than at `ref`: its rewards would mean nothing."""
@@ -39,9 +43,10 @@ class OracleRecord:
             )
 
 
-def write_seen_pairs(folder: Path, pairs: list[tuple[int, str]]) -> None:
-    """Write `seen_pairs.jsonl`: (source row, pair id), one line each."""
-    lines = (json.dumps({"source_row": row, "pair_id": pair_id}) + "\n" for row, pair_id in sorted(pairs))
+def write_seen_pairs(folder: Path, pairs: Iterable[Pair]) -> None:
+    """Write `seen_pairs.jsonl`: the source row of each pair, its id and that of its prompt, one line each."""
+    rows = sorted((pair.source_row, pair.pair_id, pair.prompt_id) for pair in pairs)
+    lines = (json.dumps(dict(zip(("source_row", "pair_id", "prompt_id"), row, strict=True))) + "\n" for row in rows)
     write_text(folder / SEEN, "".join(lines))
 
 
@@ -54,8 +59,9 @@ def read_oracle_record(name: str) -> OracleRecord | None:
     if manifest.stage is not Stage.ORACLE:
         return None
     try:
-        lines = (folder / SEEN).read_text(encoding="utf-8").splitlines()
-        return OracleRecord(manifest, frozenset(json.loads(line)["pair_id"] for line in lines))
+        seen = [json.loads(line) for line in (folder / SEEN).read_text(encoding="utf-8").splitlines()]
+        pair_ids, prompt_ids = (frozenset(pair[name] for pair in seen) for name in ("pair_id", "prompt_id"))
+        return OracleRecord(manifest, pair_ids, prompt_ids)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SepoError(
             f"{folder / SEEN} cannot be read: {error}", "train the oracle again with --overwrite"

@@ -18,6 +18,7 @@ from sepo_train.score import score
 
 if TYPE_CHECKING:
     from schemas.manifest import Manifest
+    from sepo_data.reading import Reading
 
 RETRIES = 3
 """How often Ray starts a worker again that died."""
@@ -27,7 +28,7 @@ POLL = 5.0
 
 
 def score_with_ray(
-    dataset: str,
+    dataset: str | Reading,
     out: Path,
     *,
     workers: int,
@@ -134,7 +135,7 @@ def _score(
 class _Worker:
     """One process; as `score` loads the models anew in every call, it is called once for all shards."""
 
-    def __init__(self, folder: str, dataset: str, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, folder: str, dataset: str | Reading, out: Path, options: dict[str, Any]) -> None:
         with suppress(FileNotFoundError):  # on another machine, where names are absolute or of the Hub
             os.chdir(folder)
         self._dataset, self._out, self._options = dataset, out, options

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from schemas.errors import SepoError
+from sepo_data.bad_rows import OnBadRow, judge
 from sepo_data.directory import TOKENIZER, claim, find_run, finished_shards, record_results
 from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.progress import SILENT, Progress
+from sepo_data.reading import Reading, as_reading
 from sepo_data.rewards import rewards_schema, rewards_table
 from sepo_data.store import open_stage
 from sepo_train.engine import choose_engine
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from schemas.manifest import Manifest, ShardRecord
+    from sepo_data.preferences import Preferences
     from sepo_data.store import StageDirectory
     from sepo_data.tokenization import TokenizedPair, Truncate
     from sepo_train.engine import Engine
@@ -46,15 +51,11 @@ POLL = 0.5
 
 
 def score(
-    dataset: str,
+    dataset: str | Reading,
     out: Path,
     *,
     oracle: str,
     ref: str,
-    split: str | None = None,
-    subset: str | None = None,
-    limit: int | None = None,
-    keep: Sequence[str] = (),
     beta: float = 0.1,
     max_length: int | None = None,
     truncate: Truncate | None = None,
@@ -62,6 +63,7 @@ def score(
     chat_template: Path | None = None,
     batch_tokens: int | None = None,
     shard_rows: int | None = None,
+    on_bad_row: OnBadRow = "skip",
     only_shard: int | None = None,
     resident: Resident = "one",
     check_precision: int = 0,
@@ -79,14 +81,10 @@ def score(
     it was batched with.
 
     Args:
-        dataset: anything `read_preferences` reads.
+        dataset: anything `read_preferences` reads: a name, or a `Reading`, which also says how.
         out: the directory to write.
         oracle: model name; where `sepo oracle` made it, its record of the pairs it was trained on is used.
         ref: model name; its tokenizer and chat template are used.
-        split: of the dataset.
-        subset: configuration of a Hub dataset that has several.
-        limit: read only so many input rows.
-        keep: side columns of the input to carry through.
         beta: the oracle's DPO temperature.
         max_length: tokens of prompt and one response; 2048 or the model's context by default.
         truncate: what to cut of pairs that are longer, which are otherwise set aside.
@@ -94,6 +92,7 @@ def score(
         chat_template: a Jinja file, instead of the tokenizer's own.
         batch_tokens: tokens in one forward pass.
         shard_rows: input rows a shard; by default as many as take a few minutes, see `scoring_plan`.
+        on_bad_row: set rows that cannot be used aside, or stop at the first.
         only_shard: score this shard alone, and finish the dataset if it was the last.
         resident: how many of the two models memory holds at a time.
         check_precision: score so many pairs again in fp32, one response at a time, and record how far they differ.
@@ -107,10 +106,12 @@ def score(
         tokens and skips in `results`.
 
     Raises:
-        SepoError: the input, a model or the tokenizers cannot be used, or no pair is left.
+        SepoError: the input, a model or the tokenizers cannot be used, the oracle was trained on pairs that are held
+            out, or no pair is left.
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    reading = as_reading(dataset)
     rank = rank or current_rank()
     if overwrite and rank.count > 1:
         raise SepoError(
@@ -118,13 +119,9 @@ def score(
             f"remove {out} yourself, then start them without it",
         )
     plan = plan_scoring(
-        dataset,
+        reading,
         oracle=oracle,
         ref=ref,
-        split=split,
-        subset=subset,
-        limit=limit,
-        keep=keep,
         beta=beta,
         max_length=max_length,
         truncate=truncate,
@@ -138,13 +135,10 @@ def score(
     if only_shard is not None and not 0 <= only_shard < shards:
         raise SepoError(f"there is no shard {only_shard}", f"the {shards} shards have the numbers 0 to {shards - 1}")
     previous = find_run(out, plan.manifest, overwrite=overwrite)
-    schema = rewards_schema(
-        conversational=prepared.preferences.shape.conversational,
-        pairs=(item for item in prepared.preferences if isinstance(item, Pair)),
-        keep=keep,
-    )
+    schema = _schema(prepared.preferences, reading)
     if dry_run:
-        return plan.manifest.model_copy(update={"results": {"shards": shards, **_count(prepared)}})
+        counted = _count(prepared, on_bad_row)
+        return plan.manifest.model_copy(update={"results": {"shards": shards, **counted}})
 
     models = Residents(oracle, ref, dtype=plan.dtype, resident=resident)
     if previous and previous.finished:
@@ -164,19 +158,23 @@ def score(
     stage.write_folder(TOKENIZER, prepared.tokenizer.save_pretrained)
     order = rank.order(shards) if only_shard is None else [only_shard]
     batch_tokens = plan.batch_tokens
-    for index in _claimed(stage, order, to_the_end=rank.first and rank.count > 1 and only_shard is None):
-        begun = time.monotonic()
-        pairs, skipped = prepared.pairs(*plan.rows(index))
-        logps, batch_tokens = _logps(models, pairs, engine, batch_tokens, progress)
-        pairs, logps, unusable = _finite(pairs, logps)
-        written = stage.write_shard(
-            index,
-            rewards_table(pairs, logps, beta=beta, seen=plan.seen, schema=schema),
-            skipped=sorted([*skipped, *unusable], key=lambda row: row.row),
-            notes=_notes(pairs),
-            seconds=time.monotonic() - begun,
-        )
-        progress.step(stage.done(), shards, _shard_text(index, written, time.monotonic() - begun))
+    missing = frozenset(stage.missing())
+    with prepared.ahead([plan.rows(index) for index in order if index in missing], progress=progress) as ahead:
+        for index in _claimed(stage, order, to_the_end=rank.first and rank.count > 1 and only_shard is None):
+            begun = time.monotonic()
+            pairs, skipped = ahead.pairs(*plan.rows(index))
+            judge(skipped, on_bad_row)
+            logps, batch_tokens = _logps(models, pairs, engine, batch_tokens, progress)
+            pairs, logps, unusable = _finite(pairs, logps)
+            judge(unusable, on_bad_row)
+            written = stage.write_shard(
+                index,
+                rewards_table(pairs, logps, beta=beta, seen=plan.seen, schema=schema),
+                skipped=sorted([*skipped, *unusable], key=lambda row: row.row),
+                notes=_notes(pairs),
+                seconds=time.monotonic() - begun,
+            )
+            progress.step(stage.done(), shards, _shard_text(index, written, time.monotonic() - begun))
     models.release()
     records = finished_shards(out)  # where another process has finished the dataset, they are gone
     if len(records) == shards and not any(shard.rows for shard in records):
@@ -190,6 +188,18 @@ def score(
         progress.note(f"{left} of {shards} shards are left to others; the last one finishes the dataset")
         return stage.manifest
     return _with_precision(finished, out, models, check_precision if rank.first else 0, progress)
+
+
+def _schema(preferences: Preferences, reading: Reading) -> pa.Schema:
+    """The columns of the rewards dataset: sepo's own, those to keep, and those that reading adds."""
+    schema = rewards_schema(
+        shape=preferences.shape,
+        pairs=(item for item in preferences.in_any_order() if isinstance(item, Pair)),
+        keep=reading.keep,
+    )
+    for name, meaning in preferences.added.items():
+        schema = schema.append(pa.field(name, pa.string(), metadata={"doc": meaning}))
+    return schema
 
 
 def _claimed(stage: StageDirectory, order: Sequence[int], *, to_the_end: bool) -> Iterator[int]:
@@ -270,17 +280,20 @@ def _notes(pairs: Sequence[TokenizedPair]) -> dict[str, int]:
     return {name: sum(getattr(item, name) for item in pairs) for name in ("boundary_merged", "truncated")}
 
 
-def _count(prepared: Prepared) -> dict[str, Any]:
+def _count(prepared: Prepared, on_bad_row: OnBadRow) -> dict[str, Any]:
     """What a dry run reports: pairs, tokens, skips by reason and the size on disk."""
     rows = 0
     tokens: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for start in range(0, prepared.preferences.rows, CHUNK):
-        pairs, skipped = prepared.pairs(start, start + CHUNK)
-        rows += len(pairs)
-        reasons.update(row.reason for row in skipped)
-        for item in pairs:
-            tokens.update(prompt=len(item.prompt_ids), chosen=len(item.chosen_ids), rejected=len(item.rejected_ids))
+    ranges = [(start, start + CHUNK) for start in range(0, prepared.preferences.rows, CHUNK)]
+    with prepared.ahead(ranges, workers=os.cpu_count() or 1) as ahead:
+        for start, stop in ranges:
+            pairs, skipped = ahead.pairs(start, stop)
+            judge(skipped, on_bad_row)
+            rows += len(pairs)
+            reasons.update(row.reason for row in skipped)
+            for item in pairs:
+                tokens.update(prompt=len(item.prompt_ids), chosen=len(item.chosen_ids), rejected=len(item.rejected_ids))
     responses = tokens["chosen"] + tokens["rejected"]
     # Ids, two log-probabilities and a reward are four bytes each; the text takes about four bytes a token as well.
     return {

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.errors import SepoError
 from schemas.manifest import Manifest
 from schemas.stages import Stage
 from sepo_data.versions import versions
@@ -18,7 +19,7 @@ from sepo_train.models import (
     model_record,
     tokenizer_record,
 )
-from sepo_train.oracle_record import read_oracle_record
+from sepo_train.oracle_record import OracleRecord, read_oracle_record
 from sepo_train.preparation import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.manifest import ModelRecord
+    from sepo_data.holdout import Holdout
     from sepo_data.progress import Progress
+    from sepo_data.reading import Reading
     from sepo_data.tokenization import TokenizedPair, Truncate
 
 SHARD_SECONDS = 300
@@ -65,14 +68,10 @@ class ScoringPlan:
 
 
 def plan_scoring(
-    dataset: str,
+    reading: Reading,
     *,
     oracle: str,
     ref: str,
-    split: str | None,
-    subset: str | None,
-    limit: int | None,
-    keep: Sequence[str],
     beta: float,
     max_length: int | None,
     truncate: Truncate | None,
@@ -85,13 +84,9 @@ def plan_scoring(
     """Open the dataset and find out what everything is; arguments and errors are those of `score`."""
     record = read_oracle_record(oracle)
     prepared = prepare(
-        dataset,
+        reading,
         ref,
         other=oracle,
-        split=split,
-        subset=subset,
-        limit=limit,
-        keep=keep,
         max_length=max_length,
         truncate=truncate,
         chat_template=chat_template,
@@ -107,6 +102,8 @@ def plan_scoring(
     dtype = dtype or default_dtype()
     batch_tokens = batch_tokens or default_batch_tokens()
     sample = prepared.sample(SAMPLE)
+    if (holdout := prepared.preferences.holdout) is not None:
+        _refuse_seen(holdout, record, progress)
     shard_rows = shard_rows or default_shard_rows(sample, models_used.values())
     manifest = Manifest(
         stage=Stage.REWARDS,
@@ -119,8 +116,8 @@ def plan_scoring(
             "device": default_device().type,
             "max_length": prepared.max_length,
             "truncate": truncate,
-            "limit": limit,
-            "keep": list(keep),
+            **reading.plan(),
+            "keep": list(reading.keep),
             "batch_tokens": batch_tokens,
             "shard_rows": shard_rows,
         },
@@ -128,6 +125,17 @@ def plan_scoring(
         versions=versions(),
     )
     return ScoringPlan(manifest, prepared, sample, record.pair_ids if record else None, dtype, batch_tokens, shard_rows)
+
+
+def _refuse_seen(holdout: Holdout, record: OracleRecord | None, progress: Progress) -> None:
+    """Raise where the oracle was trained on a prompt that is held out: its rewards there would flatter it."""
+    if record is None:
+        progress.note("note: the oracle has no record of its training, so it may have seen pairs that are held out")
+    elif leaked := sum(map(holdout.holds, record.prompt_ids)):
+        raise SepoError(
+            f"the oracle was trained on {leaked:,} of the prompts that --holdout keeps out",
+            "train it on the same rows with the same --holdout (and --split, --limit, --shuffle, --seed, --dedupe)",
+        )
 
 
 def default_shard_rows(sample: Sequence[TokenizedPair], models: Iterable[ModelRecord]) -> int:

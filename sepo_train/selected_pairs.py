@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from schemas.check import check_table
 from schemas.stages import Stage
+from sepo_data.holdout import HOLDOUT, SPLIT, TRAIN
 from sepo_data.shards import open_shard, shard_files
 from sepo_data.share import WHOLE
 from sepo_train.layout import Tree
@@ -39,10 +40,24 @@ class SelectedPairs(Sequence[TrainingPair]):
         for file in shard_files(selection):
             table = open_shard(file)
             check_table(table, Stage.SELECTION, str(file))
-            weights = [name for name in WEIGHTS if name in table.column_names]
-            tables.append(table.select([*COLUMNS, *weights]))
+            optional = [name for name in (*WEIGHTS, SPLIT) if name in table.column_names]
+            tables.append(table.select([*COLUMNS, *optional]))
         table = pa.concat_tables(tables)
         return cls(table, range(table.num_rows)[:limit])
+
+    @property
+    def have_sides(self) -> bool:
+        """Whether a column `split` says of each row that it is for training or held out, and holds some out."""
+        if SPLIT not in self.table.column_names:
+            return False
+        sides = set(pc.unique(self.table.column(SPLIT)).to_pylist())
+        return HOLDOUT in sides and sides <= {TRAIN, HOLDOUT}
+
+    def by_column(self) -> tuple[SelectedPairs, SelectedPairs]:
+        """The pairs to train on and those held out, as their column `split` says."""
+        sides = self.table.column(SPLIT).to_pylist()
+        seen, held_out = ([row for row in self.rows if sides[row] == side] for side in (TRAIN, HOLDOUT))
+        return replace(self, rows=seen), replace(self, rows=held_out)
 
     def split(self, holdout: int) -> tuple[SelectedPairs, SelectedPairs]:
         """The pairs to train on and those held out (a share in basis points); a prompt is wholly on one side.

@@ -65,7 +65,8 @@ def train(
         training: how to train.
         gamma: scale of the implicit reward.
         target_margin: lambda of the loss.
-        holdout: share of the prompts (basis points) kept out of training and measured before and after it.
+        holdout: share of the prompts (basis points) kept out of training and measured before and after it; where the
+            selection has a column `split` of train and holdout, that decides.
         limit: use only so many pairs.
         overwrite: replace another run in `out`.
         resume: go on from the last checkpoint in `out`.
@@ -102,7 +103,9 @@ def train(
 
     pairs = SelectedPairs.open(selection, limit=limit)
     _check_fit(pairs, selection, policy)
-    seen, held_out = pairs.split(holdout)
+    if pairs.have_sides and holdout:
+        raise SepoError(f"the column split of {selection} says what is held out", "leave out --holdout")
+    seen, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
     if not seen:
         raise SepoError(f"{selection} leaves no pair to train on", "lower --holdout, or score more pairs")
     progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")

@@ -17,7 +17,7 @@ import typer.main
 
 import cli
 from schemas.stages import Stage, stage_schema
-from sepo_data import tokenization, turns
+from sepo_data import columns, reasons, tokenization
 from sepo_data.shapes import detect_shape
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,12 +44,27 @@ def _options(name: str) -> str:
 
 
 def _reasons() -> str:
-    rows = [(f"`{code}`", "reading", meaning) for code, meaning in turns.REASONS.items()]
+    rows = [(f"`{code}`", "reading", meaning) for code, meaning in reasons.REASONS.items()]
     rows += [
         (f"`{code}`", "tokenizing", f"{text[0].upper()}{text[1:]}.") for code, text in tokenization.REASONS.items()
     ]
     rows.append(("`non_finite`", "scoring", "A model gave NaN or infinite log-probabilities."))
     return _table(("reason", "found when", "meaning"), *rows)
+
+
+def _roles() -> str:
+    rows = []
+    for role, kinds in columns.ROLES.items():
+        others = [
+            spelling.split()[roles.split().index(role)]
+            for group in columns.ALIASES
+            for roles, spellings in group.items()
+            if role in roles.split()
+            for spelling in spellings
+        ]
+        names = ", ".join(f"`{name}`" for name in dict.fromkeys(others) if name != role)
+        rows.append((f"`{role}`", names, ", ".join(kinds)))
+    return _table(("role", "other names", "kind of values"), *rows)
 
 
 def _columns() -> str:
@@ -71,7 +86,7 @@ def _columns() -> str:
 def made_tables() -> dict[Path, dict[str, str]]:
     return {
         CLI: {f"options of {name}": _options(name) for name in COMMANDS},
-        DATASETS: {"reasons": _reasons(), "columns": _columns()},
+        DATASETS: {"reasons": _reasons(), "columns": _columns(), "roles": _roles()},
     }
 
 
@@ -104,7 +119,7 @@ def test_every_command_is_documented(name):
 def test_every_reason_is_in_the_table():
     from sepo_train import score
 
-    raised = {*turns.REASONS, *tokenization.REASONS, "non_finite"}
+    raised = {*reasons.REASONS, *tokenization.REASONS, "non_finite"}
     assert '"non_finite"' in inspect.getsource(score)
     documented = set(
         re.findall(r"^\| `(\w+)` \| (?:reading|tokenizing|scoring)", DATASETS.read_text(encoding="utf-8"), re.MULTILINE)
@@ -124,16 +139,17 @@ def test_every_example_is_read_as_the_shape_it_stands_for(name, row):
     value = json.loads(row)
     shape = detect_shape(list(value), [value])
     assert shape.name == name
-    pair = shape.to_pair(0, value, ())
-    assert pair.chosen != pair.rejected
+    [pair] = shape.to_pairs(0, value, ())
+    assert pair.chosen != pair.rejected or pair.ids
 
 
 def test_every_shape_has_an_example():
-    from sepo_data import shapes
-
-    named = set(
-        re.findall(r'(?:_shape|_prompt_string|_prompt_turns)\(\s*(?:"\w+", )?"([\w ]+)"', inspect.getsource(shapes))
-    )
+    sources = [ROOT / "sepo_data" / "prompts.py", *(ROOT / "sepo_data").glob("*_shape*.py")]
+    named = {
+        name
+        for source in sources
+        for name in re.findall(r'(?:\b(?:Shape|Prompt)\(\s*|\bname = )"([a-z ]+)"', source.read_text(encoding="utf-8"))
+    }
     assert named == {name for name, _ in SHAPES}
 
 

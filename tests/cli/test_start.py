@@ -18,7 +18,8 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
         cli.main()
     except SystemExit as exit:
         code = exit.code
-print(json.dumps([code, sorted(set(sys.modules) & {"torch", "transformers", "datasets", "polars", "pyarrow", "rich"})]))
+imported = {name for name, module in sys.modules.items() if module}
+print(json.dumps([code, sorted(imported & {"torch", "transformers", "datasets", "polars", "pyarrow", "rich"})]))
 """
 
 
@@ -41,12 +42,16 @@ def test_help_imports_nothing_heavy(environment, arguments):
     assert not modules & {"torch", "transformers", "datasets", "polars", "pyarrow"}
 
 
-def test_looking_at_data_needs_no_torch(environment, pipeline, tmp_path):
+def test_looking_at_data_needs_no_torch(environment, pipeline, prefs, tiny_model, tmp_path):
     rewards = pipeline["score"][0]
     for arguments in (["info", rewards], ["show", rewards], ["select", rewards, "--out", tmp_path / "s"]):
         code, modules = _imported(environment, *arguments)
         assert code == 0
         assert not modules & {"torch", "transformers", "datasets"}
+    code, modules = _imported(environment, "check", prefs)
+    assert (code, modules & {"torch", "transformers", "datasets"}) == (0, set())
+    code, modules = _imported(environment, "check", prefs, "--tokenizer", tiny_model)
+    assert (code, modules & {"torch", "transformers", "datasets"}) == (0, {"transformers"})
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.check import check_table, differences
 from schemas.errors import SepoError
-from schemas.stages import MASK, MESSAGES, Stage, stage_schema
+from schemas.stages import MASK, MESSAGES, TOOL_MESSAGES, Stage, stage_schema
 
 DATASETS = [Stage.REWARDS, Stage.SELECTION]
 
@@ -45,6 +45,15 @@ def test_columns_are_those_of_the_design():
     assert selection_schema.names == f"{pair} {rewards} {sums} {masks} score".split()
     assert {selection_schema.field(part).type for part in ("prompt", "chosen", "rejected")} == {MESSAGES}
     assert rewards_schema.field("chosen_rewards").type == pa.large_list(pa.float32())
+
+
+def test_turns_have_further_keys_only_where_a_dataset_has_any():
+    plain, rich = (stage_schema(Stage.REWARDS, conversational=True, tool_turns=rich) for rich in (False, True))
+    assert plain.field("chosen").type == MESSAGES
+    assert rich.field("chosen").type == TOOL_MESSAGES
+    keys = [field.name for field in TOOL_MESSAGES.value_type]
+    assert keys == ["role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "thinking"]
+    assert stage_schema(Stage.REWARDS, conversational=False, tool_turns=True).field("chosen").type == pa.string()
 
 
 @pytest.mark.parametrize("stage", [Stage.ORACLE, Stage.POLICY])

@@ -26,6 +26,19 @@ def test_id_is_the_content_alone():
     assert len({Pair(0, *parts).pair_id for parts in [("q", "a", "b"), *others]}) == 6
 
 
+def test_the_prompt_has_an_identity_of_its_own():
+    assert (
+        Pair(0, "q", "a", "b").prompt_id == Pair(1, "q", "c", "d").prompt_id == hashlib.sha256(b'"q"').hexdigest()[:16]
+    )
+    assert Pair(0, "q", "a", "b").prompt_id != Pair(0, user("q"), user("a"), user("b")).prompt_id
+
+
+def test_ids_are_the_content_until_they_are_decoded():
+    ids = ([1], [2], [3])
+    assert Pair(0, "", "", "", ids=ids).pair_id != Pair(0, "", "", "", ids=([1], [2], [4])).pair_id
+    assert Pair(0, "q", "a", "b", ids=ids).pair_id == Pair(0, "q", "a", "b").pair_id
+
+
 def test_conversational():
     assert not Pair(0, "q", "a", "b").conversational
     assert Pair(0, user("q"), user("a"), user("b")).conversational

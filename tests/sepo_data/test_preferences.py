@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.errors import SepoError
 from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.preferences import read_preferences
+from sepo_data.reading import Reading
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 HUB_DOUBLE = Path(__file__).resolve().parents[1] / "hub_double.py"
@@ -36,7 +37,7 @@ def test_one_item_for_each_row_in_order(tmp_path):
         {**GOOD, "prompt": "r"},
         {**GOOD, "chosen": None},
     )
-    preferences = read_preferences(name, keep=["source", "source"])
+    preferences = read_preferences(Reading(name, keep=("source", "source")))
     assert preferences.rows == 5
     assert list(preferences) == [
         Pair(0, "q", "yes", "no", {"source": "here"}),
@@ -51,15 +52,15 @@ def test_one_item_for_each_row_in_order(tmp_path):
 
 def test_limit_counts_rows(tmp_path):
     name = write_lines(tmp_path / "x.jsonl", {**GOOD, "chosen": ""}, GOOD, GOOD)
-    preferences = read_preferences(name, limit=2)
+    preferences = read_preferences(Reading(name, limit=2))
     assert (preferences.rows, len(list(preferences)), len(list(preferences.slice(1, 3)))) == (2, 2, 1)
-    assert read_preferences(name, limit=99).rows == 3
+    assert read_preferences(Reading(name, limit=99)).rows == 3
 
 
 def test_unknown_columns_to_keep_come_in_one_error(tmp_path):
     name = write_lines(tmp_path / "x.jsonl", GOOD)
     with pytest.raises(SepoError, match="has no column sorce, zzz; it has prompt, chosen, rejected, source") as caught:
-        read_preferences(name, keep=["sorce", "prompt", "zzz"])
+        read_preferences(Reading(name, keep=("sorce", "prompt", "zzz")))
     assert caught.value.hint == "for sorce, did you mean source?"
 
 
@@ -80,7 +81,7 @@ def test_any_rows_are_pairs_or_skipped(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "x.jsonl"
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     path.write_bytes(b"\n".join([json.dumps(GOOD).encode()] * (len(rows) + 1) + lines))
-    preferences = read_preferences(str(path), keep=["source"])
+    preferences = read_preferences(Reading(str(path), keep=("source",)))
     items = list(preferences)
     numbers = [item.source_row if isinstance(item, Pair) else item.row for item in items]
     assert numbers == list(range(preferences.rows))
@@ -175,6 +176,7 @@ import json, sys
 import datasets
 from schemas.errors import SepoError
 from sepo_data.preferences import read_preferences
+from sepo_data.reading import Reading
 
 rows = [{"prompt": f"q{n}", "chosen": "yes", "rejected": "no"} for n in range(3)]
 saved = datasets.DatasetDict(train=datasets.Dataset.from_list(rows), test=datasets.Dataset.from_list(rows[:1]))
@@ -182,7 +184,7 @@ saved.push_to_hub("tester/pairs", private=True)
 
 def read(dataset, **options):
     try:
-        preferences = read_preferences(dataset, **options)
+        preferences = read_preferences(Reading(dataset, **options))
     except SepoError as error:
         return [type(error).__name__, error.exit_code, str(error), error.hint]
     source = preferences.source
@@ -195,7 +197,7 @@ print(json.dumps({
     "again": read("tester/pairs"),
     "test": read("tester/pairs", split="test"),
     "split": read("tester/pairs", split="tst"),
-    "config": read("tester/pairs", config="en"),
+    "config": read("tester/pairs", subset="en"),
     "missing": read("tester/pears"),
     "format": read("json"),
 }))

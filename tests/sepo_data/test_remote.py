@@ -1,10 +1,14 @@
 """Stage datasets and inputs in a store: fsspec's memory, and moto's S3 server on this machine."""
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +23,7 @@ from sepo_data.claims import is_held, try_claim
 from sepo_data.directory import is_finished, read_stage
 from sepo_data.fetch import fetched
 from sepo_data.info import read_info, summary
-from sepo_data.location import is_remote, location, public_name
+from sepo_data.location import filesystem, is_remote, location, public_name
 from sepo_data.pairs import SkippedRow
 from sepo_data.shards import scan
 from sepo_data.sources import open_source
@@ -125,7 +129,7 @@ def test_a_stage_in_a_store_has_the_same_bytes(store, tables, tmp_path):
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch):
-    monkeypatch.setattr(claims, "LEASE", 1.2)
+    monkeypatch.setattr(claims, "LEASE", 2.4)
 
 
 def test_a_failed_write_leaves_no_object(store):
@@ -162,7 +166,7 @@ def test_the_lease_of_a_dead_holder_is_taken_over(store):
     begun = time.monotonic()
     held = try_claim(name, watch=True)
     assert held is not None
-    assert time.monotonic() - begun >= 1.2
+    assert time.monotonic() - begun >= claims.LEASE
     held.release()
 
 
@@ -298,10 +302,98 @@ def test_a_file_is_fetched_once(store, tmp_path, monkeypatch):
 
 
 def test_a_folder_of_files_of_one_split(store):
-    for name in ("train.jsonl", "test.jsonl", "inner/train.jsonl"):
+    for name in ("train.jsonl", "test.jsonl"):
         write_text(location(store) / name, LINES.decode())
     source = open_source(store)
     assert (source.rows, source.split) == (3, "train")
+    write_text(location(store) / "inner/train.jsonl", LINES.decode())
+    with pytest.raises(SepoError, match=r"holds data files and folders of others: test\.jsonl, train\.jsonl, inner/"):
+        open_source(store)
+
+
+def test_a_pattern_fetches_what_fits(store, tmp_path):
+    for name in ("a.jsonl", "b.jsonl", "b.csv", "notes.txt", "deep/er/c.jsonl"):
+        write_text(location(store) / name, LINES.decode())
+    source = open_source(f"{store}/*.jsonl")
+    assert (source.name, source.rows) == (f"{store}/*.jsonl", 6)
+    assert [row.detail for row in source.slice(2, 4)] == ["a.jsonl line 3", "b.jsonl line 1"]
+    copies = {file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()}
+    assert copies == {"a.jsonl", "b.jsonl"}
+    assert open_source(f"{store}/**/c.jsonl").rows == 3
+    with pytest.raises(SepoError, match=r"no data file fits .*/\*\.tsv"):
+        open_source(f"{store}/*.tsv")
+
+
+def test_only_the_split_asked_for_is_fetched(store, tmp_path):
+    for name in ("README.md", "weights.bin", "data/train-0.jsonl", "data/train-1.jsonl", "data/test-0.jsonl"):
+        write_text(location(store) / name, LINES.decode())
+    source = open_source(store, split="test")
+    assert (source.rows, source.split) == (3, "test")
+    assert [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()] == ["test-0.jsonl"]
+
+
+def test_a_saved_dataset_in_a_store(store, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = [{"prompt": "q", "chosen": "a", "rejected": "b"}]
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows)).save_to_disk(tmp_path / "saved")
+    for file in (tmp_path / "saved").rglob("*"):
+        if file.is_file():
+            (location(store) / file.relative_to(tmp_path / "saved").as_posix()).write_bytes(file.read_bytes())
+    source = open_source(store)
+    assert ([row.value for row in source], source.split) == (rows, "train")
+
+
+def test_a_name_that_leads_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEPO_CACHE", str(tmp_path / "cache"))
+    store, _ = filesystem(location("memory://evil/folder"))
+    store.pipe("/evil/folder/a.jsonl", LINES)
+    listed = store.find("/evil/folder", detail=True)
+    listed = {"x": next(iter(listed.values())) | {"name": "/evil/folder/../../../../out.jsonl"}}
+    monkeypatch.setattr(type(store), "find", lambda *_, **__: listed)
+    with pytest.raises(SepoError, match="would be written elsewhere"):
+        fetched(location("memory://evil/folder"), recursive=True)
+    assert not list(tmp_path.rglob("out.jsonl"))
+
+
+# The web.
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """The address of a server on this machine, and the folder it serves."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    monkeypatch.setenv("SEPO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "web").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=tmp_path / "web")) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "web"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_file_on_the_web(web, tmp_path):
+    url, folder = web
+    (folder / "pairs.jsonl.gz").write_bytes(gzip.compress(LINES))
+    source = open_source(f"{url}/pairs.jsonl.gz?signature=secret")
+    assert source.name == f"{url}/pairs.jsonl.gz"
+    assert [row.detail for row in source] == [f"pairs.jsonl.gz line {n}" for n in (1, 2, 3)]
+    assert source.fingerprint == open_source(str(folder / "pairs.jsonl.gz")).fingerprint
+    assert not [file for file in (tmp_path / "cache").rglob("*") if "secret" in str(file)]
+    (folder / "pairs.jsonl.gz").write_bytes(gzip.compress(LINES.replace(b"q", b"Q")))
+    os.utime(folder / "pairs.jsonl.gz", (1, 1))  # HTTP tells times in seconds
+    assert next(iter(open_source(f"{url}/pairs.jsonl.gz"))).value["prompt"] == "Q", "another version is fetched"
+
+
+@pytest.mark.parametrize("name", ["nothing.jsonl", "pairs.txt"])
+def test_errors_about_the_web_hold_no_secret(web, name):
+    with pytest.raises(SepoError) as caught:
+        open_source(f"{web[0]}/{name}?signature=secret")
+    assert name in str(caught.value)
+    assert "secret" not in f"{caught.value}{caught.value.hint}"
 
 
 def test_nothing_there(store):

@@ -1,6 +1,7 @@
 """Token rewards by hand, and the table of them; side columns of every odd kind."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,10 @@ from schemas.errors import SepoError
 from schemas.stages import Stage
 from sepo_data.pairs import Pair
 from sepo_data.rewards import rewards_schema, rewards_table, token_rewards
+from sepo_data.shapes import detect_shape
 from sepo_data.tokenization import TokenizedPair
+
+STRINGS = detect_shape(["prompt", "chosen", "rejected"], [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
 
 
 def logps(*values):
@@ -47,7 +51,7 @@ def build(*extras, keep=None, sample=None, **options):
     pairs = [pair(row, **extra) for row, extra in enumerate(extras)]
     tokenized = [TokenizedPair(item, [1, 2], [3, 4, 5], [6]) for item in pairs]
     keep = list(extras[0]) if keep is None else keep
-    schema = rewards_schema(conversational=False, pairs=pairs[:sample], keep=keep)
+    schema = rewards_schema(shape=STRINGS, pairs=pairs[:sample], keep=keep)
     values = {
         "oracle": [[logps(-1, -2, -3), logps(-1)] for _ in pairs],
         "ref": [[logps(-2, -2, -5), logps(-0.5)] for _ in pairs],
@@ -75,7 +79,7 @@ def test_the_table():
 
 
 def test_no_pairs_are_a_table_too():
-    schema = rewards_schema(conversational=True, pairs=[pair(tag="x")], keep=["tag"])
+    schema = rewards_schema(shape=replace(STRINGS, conversational=True), pairs=[pair(tag="x")], keep=["tag"])
     table = rewards_table([], {"oracle": [], "ref": []}, beta=1.0, seen=None, schema=schema)
     assert (table.num_rows, table.schema) == (0, schema)
     assert differences(table, Stage.REWARDS) == []
@@ -85,7 +89,7 @@ def test_no_pairs_are_a_table_too():
 def test_names_of_our_own_columns_are_taken(name):
     """Those of a selection too, or `sepo select` would have two columns of one name."""
     with pytest.raises(SepoError, match=f"--keep {name}: sepo's own columns are called so"):
-        rewards_schema(conversational=False, pairs=[pair(**{name: 1})], keep=["fine", name])
+        rewards_schema(shape=STRINGS, pairs=[pair(**{name: 1})], keep=["fine", name])
 
 
 DAY = dt.date(2025, 1, 2)

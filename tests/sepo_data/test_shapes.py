@@ -1,8 +1,10 @@
 """Every shape from a row written out by hand, and every reason for which a row is set aside."""
 
+import json
+import pickle
+
 import pytest
 
-from schemas.errors import SepoError
 from sepo_data.shapes import REASONS, BadRow, detect_shape
 
 
@@ -18,14 +20,14 @@ def system(content):
     return {"role": "system", "content": content}
 
 
-def shape_of(*rows):
-    return detect_shape(list(dict.fromkeys(key for row in rows for key in row)), rows)
+def shape_of(*rows, **options):
+    return detect_shape(list(dict.fromkeys(key for row in rows for key in row)), rows, **options)
 
 
-def pair_of(row, keep=()):
+def pair_of(row, **options):
     """(name of the shape, prompt, chosen, rejected)."""
-    shape = shape_of(row)
-    pair = shape.to_pair(7, row, keep)
+    shape = pickle.loads(pickle.dumps(shape_of(row, **options)))  # noqa: S301 - as it goes to another process
+    [pair] = shape.to_pairs(7, row, ())
     assert pair.source_row == 7
     assert pair.conversational == shape.conversational
     return shape.name, pair.prompt, pair.chosen, pair.rejected
@@ -42,6 +44,10 @@ SHAPES = {
     "an empty string prompt": (
         {"prompt": "", "chosen": "yes", "rejected": "no"},
         ("explicit strings", "", "yes", "no"),
+    ),
+    "strings that repeat the prompt": (
+        {"prompt": "Is it? ", "chosen": "Is it? yes", "rejected": "Is it? no"},
+        ("explicit strings", "Is it? ", "yes", "no"),
     ),
     "strings that begin alike": (
         {"chosen": "Q: is it?\nA: yes sir", "rejected": "Q: is it?\nA: yes madam"},
@@ -75,6 +81,14 @@ SHAPES = {
         {"prompt": "q ", "chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]], "messages": []},
         ("dialogues with prompt", [user("q")], *YES_NO),
     ),
+    "a prompt column that is not in the dialogues": (
+        {"prompt": "other", "chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]]},
+        ("implicit messages", [user("q")], *YES_NO),
+    ),
+    "ultrafeedback with the prompt in two columns": (
+        {"prompt": "q", "instruction": "q", "chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]]},
+        ("dialogues with prompt", [user("q")], *YES_NO),
+    ),
     "ultrafeedback with a system turn": (
         {
             "prompt": "q",
@@ -103,6 +117,41 @@ SHAPES = {
         {"system": "s", "question": "q", "chosen": "yes", "rejected": "no"},
         ("question", [system("s"), user("q")], *YES_NO),
     ),
+    "argilla: instruction and chosen_response": (
+        {"instruction": "q", "chosen_response": "yes", "rejected_response": "no", "chosen_avg_rating": 4.0},
+        ("alpaca", [user("q")], *YES_NO),
+    ),
+    "distilabel: system and input": (
+        {
+            "system": "s",
+            "input": "q",
+            "chosen": "yes",
+            "rejected": "no",
+            "generations": ["yes", "no"],
+            "rating": [9, 8],
+        },
+        ("question", [system("s"), user("q")], *YES_NO),
+    ),
+    "stack exchange: response_j and response_k": (
+        {"qid": 1, "question": "q", "date": "today", "response_j": "yes", "response_k": "no"},
+        ("question", [user("q")], *YES_NO),
+    ),
+    "a question that the answers repeat": (
+        {"question": "Is it?", "chosen": "Is it?\nyes", "rejected": "Is it?\nno"},
+        ("question", [user("Is it?")], *YES_NO),
+    ),
+    "a winner and a loser": (
+        {"query": "q", "winner": "yes", "loser": "no"},
+        ("question", [user("q")], *YES_NO),
+    ),
+    "alpaca with a history that is no conversation": (
+        {"instruction": "q", "history": "long", "chosen": "yes", "rejected": "no"},
+        ("alpaca", [user("q")], *YES_NO),
+    ),
+    "alpaca with a history": (
+        {"instruction": "q", "history": [["hi", "a"]], "chosen": "yes", "rejected": "no"},
+        ("alpaca", [user("hi"), assistant("a"), user("q")], *YES_NO),
+    ),
     "alpaca": (
         {"instruction": "do", "input": "this", "output": "so", "chosen": "yes", "rejected": "no"},
         ("alpaca", [user("do\n\nthis")], *YES_NO),
@@ -123,6 +172,34 @@ SHAPES = {
         {"system": "s", "conversations": [HUMAN], "chosen": "yes", "rejected": "no"},
         ("sharegpt", [system("s"), user("hi")], *YES_NO),
     ),
+    "axolotl: messages and single answers": (
+        {"messages": [user("q")], "chosen": assistant("yes"), "rejected": assistant("no")},
+        ("sharegpt", [user("q")], *YES_NO),
+    ),
+    "swift": (
+        {"messages": [system("s"), user("q"), *YES_NO[0]], "rejected_response": "no"},
+        ("swift", [system("s"), user("q")], *YES_NO),
+    ),
+    "swift with two dialogues": (
+        {"messages": [user("q"), *YES_NO[0]], "rejected_messages": [user("q"), *YES_NO[1]]},
+        ("swift", [user("q")], *YES_NO),
+    ),
+    "messages as JSON text": (
+        {"prompt": json.dumps([user("q")]), "chosen": json.dumps(YES_NO[0]), "rejected": json.dumps(YES_NO[1])},
+        ("explicit messages", [user("q")], *YES_NO),
+    ),
+    "text that is JSON but no conversation": (
+        {"prompt": "12", "chosen": '[{"role": "CEO"}]', "rejected": '[{"role": "CTO"}]'},
+        ("explicit strings", "12", '[{"role": "CEO"}]', '[{"role": "CTO"}]'),
+    ),
+    "a content of text parts": (
+        {
+            "prompt": [user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])],
+            "chosen": "yes",
+            "rejected": "no",
+        },
+        ("explicit messages", [user("ab")], *YES_NO),
+    ),
     "structs of Arrow have every key": (
         {"prompt": [{**HUMAN, "role": None, "content": None}], "chosen": "yes", "rejected": "no"},
         ("explicit messages", [user("hi")], *YES_NO),
@@ -142,12 +219,30 @@ SHAPES = {
         },
         ("hh transcripts", [user("hi"), assistant(" hello"), user("really? Human: yes")], *YES_NO),
     ),
-    "hh that differs earlier": (
+    "speakers of other formats": (
         {
-            "chosen": "\n\nHuman: hi\n\nAssistant: a\n\nHuman: b\n\nAssistant: c",
-            "rejected": "\n\nHuman: hi\n\nAssistant: no",
+            "prompt": [
+                {"role": "developer", "content": "s"},
+                {"role": "User", "content": "q"},
+                {"role": "ipython", "content": "1"},
+                {"role": "function", "content": "2"},
+            ],
+            "chosen": [{"role": "Assistant", "content": "yes"}],
+            "rejected": "no",
         },
-        ("hh transcripts", [user("hi")], [assistant("a\n\nHuman: b\n\nAssistant: c")], YES_NO[1]),
+        (
+            "explicit messages",
+            [system("s"), user("q"), {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"}],
+            *YES_NO,
+        ),
+    ),
+    "strings with a history of turns": (
+        {"prompt": "q", "history": [["hi", "a"]], "chosen": "yes", "rejected": "no"},
+        ("system and prompt", [user("hi"), assistant("a"), user("q")], *YES_NO),
+    ),
+    "a prompt made of an instruction": (
+        {"prompt": "Do: this", "instruction": "this", "input": " ", "chosen": "yes", "rejected": "no"},
+        ("explicit strings", "Do: this", "yes", "no"),
     ),
 }
 
@@ -170,6 +265,11 @@ STRINGS = {"prompt": "q", "chosen": "yes", "rejected": "no"}
 DIALOGUES = {"chosen": [user("q"), *YES_NO[0]], "rejected": [user("q"), *YES_NO[1]]}
 HH = SHAPES["hh"][0]
 SHP = SHAPES["shp, A preferred"][0]
+REPEATED = SHAPES["strings that repeat the prompt"][0]
+REPEATED_QUESTION = SHAPES["a question that the answers repeat"][0]
+ALPACA = SHAPES["alpaca with a history"][0]
+SWIFT = SHAPES["swift"][0]
+WRITTEN = SHAPES["messages as JSON text"][0]
 MESSAGES = SHAPES["message lists"][0]
 ULTRA = SHAPES["ultrafeedback: the prompt is not doubled"][0]
 
@@ -208,31 +308,76 @@ BAD = [
     ),
     (
         DIALOGUES,
-        {**DIALOGUES, "chosen": [user("q"), {"role": "tool", "content": "3"}]},
+        {**DIALOGUES, "chosen": [user("q"), {"role": "critic", "content": "3"}]},
         "unknown_role",
-        "chosen[1] is by tool",
+        "chosen[1] is by critic",
     ),
     (
         DIALOGUES,
         {**DIALOGUES, "chosen": [user("q"), {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}]},
         "tool_calls",
-        "chosen[1]",
+        "a turn has tool_calls, the first rows have no such thing",
     ),
+    (
+        DIALOGUES,
+        {**DIALOGUES, "chosen": [user("q"), {"role": "tool", "content": "3"}]},
+        "ends_in_user_turn",
+        "chosen ends in a tool turn",
+    ),
+    (STRINGS, {**STRINGS, "chosen": "x" * 4_000_001}, "too_large", "chosen has 4,000,001 characters"),
+    (
+        DIALOGUES,
+        {**DIALOGUES, "chosen": [assistant("x" * 999_999)] * 5},
+        "too_large",
+        "chosen has 4,999,995 characters",
+    ),
+    (REPEATED, {**REPEATED, "chosen": "yes"}, "prompt_mismatch", "chosen does not begin with the prompt"),
+    (REPEATED, {**REPEATED, "chosen": "Is it? "}, "empty_response", "chosen"),
+    (
+        REPEATED_QUESTION,
+        {**REPEATED_QUESTION, "rejected": "no"},
+        "prompt_mismatch",
+        "rejected does not begin with the prompt",
+    ),
+    (ALPACA, {**ALPACA, "history": [["hi"]]}, "wrong_type", "history[0] is no list of a question and an answer"),
+    (SWIFT, {**SWIFT, "messages": [user("q")]}, "ends_in_user_turn", "chosen ends in a user turn"),
+    (SWIFT, {**SWIFT, "messages": []}, "empty_response", "chosen"),
+    (WRITTEN, {**WRITTEN, "chosen": "[{"}, "wrong_type", "chosen is no JSON text"),
+    (WRITTEN, {**WRITTEN, "chosen": " "}, "null", "chosen"),
     (MESSAGES, {**MESSAGES, "prompt": []}, "empty_prompt", "no turn comes before the response"),
     (
         {**MESSAGES, "system": "s"},
         {**MESSAGES, "system": "s", "prompt": [system("t"), user("q")]},
         "two_system_turns",
-        "the system column is not the system turn of the conversation",
+        "system is not the system turn of the conversation",
     ),
-    (ULTRA, {**ULTRA, "prompt": "r"}, "prompt_mismatch", "no user turn before the responses is the prompt column"),
+    (ULTRA, {**ULTRA, "prompt": "r"}, "prompt_mismatch", "no user turn before the responses is prompt"),
     (
         HH,
         {**HH, "chosen": "\n\nHuman: other"},
         "no_shared_turn",
-        "chosen and rejected share no beginning from Human: to Assistant:",
+        "the two share no beginning from Human: to Assistant:",
     ),
     (HH, {**HH, "chosen": "\n\nHuman: hi\n\nAssistant: "}, "empty_response", "chosen"),
+    (
+        HH,
+        {
+            "chosen": "\n\nHuman: hi\n\nAssistant: no",
+            "rejected": "\n\nHuman: hi\n\nAssistant: a\n\nHuman: b\n\nAssistant: c",
+        },
+        "other_speaker",
+        "rejected holds a user turn",
+    ),
+    *(
+        (good, {**good, column: value}, "late_column", f"the first rows have no {column}: put a row that has it first")
+        for good, column, value in (
+            (MESSAGES, "tools", [{"name": "f"}]),
+            (MESSAGES, "system_prompt", "s"),
+            ({**STRINGS, "tools": []}, "tools", [{"name": "f"}]),
+            (STRINGS, "history", [["hi", "a"]]),
+            (SHAPES["argilla: instruction and chosen_response"][0], "input", "this"),
+        )
+    ),
     (SHP, {**SHP, "labels": None}, "unknown_label", "labels is None"),
     (SHP, {**SHP, "human_ref_B": ""}, "empty_response", "rejected"),
 ]
@@ -241,20 +386,24 @@ BAD = [
 @pytest.mark.parametrize(("good", "bad", "reason", "detail"), BAD)
 def test_bad_row(good, bad, reason, detail):
     with pytest.raises(BadRow) as caught:
-        shape_of(good).to_pair(0, bad, ())
+        shape_of(good).to_pairs(0, bad, ())
     assert (caught.value.reason, caught.value.detail) == (reason, detail)
 
 
-def test_every_reason_is_described_and_tested():
-    of_text_files = {"invalid_json", "invalid_utf8", "not_an_object", "wrong_number_of_fields"}
-    assert {reason for _, _, reason, _ in BAD} | of_text_files == set(REASONS)
+def test_every_reason_of_the_text_is_tested():
+    elsewhere = {  # in the tests of readers, of ranks and votes, of ids and of duplicates
+        *("invalid_json", "invalid_utf8", "not_an_object", "wrong_number_of_fields", "invalid_csv"),
+        *("tie", "too_few_answers", "invalid_score", "invalid_ids", "duplicate"),
+    }
+    assert {reason for _, _, reason, _ in BAD} | elsewhere == set(REASONS)
 
 
 def test_kept_columns():
     row = {**STRINGS, "score": 3.5, "tags": ["a"]}
-    assert shape_of(row).to_pair(0, row, ("score", "absent")).extra == {"score": 3.5, "absent": None}
+    [pair] = shape_of(row).to_pairs(0, row, ("score", "absent"))
+    assert pair.extra == {"score": 3.5, "absent": None}
     with pytest.raises(BadRow, match="invalid_unicode"):
-        shape_of(row).to_pair(0, {**row, "tags": [{"deep": "\udfff"}]}, ("tags",))
+        shape_of(row).to_pairs(0, {**row, "tags": [{"deep": "\udfff"}]}, ("tags",))
 
 
 def test_null_rows_do_not_mislead():
@@ -265,25 +414,10 @@ def test_null_rows_do_not_mislead():
     assert shape_of({**STRINGS, "chosen": 3}, STRINGS, STRINGS).name == "explicit strings"
 
 
-def test_columns_that_fit_nothing():
-    with pytest.raises(
-        SepoError, match=r"fit no preference shape: query \(string\), chosen_response \(string\)"
-    ) as caught:
-        shape_of({"query": "q", "chosen_response": "a", "rejected_response": "b"})
-    assert caught.value.hint == (
-        "rename the columns to prompt, chosen and rejected; for chosen, did you mean chosen_response?;"
-        " for rejected, did you mean rejected_response?"
-    )
-
-
-def test_answers_that_share_no_prompt_are_not_taken_for_whole_texts():
-    with pytest.raises(SepoError, match="the prompt has to be a column of its own"):
-        shape_of({"query": "q", "chosen": "yes", "rejected": "no"})
-
-
-def test_two_candidates_for_the_prompt():
-    with pytest.raises(
-        SepoError, match=r"more than one shape: the user says question, .* Or: the user says instruction"
-    ):
-        shape_of({"question": "q", "instruction": "i", "chosen": "yes", "rejected": "no"})
-    assert shape_of({**STRINGS, "instruction": "i", "question": "q"}).name == "explicit strings"
+def test_most_rows_decide_whether_the_prompt_is_repeated():
+    """A response may well begin with the words of a short prompt."""
+    hello = {"prompt": "Hello", "chosen": "Hello there!", "rejected": "Hello?"}
+    [pair] = shape_of(hello, STRINGS, STRINGS).to_pairs(0, hello, ())
+    assert (pair.prompt, pair.chosen) == ("Hello", "Hello there!")
+    [pair] = shape_of(hello, REPEATED, STRINGS).to_pairs(0, hello, ())
+    assert (pair.prompt, pair.chosen) == ("Hello", " there!")

@@ -2,21 +2,57 @@
 
 import gzip
 import json
+import pickle
+import sqlite3
+from contextlib import closing
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import feather
 
 from schemas.errors import SepoError
+from sepo_data.reasons import REASONS
 from sepo_data.sources import Row, open_source
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"yes {n} ä", "rejected": "no"} for n in range(5)]
+BOM = b"\xef\xbb\xbf"
 TABLE = pa.Table.from_pylist(ROWS)
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 CSV = ("prompt,chosen,rejected\n" + "".join(",".join(row.values()) + "\n" for row in ROWS)).encode()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A cache folder of its own for each test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SEPO_CACHE", str(folder))
+    return folder
+
+
+def zstd(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def write_sqlite(path):
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE pairs (prompt, chosen, rejected)")
+        database.executemany("INSERT INTO pairs VALUES (:prompt, :chosen, :rejected)", ROWS)
+        database.commit()
+
+
+def write_duckdb(path):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(path)) as database:
+        database.execute("CREATE TABLE pairs (prompt VARCHAR, chosen VARCHAR, rejected VARCHAR)")
+        database.executemany("INSERT INTO pairs VALUES (?, ?, ?)", [list(row.values()) for row in ROWS])
 
 
 def write_ipc(path, new):
@@ -40,6 +76,15 @@ WRITERS = {
     "pairs.parquet": lambda path: pq.write_table(TABLE, path, row_group_size=2),
     "stream.arrow": lambda path: write_ipc(path, pa.ipc.new_stream),
     "file.arrow": lambda path: write_ipc(path, pa.ipc.new_file),
+    "pairs.tsv": lambda path: path.write_bytes(CSV.replace(b",", b"\t")),
+    "pairs.feather": lambda path: feather.write_feather(TABLE, path, compression="lz4", chunksize=2),
+    "pairs.jsonl.zst": lambda path: path.write_bytes(zstd(LINES)),
+    "pairs.json.zst": lambda path: path.write_bytes(zstd(json.dumps(ROWS).encode())),
+    "PAIRS.CSV.ZST": lambda path: path.write_bytes(zstd(CSV)),
+    "pairs.tsv.gz": lambda path: path.write_bytes(gzip.compress(CSV.replace(b",", b"\t"))),
+    "two_members.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES[:50]) + gzip.compress(LINES[50:])),
+    "pairs.sqlite": write_sqlite,
+    "pairs.duckdb": write_duckdb,
     "saved": lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path, num_shards=2),
 }
 
@@ -54,6 +99,8 @@ def test_round_trip(tmp_path, name):
     assert [row.number for row in source.slice(1, 4)] == [1, 2, 3]
     assert [row.value for row in source.slice(1, 4)] == ROWS[1:4]
     assert list(source.slice(2, 2)) == []
+    again = pickle.loads(pickle.dumps(source))  # noqa: S301
+    assert [row.value for row in again] == ROWS, "another process can read it"
 
 
 def test_fingerprint_follows_content_not_place(tmp_path):
@@ -150,18 +197,41 @@ BROKEN = {
     "pairs.parquet": (damaged("pairs.parquet"), "pairs.parquet cannot be read"),
     "file.arrow": (damaged("file.arrow"), "file.arrow cannot be read"),
     "stream.arrow": (damaged("stream.arrow"), "stream.arrow cannot be read"),
-    "pairs.jsonl.gz": (damaged("pairs.jsonl.gz"), "pairs.jsonl.gz cannot be read beyond byte"),
-    "pairs.csv.gz": (damaged("pairs.csv.gz"), "pairs.csv.gz cannot be read beyond byte"),
-    "not.jsonl.gz": (lambda path: path.write_bytes(LINES), "not.jsonl.gz cannot be read beyond byte 0"),
-    "pairs.json": (lambda path: path.write_text('[{"a": 1},\n {"a": }]'), "line 2, character 19: Expecting value"),
-    "comma.json": (lambda path: path.write_text('[{"a": 1},]'), "line 1, character 11: Expecting value"),
-    "open.json": (lambda path: path.write_text('[{"a": 1}'), "character 10: expected , or ]"),
+    "pairs.jsonl.gz": (damaged("pairs.jsonl.gz"), "pairs.jsonl.gz cannot be read on after about"),
+    "pairs.csv.gz": (damaged("pairs.csv.gz"), "pairs.csv.gz cannot be read on after about"),
+    "not.jsonl.gz": (lambda path: path.write_bytes(LINES), "not.jsonl.gz cannot be read on after about 0 bytes"),
+    "pairs.json": (lambda path: path.write_text('[{"a": 1},\n {"a": }]'), "line 2, byte 18: Expecting value"),
+    "comma.json": (lambda path: path.write_text('[{"a": 1},]'), "line 1, byte 10: Expecting value"),
+    "open.json": (lambda path: path.write_text('[{"a": 1}'), "byte 9: expected , or ]"),
+    "two.json": (lambda path: path.write_text('[{"ä": 1}]\n[{"a": 2}]'), "line 2, byte 12: expected nothing behind"),
     "deep.json": (lambda path: path.write_text("[" * 100_000), "nested too deeply"),
     "digits.json": (lambda path: path.write_text("[" + "1" * 5000 + "]"), "digits.json is not a JSON array"),
-    "latin1.json": (lambda path: path.write_bytes(b'[{"a": "\xe4\xe4"}]'), "is not UTF-8: .* at byte 8"),
+    "latin1.json": (
+        lambda path: path.write_bytes(b'[{"a": "\xe4\xe4"}]'),
+        "has no columns: invalid_utf8 in latin1.json line 1",
+    ),
+    "utf16.jsonl": (lambda path: path.write_text('{"a": 1}', "utf-16"), "is UTF-16, and sepo reads UTF-8"),
+    "utf16.json": (lambda path: path.write_text('[{"a": 1}]', "utf-16"), "is UTF-16, and sepo reads UTF-8"),
+    "utf16.csv": (lambda path: path.write_text("a\n1\n", "utf-16"), "is UTF-16, and sepo reads UTF-8"),
+    "utf32.jsonl": (lambda path: path.write_text('{"a": 1}', "utf-32"), "is UTF-32, and sepo reads UTF-8"),
+    "header.csv": (lambda path: path.write_bytes(b"a,\xff\n1,2\n"), "does not begin with the names of its columns"),
+    "pairs.jsonl.zst": (damaged("pairs.jsonl.zst"), "pairs.jsonl.zst cannot be read on after about"),
+    "not.csv.zst": (lambda path: path.write_bytes(LINES), "not.csv.zst cannot be read on after about 0 bytes"),
+    "nothing.jsonl.gz": (lambda path: path.write_bytes(b""), "has no rows"),
+    "pairs.sqlite": (damaged("pairs.sqlite"), "pairs.sqlite cannot be queried"),
+    "text.db": (lambda path: path.write_text("hello, this is no database"), "text.db cannot be queried"),
+    "empty.db": (lambda path: path.write_text(""), "empty.db holds no table"),
     "object.json": (
         lambda path: path.write_text('{\n"data":\n[]}'),
-        "has no columns: invalid_json in object.json line 1",
+        "object.json holds a JSON object over several lines",
+    ),
+    "wrapped.json": (
+        lambda path: path.write_text(json.dumps({"data": ROWS})),
+        "wrapped.json is one JSON object, and its rows are in data",
+    ),
+    "indented.json": (
+        lambda path: path.write_text(json.dumps({"data": ROWS}, indent=2)),
+        "indented.json holds a JSON object over several lines",
     ),
     "empty.jsonl": (lambda path: path.write_bytes(b"\n"), "has no rows"),
     "empty.json": (lambda path: path.write_text(" [ ] "), "has no rows"),
@@ -213,7 +283,8 @@ def test_folder_of_two_kinds(tmp_path):
     (tmp_path / "b.csv").write_bytes(CSV)
     with pytest.raises(SepoError, match=r"several kinds: a\.jsonl, b\.csv") as caught:
         open_source(str(tmp_path))
-    assert caught.value.hint == "name one of them"
+    assert caught.value.hint.startswith("name one of them")
+    assert open_source(str(tmp_path / "*")).rows == 10, "a pattern means what it says"
 
 
 def test_folder_of_different_columns(tmp_path):
@@ -223,11 +294,109 @@ def test_folder_of_different_columns(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_optional_keys_of_a_folder(tmp_path):
+    rows = [{"a": 1, "b": 2}, {"a": 3, "c": 4}]
+    for name, lines in (("x", rows[:1]), ("y", rows[1:]), ("together", rows)):
+        folder = tmp_path / ("apart" if name in "xy" else name)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    apart, together = (open_source(str(tmp_path / name)) for name in ("apart", "together"))
+    assert apart.columns == together.columns == ("a", "b", "c")
+    assert [row.value for row in apart] == [row.value for row in together] == rows
+    (tmp_path / "apart" / "z.jsonl").write_text('{"other": 1}\n')
+    with pytest.raises(SepoError, match=r"differ in their columns.*z\.jsonl: other"):
+        open_source(str(tmp_path / "apart"))
+
+
+def test_files_beside_folders_of_files(tmp_path):
+    write(tmp_path, "a.jsonl", "more/b.jsonl", "plots/c.txt", ".cache/d.jsonl")
+    with pytest.raises(SepoError, match=r"data files and folders of others: a\.jsonl, more/$") as caught:
+        open_source(str(tmp_path))
+    assert "'**/*.jsonl'" in caught.value.hint
+    assert open_source(f"{tmp_path}/**/*.jsonl").rows == 10
+    (tmp_path / "more" / "b.jsonl").unlink()
+    assert open_source(str(tmp_path)).rows == 5, "folders without data are no matter"
+
+
+def test_only_the_documentation_itself_is_no_data(tmp_path):
+    write(
+        tmp_path,
+        "README_prefs.jsonl",
+        "License-pairs.jsonl",
+        "README.json",
+        "license.json",
+        "sepo.json",
+        "state_a.jsonl",
+    )
+    details = [row.detail.split()[0] for row in open_source(str(tmp_path)).slice(0, 99)]
+    assert sorted(set(details)) == ["License-pairs.jsonl", "README_prefs.jsonl", "state_a.jsonl"]
+
+
+def test_an_empty_name():
+    with pytest.raises(SepoError, match="name of the dataset is empty"):
+        open_source("")
+
+
 def test_folder_without_data(tmp_path):
     (tmp_path / "data").mkdir()
     with pytest.raises(SepoError, match="holds no data file") as caught:
         open_source(str(tmp_path))
-    assert caught.value.hint == "name one of its folders: data/"
+    assert caught.value.hint == ""
+
+
+def test_folder_whose_files_lie_deeper(tmp_path):
+    write(tmp_path, "README.md", "dataset_infos.json", "data/train-00000.jsonl", "data/more/train-00001.jsonl")
+    write(tmp_path, "data/test.jsonl", ".cache/train.jsonl", "data/.git/train.jsonl")
+    source = open_source(str(tmp_path))
+    assert (source.rows, source.split) == (10, "train")
+    assert [row.detail for row in source.slice(4, 6)] == [
+        "data/more/train-00001.jsonl line 5",
+        "data/train-00000.jsonl line 1",
+    ]
+    write(tmp_path, "other/train.jsonl")
+    with pytest.raises(SepoError, match="holds no data file") as caught:
+        open_source(str(tmp_path))
+    assert "data/, other/" in caught.value.hint
+
+
+def test_folders_that_are_splits(tmp_path):
+    write(tmp_path, "train/a.jsonl", "train/b.jsonl", "test/a.jsonl")
+    assert (open_source(str(tmp_path)).rows, open_source(str(tmp_path)).split) == (10, "train")
+    assert open_source(str(tmp_path), split="test").rows == 5
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train-0-of-2.jsonl.gz", "train.jsonl.zst", "train/x.jsonl.zst"])
+def test_packing_is_no_part_of_the_name_of_a_split(tmp_path, name):
+    pack = {"gz": gzip.compress, "st": zstd, "nl": bytes}[name[-2:]]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(pack(LINES))
+    assert open_source(str(tmp_path)).split == "train"
+
+
+def test_pattern(tmp_path, monkeypatch):
+    write(tmp_path, "train.jsonl", "test.jsonl", "deep/er/c.jsonl", "notes.txt", "name[1].jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert (open_source("t*.jsonl").rows, open_source("t*.jsonl").split) == (10, None), "all that fit"
+    assert open_source("*.jsonl", split="test").rows == 5
+    assert open_source("**/*.jsonl").rows == 20
+    assert open_source(f"{tmp_path}/deep/*/?.jsonl").rows == 5
+    assert open_source("tr*.jsonl").split == "train"
+    assert open_source("name[1].jsonl").rows == 5, "a file of that very name"
+    assert open_source("t*.jsonl").fingerprint == open_source(f"{tmp_path}/t*.jsonl").fingerprint
+    with pytest.raises(SepoError, match=r"no data file fits \*\.csv") as caught:
+        open_source("*.csv")
+    assert "quote the pattern" in caught.value.hint
+
+
+def write(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(LINES)
+
+
+def test_a_name_that_no_file_can_have():
+    with pytest.raises(SepoError, match="File name too long"):
+        open_source("x" * 5000)
 
 
 def split_folder(tmp_path, *names):
@@ -249,7 +418,8 @@ def split_folder(tmp_path, *names):
             ["1", "2"],
         ),
         (("test.csv",), None, "test", ["0"]),
-        (("train.csv", "train_extra.csv"), None, "train", ["0"]),
+        (("train.csv", "train_extra.csv"), "train", "train", ["0"]),
+        (("test_prefs.csv", "train_prefs.csv"), "train", "train_prefs", ["1"]),
         (("pairs-1.csv", "pairs-2.csv"), None, None, ["0", "1"]),
         (("other.csv", "test.csv"), "test", "test", ["1"]),
         (("testimony.csv", "trainer.csv"), None, None, ["0", "1"]),
@@ -265,6 +435,8 @@ def test_splits_in_file_names(tmp_path, names, asked, split, values):
     ("names", "asked", "message"),
     [
         (("test.csv", "validation.csv"), None, "has several splits: test, validation"),
+        (("test.csv", "train.csv", "train_extra.csv"), None, "holds train and train_extra, which may be more of it"),
+        (("train.csv", "training.csv"), None, "holds train and training"),
         (("train_gen.csv", "train_prefs.csv"), None, "has several splits: train_gen, train_prefs"),
         (("train_gen.csv", "train_prefs.csv"), "train", "has several splits: train_gen, train_prefs"),
         (("test.csv", "train.csv"), "tset", "has no split tset, only test, train"),
@@ -303,10 +475,20 @@ def test_name_that_is_nothing(tmp_path):
     assert caught.value.hint == "did you mean pairs.jsonl?"
 
 
-def test_config_of_a_local_file(tmp_path):
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"config": "en"}, "have no configs"),
+        ({"revision": "main"}, "have no revisions"),
+        ({"query": "SELECT 1"}, "no database"),
+        ({"query": ""}, "the query is empty"),
+        ({"streaming": True}, "nothing is streamed"),
+    ],
+)
+def test_options_of_other_sources(tmp_path, option, message):
     (tmp_path / "pairs.jsonl").write_bytes(LINES)
-    with pytest.raises(SepoError, match="have no configs"):
-        open_source(str(tmp_path / "pairs.jsonl"), config="en")
+    with pytest.raises(SepoError, match=message):
+        open_source(str(tmp_path / "pairs.jsonl"), **option)
 
 
 def test_file_that_shrinks_while_it_is_read(tmp_path):
@@ -323,7 +505,7 @@ def test_any_bytes_as_lines(tmp_path_factory, lines):
     path.write_bytes(b'{"prompt": ""}\n' + b"\n".join(lines))
     source = open_source(str(path))
     assert [row.number for row in source] == list(range(source.rows))
-    assert source.rows == sum(1 for line in path.read_bytes().split(b"\n") if line.strip())
+    assert source.rows == sum(1 for line in path.read_bytes().split(b"\n") if line.removeprefix(BOM).strip())
 
 
 @given(st.binary(max_size=60))
@@ -337,3 +519,39 @@ def test_any_bytes_as_any_text_file(tmp_path_factory, data):
         except SepoError:
             continue
         assert len(list(source)) == source.rows
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory):
+    """The bytes of a good file of every kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    names = [name for name in WRITERS if name not in {"saved", "pairs.duckdb"}]
+    for name in names:
+        WRITERS[name](folder / name)
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@given(data=st.data())
+def test_any_damage(whole_files, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(sorted(whole_files)))
+    content = bytearray(whole_files[name])
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes(content)
+    try:
+        source = open_source(str(path))
+        rows = list(source)
+    except SepoError:
+        return
+    assert [row.number for row in rows] == list(range(source.rows))
+    assert {row.problem for row in rows} <= {"", *REASONS}
+
+
+def test_damaged_offsets_of_arrow_do_not_end_the_process(tmp_path):
+    offsets = pa.py_buffer(np.array([0, 1 << 30, 3], np.int32))
+    strings = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"abc")])
+    with pa.ipc.new_stream(str(tmp_path / "x.arrow"), pa.schema([("a", pa.string())])) as writer:
+        writer.write_batch(pa.record_batch([strings], ["a"]))
+    with pytest.raises(SepoError, match=r"x\.arrow cannot be read"):
+        open_source(str(tmp_path / "x.arrow"))

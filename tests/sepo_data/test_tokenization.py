@@ -424,3 +424,122 @@ def test_every_pair_of_every_dataset_gives_its_text_back(smollm, name):
             [turn] = getattr(item.pair, side)
             assert text == turn["content"] + "<|im_end|>"
             assert getattr(item, f"{side}_ids").count(smollm.eos_token_id) == 1
+
+
+# Already tokenized.
+
+
+def given_ids(tokenizer, prompt, chosen, rejected, **options):
+    return tokenize_pairs([Pair(5, "", "", "", ids=(prompt, chosen, rejected))], tokenizer, **options)[0]
+
+
+def test_given_ids_stay_and_give_the_texts():
+    tokenizer = bytes_bpe([("a", "b")], bos=True, bos_token="<s>", eos_token="</s>")
+    a, b, ab = tokenizer.convert_tokens_to_ids(["a", "b", "ab"])
+    item = given_ids(tokenizer, [a], [b, ab], [b], max_length=10)
+    assert (item.prompt_ids, item.chosen_ids, item.rejected_ids) == ([a], [b, ab], [b]), "no BOS, no EOS, no merge"
+    assert (item.pair.prompt, item.pair.chosen, item.pair.rejected) == ("a", "bab", "b")
+    assert (item.pair.source_row, item.boundary_merged, item.pair.conversational) == (5, False, False)
+
+
+def test_given_ids_keep_the_blank_that_a_response_begins_with():
+    tokenizer = metaspace_bpe()
+    ids = tokenizer.convert_tokens_to_ids(["▁", "a", "▁", "b", "c"])
+    item = given_ids(tokenizer, ids[:2], ids[2:4], ids[4:], max_length=10)
+    assert (item.pair.prompt, item.pair.chosen, item.pair.rejected) == ("a", " b", "c")
+
+
+@pytest.mark.parametrize("bad", [-1, 10**6, 2**40])
+def test_given_ids_that_are_none_of_the_tokenizer(bad):
+    tokenizer = bytes_bpe()
+    result = given_ids(tokenizer, [1], [2, bad], [3], max_length=10)
+    assert (result.row, result.reason) == (5, "unknown_id")
+    assert result.detail.startswith(f"{bad} is none of the {len(tokenizer)} ids")
+
+
+def test_given_ids_have_to_fit():
+    tokenizer = bytes_bpe()
+    assert given_ids(tokenizer, [1, 2], [3, 4], [5], max_length=3).reason == "too_long"
+    item = given_ids(tokenizer, [1, 2], [3, 4], [5], max_length=3, truncate="response")
+    assert (item.prompt_ids, item.chosen_ids, item.rejected_ids) == ([1, 2], [3], [5])
+    assert given_ids(tokenizer, [], [3, 4], [5], max_length=3).reason == "empty_prompt"
+    assert given_ids(tokenizer, [1], [3], [3], max_length=3).reason == "equal_responses"
+
+
+def test_given_ids_among_other_pairs():
+    tokenizer = bytes_bpe()
+    pairs = [Pair(0, "a", "b", "c"), Pair(1, "", "", "", ids=([1], [2], [3])), Pair(2, "a", "", "c")]
+    results = tokenize_pairs([*pairs, pairs[0]], tokenizer, max_length=10)
+    assert [getattr(item, "reason", None) or item.pair.source_row for item in results] == [0, 1, "no_tokens", 0]
+
+
+# What a row tells the chat template.
+
+TOOLS = (
+    "{% if tools %}{{ tools | tojson }}\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}"
+    "{{ mood }}\n{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}<call>{{ call.function.name }}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant{{ mood }}\n{% endif %}"
+)
+
+
+def test_tools_and_variables_of_a_row_reach_the_template():
+    tokenizer = chat(TOOLS)
+    tool = {"type": "function", "function": {"name": "weather"}}
+    call = [{"role": "assistant", "content": "", "tool_calls": [tool]}]
+    pairs = [
+        Pair(0, user("hi"), call, assistant("no"), tools=[tool], template_kwargs={"mood": " (calm)"}),
+        Pair(1, user("hi"), assistant("yes"), assistant("no")),
+        Pair(2, user("hi"), assistant("yes"), assistant("no"), template_kwargs={"mood": " (glad)"}),
+    ]
+    texts = [sides(item, tokenizer) for item in tokenize_pairs(pairs, tokenizer, max_length=1000)]
+    described = '[{"type": "function", "function": {"name": "weather"}}]\n'
+    assert texts[0] == [
+        described + "<|im_start|>user (calm)\nhi<|im_end|>\n<|im_start|>assistant (calm)\n",
+        "<call>weather<|im_end|>",
+        "no<|im_end|>",
+    ]
+    assert texts[1][0] == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert texts[2][0] == "<|im_start|>user (glad)\nhi<|im_end|>\n<|im_start|>assistant (glad)\n"
+
+
+@pytest.mark.parametrize(
+    "taken", ["chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools"]
+)
+def test_a_row_cannot_tell_how_the_template_is_applied(taken):
+    pair = Pair(3, user("hi"), assistant("yes"), assistant("no"), template_kwargs={taken: "x"})
+    [result] = tokenize_pairs([pair], chat(CHATML), max_length=1000)
+    assert (result.row, result.reason) == (3, "template_error")
+    assert taken in result.detail
+
+
+@pytest.mark.parametrize("name", ["pairs", "tokenizer", "special", "generation"])
+def test_a_template_may_have_variables_of_any_other_name(name):
+    tokenizer = chat(CHATML + "{{ " + name + " }}")
+    pair = Pair(3, user("hi"), assistant("yes"), assistant("no"), template_kwargs={name: ""})
+    [item] = tokenize_pairs([pair], tokenizer, max_length=1000)
+    assert sides(item, tokenizer)[1:] == ["yes<|im_end|>", "no<|im_end|>"]
+
+
+def test_one_conversation_that_the_template_refuses_among_others():
+    refusing = "{% if messages[0].content == 'bad' %}{{ raise_exception('bad') }}{% endif %}" + CHATML
+    texts = ["hi", "bad", "ho"]
+    pairs = [Pair(row, user(text), assistant("yes"), assistant("no")) for row, text in enumerate(texts)]
+    results = tokenize_pairs(pairs, chat(refusing), max_length=1000)
+    assert [getattr(item, "reason", "ok") for item in results] == ["ok", "template_error", "ok"]
+    assert results == [tokenize_pairs([pair], chat(refusing), max_length=1000)[0] for pair in pairs]
+
+
+def test_a_call_without_words_does_not_tell_where_a_response_opens():
+    tokenizer = chat(CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"))
+    silent = [{"role": "assistant", "content": None, "tool_calls": [{"type": "function"}]}]
+    assert tokenize(tokenizer, user("hi"), silent, assistant("no")).reason in {"template_not_prefix", "template_error"}
+
+
+def test_more_pairs_than_a_piece(monkeypatch):
+    tokenizer = bytes_bpe([("a", "b")])
+    pairs = [Pair(row, "a", "b" * (row % 3), "c" * (row % 4 + 1)) for row in range(11)]
+    whole = tokenize_pairs(pairs, tokenizer, max_length=4)
+    monkeypatch.setattr("sepo_data.tokenization.PIECE", 4)
+    assert tokenize_pairs(pairs, tokenizer, max_length=4) == whole
+    assert [getattr(item, "reason", "ok") for item in whole[:3]] == ["no_tokens", "ok", "ok"]

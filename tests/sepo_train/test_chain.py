@@ -52,7 +52,7 @@ def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
     assert 0 < seen <= SEEN, "rows that cannot be used are drawn as well"
 
     manifest = score(data, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=model, shard_rows=20)
-    assert manifest.results["path"] == "shared prompt"
+    assert manifest.results["path"] == "shared prompt and preamble"
     assert manifest.rows + sum(manifest.total("skipped").values()) == PAIRS
     rewards = scan(tmp_path / "rewards").collect()
     assert rewards.height == manifest.rows > PAIRS // 2

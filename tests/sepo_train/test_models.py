@@ -144,7 +144,7 @@ def test_a_hub_model_is_known_by_its_commit(tiny_model, tmp_path, monkeypatch):
     commits = iter(["a" * 40, "b" * 40])
     files = [tmp_path / "models--u--m" / "snapshots" / commit / "config.json" for commit in commits]
     monkeypatch.setattr("sepo_train.models.load_config", lambda _: AutoConfig.from_pretrained(tiny_model))
-    monkeypatch.setattr("sepo_train.models.find_adapter_config_file", lambda _: None)
+    monkeypatch.setattr("sepo_train.model_files.find_adapter_config_file", lambda _: None)
     records = []
     for file in files:
         monkeypatch.setattr("sepo_train.models.cached_file", lambda *_, file=file: str(file))

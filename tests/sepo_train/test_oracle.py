@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
 from sepo_data.directory import read_stage
-from sepo_data.progress import SILENT
+from sepo_data.reading import Reading
 from sepo_train.engine import PLAIN
 from sepo_train.fit import METRICS, Training, trainable_model
 from sepo_train.layout import Tree
@@ -45,8 +45,9 @@ def run(tiny_model, examples, tmp_path_factory):
     folder = tmp_path_factory.mktemp("oracle") / "oracle"
 
     def call(**changes):
-        options = {"ref": str(tiny_model), "fraction": 5000, "training": TRAINING, "limit": 20} | changes
-        return train_oracle(str(examples), options.pop("out", folder), **options)
+        options = {"ref": str(tiny_model), "fraction": 5000, "training": TRAINING} | changes
+        reading = options.pop("reading", Reading(str(examples), limit=20))
+        return train_oracle(reading, options.pop("out", folder), **options)
 
     return folder, call(), call
 
@@ -87,40 +88,23 @@ def test_seen_pairs_are_the_rows_drawn(run, tiny_model, examples):
     assert rows == sorted(set(rows))
     assert len(rows) == 10
     assert max(rows) < 20
-    prepared = prepare(
-        str(examples),
-        str(tiny_model),
-        split=None,
-        limit=20,
-        max_length=None,
-        truncate=None,
-        chat_template=None,
-        progress=SILENT,
-    )
+    prepared = prepare(Reading(str(examples), limit=20), str(tiny_model))
     pairs = {pair.source_row: pair.pair_id for pair in prepared.preferences}
     assert all(pairs[entry["source_row"]] == entry["pair_id"] for entry in seen(folder))
     record = read_oracle_record(str(folder))
     assert record.manifest == manifest
     assert record.pair_ids == {pairs[row] for row in rows}
-    drawn = [item.pair.source_row for item in random_pairs(prepared, 5000, 5)]
+    assert record.prompt_ids == {pair.prompt_id for pair in prepared.preferences if pair.source_row in rows}
+    drawn = [item.pair.source_row for item in random_pairs(prepared, 5000, 5)[0]]
     assert drawn == rows, "the same seed draws the same rows"
-    assert [item.pair.source_row for item in random_pairs(prepared, 5000, 6)] != rows
-    assert {item.pair.source_row for item in random_pairs(prepared, 1, 5)} <= set(rows), "at least one"
+    assert [item.pair.source_row for item in random_pairs(prepared, 5000, 6)[0]] != rows
+    assert {item.pair.source_row for item in random_pairs(prepared, 1, 5)[0]} <= set(rows), "at least one"
 
 
 def test_a_smaller_fraction_is_a_part_of_a_larger_one(tiny_model, examples):
-    prepared = prepare(
-        str(examples),
-        str(tiny_model),
-        split=None,
-        limit=40,
-        max_length=None,
-        truncate=None,
-        chat_template=None,
-        progress=SILENT,
-    )
+    prepared = prepare(Reading(str(examples), limit=40), str(tiny_model))
     drawn = [
-        {item.pair.source_row for item in random_pairs(prepared, fraction, 0)} for fraction in (1000, 5000, 10_000)
+        {item.pair.source_row for item in random_pairs(prepared, fraction, 0)[0]} for fraction in (1000, 5000, 10_000)
     ]
     assert [len(rows) for rows in drawn] == [4, 20, 40]
     assert drawn[0] < drawn[1] < drawn[2]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sepo_data.reading import Reading
 from sepo_data.shards import open_shard, shard_files
 from sepo_train.engine import PLAIN
 from sepo_train.layout import Tree
@@ -126,7 +127,8 @@ def test_more_pairs_than_there_are(rounded, options):
 
 
 def test_a_dataset_of_one_pair(options, tmp_path):
-    manifest = score(out=tmp_path / "rewards", **options, limit=1, check_precision=3)
+    one = Reading(options["dataset"], limit=1)
+    manifest = score(out=tmp_path / "rewards", **options | {"dataset": one}, check_precision=3)
     assert manifest.results["precision"]["pairs"] == 1
     assert manifest.results["precision"]["rewards"]["max"] < 1e-4
     assert {share for sides in manifest.results["precision"]["agreement"].values() for share in sides.values()} == {1.0}

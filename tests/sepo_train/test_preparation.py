@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import SepoError
+from sepo_data.reading import Reading
 from sepo_train.preparation import prepare
 
 ROWS = [
@@ -33,8 +34,8 @@ def prepared(tiny_model, tmp_path):
     def call(rows=ROWS, **changes):
         file = tmp_path / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        options = {"split": None, "limit": None, "max_length": 60, "truncate": None, "chat_template": None}
-        return prepare(str(file), str(tiny_model), **{**options, "progress": Notes(), **changes})
+        reading = Reading(str(file), limit=changes.pop("limit", None))
+        return prepare(reading, str(tiny_model), **{"max_length": 60, "progress": Notes(), **changes})
 
     return call
 
@@ -56,7 +57,7 @@ def test_only_some_rows(prepared):
 
 
 def test_samples(prepared, monkeypatch):
-    monkeypatch.setattr("sepo_train.preparation.CHUNK", 2)
+    monkeypatch.setattr("sepo_data.prepared.CHUNK", 2)
     assert [item.pair.source_row for item in prepared().sample()] == [0, 4]
     assert [item.pair.source_row for item in prepared().sample(1)] == [0]
     assert [item.pair.source_row for item in prepared().sample(only=frozenset({3, 4}))] == [4]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from sepo_data.reading import Reading
 from sepo_data.shards import open_shard, shard_files
 from sepo_train import residents
 from sepo_train.models import load_model
@@ -124,9 +125,9 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
 ):
     ref = str(with_biases if trained == "bias" else tiny_models["ref"])
     made, told = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), Told()
-    score(str(twelve_pairs), tmp_path / "adapter", oracle=made["oracle"], ref=ref, limit=4, progress=told)
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "adapter", oracle=made["oracle"], ref=ref, progress=told)
     assert ONE_WEIGHTS not in told
-    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, limit=4)
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "merged", oracle=made["merged"], ref=ref)
     adapter, merged = columns(tmp_path / "adapter"), columns(tmp_path / "merged")
     for kind in KINDS:
         assert close(adapter[kind], merged[kind]), kind
@@ -135,10 +136,10 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
 def test_an_adapter_on_another_model_than_the_reference(twelve_pairs, tiny_models, tmp_path, loads):
     ref, base = str(tiny_models["ref"]), str(tiny_models["oracle"])
     made, told = save_adapter(base, tmp_path), Told()
-    score(str(twelve_pairs), tmp_path / "rewards", oracle=made["oracle"], ref=ref, limit=4, progress=told)
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=ref, progress=told)
     assert ONE_WEIGHTS not in told
     assert {name for name, _ in loads} == {made["oracle"], ref}
-    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, limit=4)
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "merged", oracle=made["merged"], ref=ref)
     ours, merged = columns(tmp_path / "rewards"), columns(tmp_path / "merged")
     assert all(close(ours[kind], merged[kind]) for kind in KINDS)
 
@@ -147,5 +148,7 @@ def test_an_adapter_whose_base_is_a_copy_of_the_reference_under_another_name(twe
     made, told = save_adapter(str(tiny_models["ref"]), tmp_path), Told()
     copy = tmp_path / "copy"
     copy.symlink_to(tiny_models["ref"])
-    score(str(twelve_pairs), tmp_path / "rewards", oracle=made["oracle"], ref=str(copy), limit=4, progress=told)
+    score(
+        Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=str(copy), progress=told
+    )
     assert ONE_WEIGHTS in told

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
+from sepo_data.reading import Reading
 from sepo_data.rules import top
 from sepo_data.select import select
 from sepo_data.selection import Selection
@@ -32,7 +33,7 @@ def selection(examples, tiny_models, tmp_path_factory):
     """30% and 20% of the tokens of 24 pairs."""
     folder = tmp_path_factory.mktemp("train")
     options = {name: str(path) for name, path in tiny_models.items()}
-    score(str(examples), folder / "rewards", **options, limit=24)
+    score(Reading(str(examples), limit=24), folder / "rewards", **options)
     select(folder / "rewards", folder / "selection", chosen=3000, rejected=2000)
     return folder / "selection"
 

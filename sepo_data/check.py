@@ -1,0 +1,226 @@
+"""Look at a preference dataset before anything is spent on it: what it is read as, and what would be set aside."""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schemas.stages import TURN_KEYS
+from sepo_data.bad_rows import OnBadRow, judge
+from sepo_data.holdout import HOLDOUT, SPLIT
+from sepo_data.lengths import Lengths
+from sepo_data.pairs import Pair, SkippedRow
+from sepo_data.preferences import read_preferences
+from sepo_data.prepared import CHUNK, WORKERS, Prepared
+from sepo_data.progress import SILENT, Progress
+from sepo_data.reading import Reading, as_reading
+from sepo_data.tokenization import TokenizedPair
+from sepo_data.tool_use import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from transformers import PreTrainedTokenizerBase
+
+    from sepo_data.pairs import Message, Text
+    from sepo_data.preferences import Preferences
+
+PARTS = ("prompt", "chosen", "rejected")
+LONGEST = "longest"  # prompt and longer response
+TOLD = 20 * CHUNK
+"""Rows between two words on how far it is."""
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text in most vocabularies: the estimate where there is no tokenizer."""
+
+Item = Pair | TokenizedPair | SkippedRow
+
+
+def check(
+    reading: Reading | str,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    max_length: int | None = None,
+    on_bad_row: OnBadRow = "skip",
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Read and tokenize all of a dataset, and tell what it is and what is wrong with it.
+
+    Memory does not grow with the rows but for 16 bytes a pair, from which repeated ones are told.
+
+    Args:
+        reading: what to read, and how.
+        tokenizer: without one, lengths are in characters, and what only tokens show is left out.
+        max_length: tokens of prompt and one response; longer pairs are counted as set aside.
+        on_bad_row: count rows that cannot be used, or stop at the first.
+        progress: told how far it is.
+
+    Returns:
+        What `sepo check --json` prints.
+
+    Raises:
+        SepoError: the dataset cannot be read, its shape cannot be told, or `on_bad_row` is "fail" and a row is bad.
+    """
+    preferences = read_preferences(as_reading(reading).in_any_order())
+    found = Findings(max_length or sys.maxsize)
+    done = 0
+    with closing(_chunks(preferences, tokenizer)) as chunks:
+        for items in chunks:
+            for item in items:
+                found.add(item)
+            judge(found.first.values(), on_bad_row)
+            done += CHUNK
+            if done % TOLD == 0 or done >= preferences.rows:
+                progress.step(min(done, preferences.rows), preferences.rows, f"{found.pairs:,} pairs")
+    return {**_input(preferences), **found.report(tokenizer, max_length)}
+
+
+def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None) -> Generator[Iterable[Item]]:
+    """All rows, a thousand at a time; with a tokenizer, the pairs among them tokenized, however long they are."""
+    rows = preferences.rows
+    ranges = [(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
+    if tokenizer is None:
+        yield from (preferences.slice(start, stop) for start, stop in ranges)
+        return
+    prepared = Prepared(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
+    with prepared.ahead(ranges, workers=min(os.cpu_count() or 1, WORKERS)) as ahead:
+        for start, stop in ranges:
+            pairs, skipped = ahead.pairs(start, stop)
+            yield [*pairs, *skipped]
+
+
+@dataclass
+class Findings:
+    """What was found so far. Lengths are those of all pairs, the ones over the limit too."""
+
+    max_length: int
+    pairs: int = 0
+    rows_used: int = 0
+    held_out: int = 0
+    boundary_merged: int = 0
+    long_pairs: int = 0
+    long_prompts: int = 0
+    example: Pair | TokenizedPair | None = None
+    first: dict[str, SkippedRow] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, Lengths] = field(default_factory=lambda: {name: Lengths() for name in (*PARTS, LONGEST)})
+    pair_ids: array[int] = field(default_factory=lambda: array("Q"))
+    prompt_ids: array[int] = field(default_factory=lambda: array("Q"))
+    last_row: int = -1
+
+    def add(self, item: Item) -> None:
+        """Count one pair, or one that was set aside."""
+        if isinstance(item, SkippedRow):
+            self._set_aside(item)
+            return
+        pair = _pair(item)
+        lengths = _lengths(item)
+        longest = lengths["prompt"] + max(lengths["chosen"], lengths["rejected"])
+        for name, length in (lengths | {LONGEST: longest}).items():
+            self.lengths[name].add(length)
+        self.pair_ids.append(int(pair.pair_id, 16))
+        self.prompt_ids.append(int(pair.prompt_id, 16))
+        if isinstance(item, TokenizedPair) and longest > self.max_length:
+            self.long_pairs += 1
+            self.long_prompts += lengths["prompt"] >= self.max_length
+            detail = (
+                f"{lengths['prompt']} prompt + {longest - lengths['prompt']} response tokens exceed {self.max_length}"
+            )
+            self._set_aside(SkippedRow(pair.source_row, "too_long", detail))
+            return
+        self.pairs += 1
+        self.rows_used += pair.source_row != self.last_row
+        self.last_row = pair.source_row
+        self.held_out += pair.extra.get(SPLIT) == HOLDOUT
+        self.boundary_merged += isinstance(item, TokenizedPair) and item.boundary_merged
+        if self.example is None or pair.source_row < _pair(self.example).source_row:
+            self.example = item
+
+    def _set_aside(self, row: SkippedRow) -> None:
+        self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
+        if row.reason not in self.first or row.row < self.first[row.reason].row:
+            self.first[row.reason] = row
+
+    def report(self, tokenizer: PreTrainedTokenizerBase | None, max_length: int | None) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        in_tokens = tokenizer is not None or (isinstance(self.example, Pair) and self.example.ids is not None)
+        totals = {part: self.lengths[part].total for part in PARTS}
+        report: dict[str, Any] = {
+            "usable": self.pairs > 0,
+            "pairs": self.pairs,
+            "rows_used": self.rows_used,
+            "set_aside": {
+                reason: {"count": count, "first_row": self.first[reason].row, "detail": self.first[reason].detail}
+                for reason, count in sorted(self.counts.items())
+            },
+            "repeated_pairs": len(self.pair_ids) - len(np.unique(np.asarray(self.pair_ids))),
+            "prompts": len(np.unique(np.asarray(self.prompt_ids))),
+            "held_out": self.held_out,
+            "unit": "tokens" if in_tokens else "characters",
+            "lengths": {name: lengths.summary() for name, lengths in self.lengths.items() if lengths.counts},
+            "histogram": [
+                {"from": low, "to": high, "pairs": pairs} for low, high, pairs in self.lengths[LONGEST].histogram()
+            ],
+            "tokens": totals if in_tokens else {part: -(-n // CHARACTERS_PER_TOKEN) for part, n in totals.items()},
+            "tokens_are_estimated": not in_tokens,
+            "example": None if self.example is None else _rendered(self.example, tokenizer),
+        }
+        if tokenizer is not None:
+            report |= {
+                "tokenizer": tokenizer.name_or_path,
+                "boundary_merged": self.boundary_merged,
+                "max_length": max_length,
+                "over_limit": {"pairs": self.long_pairs, "prompts": self.long_prompts},
+            }
+        return report
+
+
+def _input(preferences: Preferences) -> dict[str, Any]:
+    source, shape = preferences.source, preferences.shape
+    return {
+        "dataset": source.name,
+        "split": source.split,
+        "fingerprint": source.fingerprint,
+        "rows": preferences.rows,
+        "shape": {"name": shape.name, "description": shape.description, "columns": dict(shape.columns)},
+    }
+
+
+def _pair(item: Pair | TokenizedPair) -> Pair:
+    return item.pair if isinstance(item, TokenizedPair) else item
+
+
+def _lengths(item: Pair | TokenizedPair) -> dict[str, int]:
+    """Of prompt, chosen and rejected: tokens where there are any, else characters."""
+    if isinstance(item, TokenizedPair):
+        return {part: len(getattr(item, f"{part}_ids")) for part in PARTS}
+    texts = item.ids or [_plain(getattr(item, part)) for part in PARTS]
+    return {part: len(text) for part, text in zip(PARTS, texts, strict=True)}
+
+
+def _plain(text: Text) -> str:
+    return text if isinstance(text, str) else "\n".join(map(_plain_turn, text))
+
+
+def _plain_turn(turn: Message) -> str:
+    """What is said, below it what else the turn holds."""
+    further = {key: turn[key] for key in TURN_KEYS if key in turn}
+    lines = (f"{key}: {value if isinstance(value, str) else json_text(value)}" for key, value in further.items())
+    return "\n".join([f"{turn['role']}: {turn['content']}", *lines])
+
+
+def _rendered(item: Pair | TokenizedPair, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:
+    """The texts of a pair as a model sees them; without a tokenizer, as they were read."""
+    if isinstance(item, TokenizedPair) and tokenizer is not None:
+        texts = {part: str(tokenizer.decode(getattr(item, f"{part}_ids"))) for part in PARTS}
+    else:
+        pair = _pair(item)
+        values = pair.ids or [_plain(getattr(pair, part)) for part in PARTS]
+        texts = {part: str(value) for part, value in zip(PARTS, values, strict=True)}
+    return {"row": _pair(item).source_row, **texts}

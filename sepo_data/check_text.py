@@ -1,0 +1,82 @@
+"""What `sepo check` found, as lines for people."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sepo_data.check import LONGEST, PARTS
+from sepo_data.lengths import histogram_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHOWN = 600
+"""Characters of a text that are shown, half of them from each end."""
+
+MARGINS = {"prompt": "|", "chosen": ">", "rejected": ">"}
+"""What stands before each line of a text: a response is told from the prompt."""
+
+
+def check_lines(found: dict[str, Any]) -> Iterator[str]:
+    """The report of `check`, line by line."""
+    split = f", split {found['split']}" if found["split"] else ""
+    yield f"{found['dataset']}{split}: {found['rows']:,} rows, content {found['fingerprint'][:16]}"
+    yield f"read as {found['shape']['name']}: {found['shape']['description']}"
+    if found["example"]:
+        yield ""
+        yield from _example(found["example"])
+    yield ""
+    yield from _counts(found)
+    if found["lengths"]:
+        yield ""
+        yield from _table(found)
+        yield ""
+        yield f"pairs by {found['unit']} of prompt + longer response"
+        yield from (f"  {line}" for line in histogram_lines([tuple(bar.values()) for bar in found["histogram"]]))
+
+
+def _example(example: dict[str, Any]) -> Iterator[str]:
+    yield f"the pair of row {example['row']}"
+    for part in PARTS:
+        for number, line in enumerate(_shortened(example[part]).split("\n")):
+            yield f"  {part if number == 0 else '':<8} {MARGINS[part]} {line}".rstrip()
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= SHOWN:
+        return text
+    half = SHOWN // 2
+    return f"{text[:half]}\n... {len(text) - SHOWN:,} characters ...\n{text[-half:]}"
+
+
+def _counts(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['pairs']:,} pairs from {found['rows_used']:,} rows"
+    aside = found["set_aside"]
+    yield f"{sum(entry['count'] for entry in aside.values()):,} set aside"
+    width = max((len(reason) for reason in aside), default=0)
+    for reason, entry in aside.items():
+        yield f"  {entry['count']:>8,}  {reason:<{width}}  row {entry['first_row']}: {entry['detail']}"
+    if "max_length" in found:
+        over = found["over_limit"]
+        yield f"{over['pairs']:,} pairs over {found['max_length']:,} tokens, {over['prompts']:,} by the prompt alone"
+        yield f"{found['boundary_merged']:,} pairs whose first response token would merge with the prompt"
+    yield f"{found['repeated_pairs']:,} pairs that repeat another, {found['prompts']:,} different prompts"
+    if found["held_out"]:
+        yield f"{found['held_out']:,} pairs held out"
+    about = "about " if found["tokens_are_estimated"] else ""
+    tokens = ", ".join(f"{part} {count:,}" for part, count in found["tokens"].items())
+    yield f"{about}{sum(found['tokens'].values()):,} tokens: {tokens}"
+
+
+def _table(found: dict[str, Any]) -> Iterator[str]:
+    """Lengths of each part, a row a part."""
+    names = list(next(iter(found["lengths"].values())))
+    rows = [[found["unit"], *names]]
+    for part, values in found["lengths"].items():
+        name = "prompt + longer response" if part == LONGEST else part
+        rows.append([name, *(f"{value:,}" for value in values.values())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join(chain([f"{first:<{widths[0]}}"], cells))

@@ -1,0 +1,250 @@
+"""Which column plays which role: told from names, aliases and the types of the first values, or said by the user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from sepo_data.reasons import BadRow
+from sepo_data.record import Record, Row
+from sepo_data.suggest import did_you_mean, listed
+from sepo_data.value_kinds import WRITTEN, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ANSWER = ("string", "turn", "turns")
+NUMBER = ("number",)
+NUMBERS = ("numbers", "ids")
+
+ROLES: dict[str, tuple[str, ...]] = {
+    # what comes before the responses
+    "prompt": ("string", "turns"),
+    "question": ("string", "record"),
+    "instruction": ("string",),
+    "input": ("string",),
+    "history": ("string", "lists"),
+    "system": ("string",),
+    "conversations": ("turns",),
+    "messages": ("turns",),
+    "info": ("record",),
+    # the responses
+    "chosen": ANSWER,
+    "rejected": ANSWER,
+    "rejected_messages": ("turns",),
+    "response_a": ANSWER,
+    "response_b": ANSWER,
+    "completions": ("records", "strings"),
+    "summaries": ("records",),
+    # what prefers some of them
+    "rank": NUMBERS,
+    "score": NUMBERS,
+    "winner": ("string",),
+    "winner_model_a": NUMBER,
+    "winner_model_b": NUMBER,
+    "labels": NUMBER,
+    "choice": NUMBER,
+    "preference": NUMBER,
+    "score_a": NUMBER,
+    "score_b": NUMBER,
+    # already tokenized
+    "prompt_ids": ("ids",),
+    "chosen_ids": ("ids",),
+    "rejected_ids": ("ids",),
+    # beside the text
+    "tools": ("records", "string"),
+    "chat_template_kwargs": ("record", "string"),
+}
+"""What `--columns` can name, and what the values of a column have to be so that it is taken for that."""
+
+PROMPTS = ("prompt", "question", "instruction", "conversations")
+
+ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
+    {
+        "chosen rejected": (
+            "chosen_response rejected_response", "response_chosen response_rejected", "chosen_answer rejected_answer",
+            "chosen_text rejected_text", "preferred dispreferred", "preferred_response dispreferred_response",
+            "preferred_output dispreferred_output", "response_j response_k", "response_w response_l", "y_w y_l",
+            "winner loser", "better worse", "better_response worse_response", "positive negative",
+            "accepted rejected", "selected rejected",
+        ),
+    },
+    {
+        "response_a response_b": (
+            "response_A response_B", "human_ref_A human_ref_B", "answer_a answer_b", "answer_A answer_B",
+            "completion_a completion_b", "conversation_a conversation_b", "output_a output_b", "answer_0 answer_1",
+            "response_0 response_1", "response_1 response_2", "response1 response2", "output_1 output_2",
+        ),
+    },
+    {"score_a score_b": ("score_0 score_1", "score_A score_B")},
+    {"prompt_ids chosen_ids rejected_ids": ("prompt_input_ids chosen_input_ids rejected_input_ids",)},
+    {"rejected": ("rejected_response",)},
+    {
+        "question": ("query", "user_prompt", "problem", "input"),
+        "conversations": ("conversation", "dialogue", "dialog", "context"),
+    },
+    {"system": ("system_prompt", "system_message")},
+    {"completions": ("answers", "responses", "generations", "candidates")},
+    {"rank": ("ranks", "ranking")},
+    {"score": ("scores", "ratings", "rewards")},
+    {"choice": ("better_response_id",)},
+    {"preference": ("preference_strength", "overall_preference")},
+)  # fmt: skip
+"""Other names of roles, where the role has no column of its own name. Two that fit within an entry are rivals."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a dataset, by the roles they play.
+
+    Attributes:
+        names: role to column.
+        kinds: role to what most of its first values are.
+        written: roles whose columns hold JSON text.
+        keys: role to the key of ranked answers that the user says plays it.
+        said: the roles that the user has named.
+        rivals: for roles that several columns could play, the ways to say which.
+        sample: the first rows.
+    """
+
+    names: Mapping[str, str]
+    kinds: Mapping[str, str]
+    written: frozenset[str]
+    keys: Mapping[str, str]
+    said: frozenset[str]
+    rivals: Sequence[Mapping[str, str]]
+    sample: Sequence[Record]
+
+    def are(self, kinds: str | tuple[str, ...], *roles: str) -> bool:
+        """Whether these roles all have columns with values of one of these kinds."""
+        wanted = (kinds,) if isinstance(kinds, str) else kinds
+        return all(self.kinds.get(role) in wanted for role in roles)
+
+    @property
+    def several_prompts(self) -> bool:
+        """Whether the prompt is in one of several columns, nobody knows which."""
+        return any(role in PROMPTS for way in self.rivals for role in way)
+
+    def values(self, *roles: str) -> list[tuple[object, ...]]:
+        """The first values of these roles, from the rows that have them all."""
+        found = []
+        for record in self.sample:
+            try:
+                found.append(tuple(record.present(role) for role in roles))
+            except BadRow:
+                continue
+        return found
+
+    def only(self, roles: Iterable[str]) -> dict[str, str]:
+        """Role to column, of those `roles` that have one."""
+        return {role: self.names[role] for role in roles if role in self.names}
+
+
+def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[str, str]) -> Columns:
+    """Find out which column plays which role; `said` maps roles to columns, and goes before every name.
+
+    Raises:
+        SepoError: a role or a column that was said does not exist, or the one cannot play the other.
+    """
+    kinds = {column: kind_of([row.get(column) for row in sample]) for column in columns}
+    keys = {role: name for role, name in said.items() if name not in kinds and role in {"rank", "score"}}
+    keys = {role: key for role, key in keys.items() if key in _entry_keys(sample)}
+    _check_said({role: name for role, name in said.items() if role not in keys}, kinds, sample)
+    names = {role: column for role, column in said.items() if role not in keys}
+    free = [column for column in columns if column not in said.values()]
+    wanted = [role for role in ROLES if role not in PROMPTS or not said.keys() & set(PROMPTS)]  # one prompt is enough
+    names |= {role: role for role in wanted if role in free and role not in said and _fits(role, kinds[role])}
+    if "instruction" not in names and names.get("input") == "input":
+        del names["input"]  # nothing is there that it could be the input of: it is the question itself
+    if "loser" in free and names.get("winner") == "winner":
+        del names["winner"]  # the text that won, and not the name of the winner
+    rivals: list[Mapping[str, str]] = []
+    for aliases in ALIASES:
+        candidates = [each for each in _candidates(aliases, names) if _free_and_fitting(each, names, free, kinds)]
+        if len(candidates) == 1:
+            names |= candidates[0]
+        else:
+            rivals += candidates
+    own = {role: _kind_for(role, kinds[column]) for role, column in names.items()}
+    written = frozenset(role for role, kind in own.items() if kind.startswith(WRITTEN))
+    records = [Record(row, names, written) for row in sample]
+    own = {role: kind.removeprefix(WRITTEN) for role, kind in own.items()}
+    return Columns(names, own, written, keys, frozenset(said), rivals, records)
+
+
+def spellings(role: str) -> tuple[str, ...]:
+    """Everything that a column of one role alone may be called."""
+    return (role, *(name for aliases in ALIASES for name in aliases.get(role, ())))
+
+
+def could_play(role: str, kind: str) -> bool:
+    """Whether values of this kind are what the role wants."""
+    return kind != "unknown" and _fits(role, kind)
+
+
+def _candidates(aliases: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> list[dict[str, str]]:
+    """Every way to fill roles that have no column yet: role to column."""
+    if "question" in aliases and any(role in names for role in PROMPTS):
+        return []
+    found = []
+    for roles, spellings in aliases.items():
+        ways = [dict(zip(roles.split(), spelling.split(), strict=True)) for spelling in spellings]
+        found += [way for way in ways if not all(role in names for role in way)]
+    return found
+
+
+def _free_and_fitting(
+    way: Mapping[str, str], names: Mapping[str, str], free: Sequence[str], kinds: Mapping[str, str]
+) -> bool:
+    for role, column in way.items():
+        if role in names:
+            if names[role] != column:
+                return False
+        elif column not in free or column in names.values() or not _fits(role, kinds[column]):
+            return False
+    return True
+
+
+def _fits(role: str, kind: str) -> bool:
+    return kind == "unknown" or _kind_for(role, kind).removeprefix(WRITTEN) in ROLES[role]
+
+
+def _kind_for(role: str, kind: str) -> str:
+    """Text that happens to be JSON stays text for a role that wants text, unless it is a conversation."""
+    inside = kind.removeprefix(WRITTEN)
+    is_text = inside not in ROLES[role] or ("string" in ROLES[role] and inside not in {"turn", "turns"})
+    return "string" if kind != inside and is_text else kind
+
+
+def _entry_keys(sample: Sequence[Row]) -> set[str]:
+    """The keys of all objects in lists, which are ranked answers if anything is."""
+    lists = (value for row in sample for value in row.values() if isinstance(value, list))
+    return {str(key) for value in lists for entry in value if isinstance(entry, Mapping) for key in entry}
+
+
+def _check_said(said: Mapping[str, str], kinds: Mapping[str, str], sample: Sequence[Row]) -> None:
+    if unknown := [role for role in said if role not in ROLES]:
+        guesses = [guess for role in unknown if (guess := did_you_mean(role, ROLES))]
+        raise SepoError(
+            f"--columns {listed(unknown)}: no column can play that; {listed(ROLES)} can", "; ".join(guesses)
+        )
+    if missing := [column for column in said.values() if column not in kinds]:
+        inside = _entry_keys(sample) if said.keys() & {"rank", "score"} else set()
+        present = [*kinds, *sorted(inside)]
+        guesses = [f"for {column}, {guess}" for column in missing if (guess := did_you_mean(column, present))]
+        raise SepoError(
+            f"--columns: the dataset has no column {listed(missing)}; it has {listed(kinds)}", "; ".join(guesses)
+        )
+    if twice := [column for column, count in Counter(said.values()).items() if count > 1]:
+        raise SepoError(
+            f"--columns says two roles of {listed(twice)}", "name each column once: a column can play one role only"
+        )
+    for role, column in said.items():
+        if not _fits(role, kinds[column]):
+            raise SepoError(
+                f"--columns {role}={column}: the values of {column} are of kind {kinds[column]}",
+                f"for {role}, name a column of kind {listed(ROLES[role], ' or ')}",
+            )

@@ -1,0 +1,166 @@
+"""Shapes of a prompt and two responses, in columns of their own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sepo_data.columns import ANSWER
+from sepo_data.prompts import Prompt, end_in_answer, prompts
+from sepo_data.reasons import BadRow
+from sepo_data.samples import both_begin_with, mostly, whole_dialogues
+from sepo_data.shape import Parts, Shape
+from sepo_data.turns import answer, assistant, is_turn, shared_turns, speaker, turns
+
+if TYPE_CHECKING:
+    from sepo_data.columns import Columns
+    from sepo_data.record import Record
+
+
+def explicit_strings(columns: Columns) -> list[Shape]:
+    """TRL's standard format."""
+    roles = ("prompt", "chosen", "rejected")
+    if not columns.are("string", *roles) or _need_template(columns):
+        return []
+    prompt, chosen, rejected = (columns.names[role] for role in roles)
+    if both_begin_with(columns.values(*roles)):
+        meaning = f"{prompt} is a string that {chosen} and {rejected} repeat before the response."
+        read = _strings_that_repeat
+    else:
+        meaning = f"{prompt}, {chosen} and {rejected} are strings, taken as they are."
+        read = _strings
+    return [Shape("explicit strings", meaning, columns.only(roles), read, conversational=False)]
+
+
+def _need_template(columns: Columns) -> bool:
+    """Whether something stands beside the strings that only a conversation can hold."""
+    sides = [value for role in columns.only(("tools", "chat_template_kwargs")) for (value,) in columns.values(role)]
+    told = any(value.lstrip()[:1] in {"[", "{"} if isinstance(value, str) else value for value in sides)
+    return told or "system" in columns.names or columns.are("lists", "history")
+
+
+def dialogues_with_prompt(columns: Columns) -> list[Shape]:
+    """UltraFeedback-binarized: the prompt column only repeats a turn of both dialogues."""
+    if not whole_dialogues(columns, "chosen", "rejected"):
+        return []
+    for role in ("prompt", "question", "instruction"):
+        if columns.are("string", role) and mostly(_asks(*values) for values in columns.values(role, "chosen")):
+            prompt, chosen, rejected = (columns.names[each] for each in (role, "chosen", "rejected"))
+            meaning = (
+                f"{chosen} and {rejected} are whole dialogues; the prompt is the turns that both share,"
+                f" and {prompt} is one of them."
+            )
+            roles = columns.only((role, "chosen", "rejected"))
+            return [Shape("dialogues with prompt", meaning, roles, partial(_dialogues, role))]
+    return []
+
+
+def conversations(columns: Columns) -> list[Shape]:
+    """A prompt of any kind, then what the assistant says."""
+    if not columns.are(ANSWER, "chosen", "rejected"):
+        return []
+    return [
+        _conversation(columns, prompt)
+        for prompt in prompts(columns)
+        if columns.kinds[prompt.roles[0]] == "turns" or not whole_dialogues(columns, "chosen", "rejected")
+    ]
+
+
+def swift(columns: Columns) -> list[Shape]:
+    """ms-swift: a dialogue that ends in the chosen response, and the rejected one beside it."""
+    besides = "chosen" in columns.names and "messages" not in columns.said
+    if besides or not columns.are("turns", "messages"):
+        return []
+    messages = columns.names["messages"]
+    if columns.are("turns", "rejected_messages"):
+        other = columns.names["rejected_messages"]
+        meaning = f"{messages} and {other} are whole dialogues; the prompt is the turns that both share."
+        return [Shape("swift", meaning, columns.only(("messages", "rejected_messages")), _two_dialogues)]
+    if not columns.are(ANSWER, "rejected") or not end_in_answer(columns):
+        return []
+    meaning = f"{messages} is a dialogue whose last turn is chosen; {columns.names['rejected']} is rejected."
+    return [Shape("swift", meaning, columns.only(("messages", "rejected")), _dialogue_and_rejected)]
+
+
+def _strings(record: Record) -> list[Parts]:
+    return [(record.text("prompt"), record.text("chosen"), record.text("rejected"))]
+
+
+def _strings_that_repeat(record: Record) -> list[Parts]:
+    prompt = record.text("prompt")
+    return [(prompt, _without(prompt, record, "chosen"), _without(prompt, record, "rejected"))]
+
+
+def _without(prompt: str, record: Record, side: str) -> str:
+    response = record.text(side)
+    if not response.startswith(prompt):
+        raise BadRow("prompt_mismatch", f"{record.name(side)} does not begin with the prompt")
+    return response[len(prompt) :]
+
+
+def _asks(asked: object, dialogue: object) -> bool:
+    """Whether a user's turn of the dialogue is what the prompt column asks."""
+    found = dialogue if isinstance(dialogue, list) else []
+    said = (turn.get("content") or turn.get("value") for turn in found if is_turn(turn) and speaker(turn) == "user")
+    return isinstance(asked, str) and any(isinstance(words, str) and words.strip() == asked.strip() for words in said)
+
+
+def _dialogues(role: str, record: Record) -> list[Parts]:
+    asked = record.text(role).strip()
+    prompt, chosen, rejected = shared_turns(turns(record, "chosen"), turns(record, "rejected"))
+    if not any(turn["role"] == "user" and turn["content"].strip() == asked for turn in prompt):
+        raise BadRow("prompt_mismatch", f"no user turn before the responses is {record.name(role)}")
+    return [(prompt, chosen, rejected)]
+
+
+def _conversation(columns: Columns, prompt: Prompt) -> Shape:
+    chosen, rejected = columns.names["chosen"], columns.names["rejected"]
+    strings = columns.are("string", "chosen", "rejected")
+    name = "system and prompt" if strings and columns.are("string", "prompt") else prompt.name
+    repeats = strings and _repeat_words(columns, prompt)
+    words = "repeat that and then answer" if repeats else "are what the assistant says next"
+    return Shape(
+        name,
+        f"{prompt.meaning}; {chosen} and {rejected} {words}.",
+        columns.only((*prompt.roles, "chosen", "rejected")),
+        partial(_after_words if repeats else _after_turns, prompt),
+    )
+
+
+def _repeat_words(columns: Columns, prompt: Prompt) -> bool:
+    """Whether the responses of most rows, all of them strings, begin with the last words of their prompt."""
+    rows = []
+    for record in columns.sample:
+        with suppress(BadRow):
+            rows.append((prompt.read(record)[-1:], record.text("chosen"), record.text("rejected")))
+    return both_begin_with((turn[0]["content"], chosen, rejected) for turn, chosen, rejected in rows if turn)
+
+
+def _after_turns(prompt: Prompt, record: Record) -> list[Parts]:
+    """Both answers, without the turns of the prompt where they repeat them."""
+    before = prompt.read(record)
+    chosen, rejected = answer(record, "chosen"), answer(record, "rejected")
+    repeats = [side[: len(before)] == before for side in (chosen, rejected)]
+    if before and all(repeats):
+        return [(before, chosen[len(before) :], rejected[len(before) :])]
+    if before and any(repeats):
+        raise BadRow("prompt_mismatch", "one response repeats the prompt and the other does not")
+    return [(before, chosen, rejected)]
+
+
+def _after_words(prompt: Prompt, record: Record) -> list[Parts]:
+    """Both answers, without the words of the prompt that all of them repeat."""
+    before = prompt.read(record)
+    asked = before[-1]["content"] if before else ""
+    chosen, rejected = (_without(asked, record, side).lstrip() for side in ("chosen", "rejected"))
+    return [(before, [assistant(chosen)], [assistant(rejected)])]
+
+
+def _two_dialogues(record: Record) -> list[Parts]:
+    return [shared_turns(turns(record, "messages"), turns(record, "rejected_messages"))]
+
+
+def _dialogue_and_rejected(record: Record) -> list[Parts]:
+    dialogue = turns(record, "messages")
+    return [(dialogue[:-1], dialogue[-1:], answer(record, "rejected"))]

@@ -1,0 +1,118 @@
+"""Rows of CSV and TSV files, whose first record names the columns. A bad row is a Row, only a bad file is an error."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from sepo_data.rows import DataFile, Row, Table, refuse_twins
+from sepo_data.text_rows import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, size_in_utf8, text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+Record = list[str] | csv.Error
+"""The fields of a record, or why it has none."""
+
+
+def read_csv(file: DataFile, limit: int | None) -> Table:
+    return _read(file, limit, ",")
+
+
+def read_tsv(file: DataFile, limit: int | None) -> Table:
+    """As CSV, quotes too, but for the tab between the fields."""
+    return _read(file, limit, "\t")
+
+
+def _read(file: DataFile, limit: int | None, delimiter: str) -> Table:
+    _place, header = next(_records(delimiter, file, FIRST), (FIRST, []))
+    if isinstance(header, csv.Error) or not is_utf8("".join(header)):
+        raise SepoError(f"{file.address} does not begin with the names of its columns: {header}")
+    refuse_twins(file.address, header)
+    columns = tuple(header)
+    form = TextFormat(f"csv {delimiter}", partial(_records, delimiter), partial(_row, columns), header=1)
+    return text_table(file, limit, form, columns)
+
+
+def _records(delimiter: str, file: DataFile, place: Place) -> Iterator[tuple[Place, Record]]:
+    csv.field_size_limit(ROW_BYTES)  # 128 kB by default, and a long conversation is longer
+    with opened(file, place) as handle:
+        if place == FIRST and handle.read(3) != codecs.BOM_UTF8:
+            handle.seek(0)
+        text = io.TextIOWrapper(handle, encoding="utf-8", errors="surrogateescape", newline="")
+        cursor = _Cursor(file, text, place.line, handle.tell())
+        # strict: else text behind a closing quote would lose its quotes, and an open one swallow the rest of the file.
+        records = csv.reader(cursor.lines(), delimiter=delimiter, strict=True)
+        while True:
+            place = cursor.begin_record()
+            record: Record
+            try:
+                record = next(records)
+            except csv.Error as error:
+                if str(error) == "unexpected end of data":
+                    _refuse_open_quote(delimiter, file, place, cursor.line)
+                last = cursor.line - 1
+                record = error if last == place.line else csv.Error(f"{error}, in lines {place.line} to {last}")
+            except StopIteration:
+                return
+            if record:
+                yield place, record
+
+
+def _refuse_open_quote(delimiter: str, file: DataFile, place: Place, end: int) -> None:
+    """Raise where the quote that is open at the end of the file, before line `end`, took in more lines than its own."""
+    with opened(file, place) as handle:
+        text = io.TextIOWrapper(handle, encoding="utf-8", errors="surrogateescape", newline="")
+        # A parser that is not strict gives what it has of the last field.
+        field = next(csv.reader(islice(text, end - place.line), delimiter=delimiter))[-1]
+    lines = len(io.StringIO(field, newline="").readlines())
+    if len(io.StringIO(field.rstrip("\r\n"), newline="").readlines()) > 1:
+        raise SepoError(
+            f"{file.address}, line {end - lines}: a quote is opened and never closed, "
+            f"so that all up to line {end - 1} would be one value",
+            "close the quote, or double it where it is part of the text",
+        )
+
+
+def _row(columns: tuple[str, ...], number: int, place: str, record: Record) -> Row:
+    if isinstance(record, csv.Error):
+        return Row(number, None, "invalid_csv", f"{place}: {record}")
+    if len(record) != len(columns):
+        return Row(number, None, "wrong_number_of_fields", f"{place}: {len(record)} fields for {len(columns)} columns")
+    for column, value in zip(columns, record, strict=True):
+        if not is_utf8(value):
+            return Row(number, None, "invalid_utf8", f"{place}: column {column}")
+    return Row(number, dict(zip(columns, record, strict=True)), "", place)
+
+
+@dataclass
+class _Cursor:
+    """Where the parser is. It takes one line or more for a record, and never the first line of the next one."""
+
+    file: DataFile
+    text: TextIO
+    line: int
+    byte: int
+    most: int = 0  # where the record has to have ended
+
+    def begin_record(self) -> Place:
+        self.most = self.byte + ROW_BYTES
+        return Place(self.line, self.byte)
+
+    def lines(self) -> Iterator[str]:
+        while line := self.text.readline(ROW_BYTES + 1):
+            self.line += 1
+            self.byte += len(line) if line.isascii() else size_in_utf8(line)
+            if self.byte > self.most:
+                raise SepoError(
+                    f"{self.file.address}, before line {self.line}: a record is longer than {ROW_BYTES >> 20} MiB",
+                    "maybe a quote is never closed",
+                )
+            yield line

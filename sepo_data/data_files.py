@@ -1,0 +1,94 @@
+"""Which files a folder or a pattern means, told from their names alone: nothing else is opened or fetched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from sepo_data.kinds import kind_of, reader_of
+from sepo_data.splits import choose_split, split_of_file
+from sepo_data.suggest import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_HIDDEN = re.compile(r"(^|/)\.")
+_NO_DATA = re.compile(r"(README|LICENSE)\.\w+|(dataset_infos?|state|sepo)\.json", re.IGNORECASE)
+
+
+def files_of_folder(names: Iterable[str], split: str | None, folder: str) -> tuple[list[str], str | None]:
+    """The data files of one split, sorted, and that split, among the names of all files in and below a folder.
+
+    They are those in the folder itself; where it has none, those below its only folder, or below folders that are
+    called as splits are. Where it has both files and folders of files, nothing tells whether they belong together.
+    """
+    data = data_names(names)
+    files = [name for name in data if "/" not in name]
+    folders = sorted({name.split("/", 1)[0] for name in data if "/" in name})
+    if files and folders:
+        raise SepoError(
+            f"{folder} holds data files and folders of others: {listed([*files, *(f'{name}/' for name in folders)])}",
+            "name one of them, or all with a pattern as '**/*.jsonl'",
+        )
+    if not files and (len(folders) == 1 or all(split_of_file(f"{name}.x") for name in folders)):
+        files = data
+    if not files:
+        hint = f"name one of its folders: {listed(f'{name}/' for name in folders)}, or a pattern as '*/*.jsonl'"
+        raise SepoError(f"{folder} holds no data file", hint if folders else "")
+    files, split = files_of_split(files, split, folder)
+    if len({reader_of(name) for name in files}) > 1:
+        # The same rows in another format are more often meant for other readers than to be read twice.
+        raise SepoError(
+            f"{folder} holds files of several kinds: {listed(files)}", "name one of them, or all with a pattern as '*'"
+        )
+    return files, split
+
+
+def files_of_pattern(names: Iterable[str], split: str | None, pattern: str) -> tuple[list[str], str | None]:
+    """The data files among the names that a pattern fits, sorted: all of them unless a split is asked for."""
+    files = data_names(names)
+    if not files:
+        raise SepoError(f"no data file fits {pattern}", "quote the pattern, so that the shell leaves it as it is")
+    splits = {_split_of(name) for name in files}
+    if split is None:
+        return files, splits.pop() if len(splits) == 1 else None
+    return files_of_split(files, split, pattern)
+
+
+def data_names(names: Iterable[str]) -> list[str]:
+    """The names of files with rows, sorted; no hidden ones, nor the JSON files that tell about others."""
+    return sorted(
+        name
+        for name in names
+        if kind_of(name) and not _HIDDEN.search(name) and not _NO_DATA.fullmatch(PurePosixPath(name).name)
+    )
+
+
+def files_of_split(files: Sequence[str], split: str | None, place: str) -> tuple[list[str], str | None]:
+    """The files of one split, and that split. File names tell the split, as on the Hub, or else their folders."""
+    splits = {name: _split_of(name) for name in files}
+    present = list(dict.fromkeys(name for name in splits.values() if name))
+    if not present:
+        if split:
+            raise SepoError(f"{place}: no file name tells of a split {split}", "leave out --split")
+        return list(files), None
+    if not split and None in splits.values():
+        raise SepoError(
+            f"{place} holds files with a split in their names and others: {listed(files)}",
+            "name one of the files, or choose the files of one split with --split",
+        )
+    chosen = choose_split(present, split, place)
+    if not split and (others := [name for name in present if name != chosen and name.lower().startswith(chosen)]):
+        raise SepoError(
+            f"{place} holds {chosen} and {listed(others)}, which may be more of it",
+            f"choose one with --split, or read all with a pattern as '{chosen}*'",
+        )
+    return [name for name in files if splits[name] == chosen], chosen
+
+
+def _split_of(name: str) -> str | None:
+    """Told by the file, else by the nearest folder that tells one."""
+    *folders, file = name.split("/")
+    return split_of_file(file) or next(filter(None, (split_of_file(f"{part}.x") for part in folders[::-1])), None)

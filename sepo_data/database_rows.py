@@ -1,0 +1,122 @@
+"""The answer of a SQLite or DuckDB database to a query, written once as a plain file. A query can only read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from functools import partial
+from hashlib import sha256
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+from schemas.errors import SepoError
+from sepo_data.arrow_rows import BATCH_ROWS, read_arrow, write_stream
+from sepo_data.fetch import cache_folder
+from sepo_data.json_rows import read_answer
+from sepo_data.rows import refuse_twins
+from sepo_data.spool import content_key, spooled
+from sepo_data.suggest import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from sepo_data.rows import DataFile, Table
+
+DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
+DUCKDB_MEMORY = "512MB"  # it writes what does not fit into the cache folder
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_HINT = "a query is one SELECT statement"
+_TABLES = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+
+
+def answer(path: Path, query: str | None, limit: int | None) -> tuple[Path, Callable[[DataFile, int | None], Table]]:
+    """A file with the rows of `query`, or of the only table, and what reads it.
+
+    SQLite's are JSON lines, for there every value has a type of its own; a value of bytes that are no text makes a
+    line that is not UTF-8, and so a row that is set aside. DuckDB's are an Arrow stream.
+    """
+    with path.open("rb") as file:
+        duckdb = file.read(12)[8:] == b"DUCK"
+    # Committed rows may still be in the log beside the database.
+    log = path.with_name(path.name + (".wal" if duckdb else "-wal"))
+    content = content_key([path, log] if log.exists() else [path])
+    key = sha256(json.dumps([content, query, limit]).encode()).hexdigest()[:32]
+    if duckdb:
+        return spooled(key, partial(_write_duckdb, path, query, limit)), read_arrow
+    return spooled(key, partial(_write_sqlite, path, query, limit)), read_answer
+
+
+def _write_sqlite(path: Path, query: str | None, limit: int | None, sink: BinaryIO) -> None:
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as database:
+            database.text_factory = _text
+            tables = [name for (name,) in database.execute(_TABLES.format("sqlite_master"))]
+            database.set_authorizer(_only_reading)
+            rows = database.execute(query or _whole_table(path, tables))
+            if rows.description is None:
+                raise SepoError(f"{path} cannot be queried: {query!r} asks for nothing", _HINT)
+            columns = [name for name, *_ in rows.description]
+            refuse_twins(f"the answer of {path}", columns)
+            for row in islice(rows, limit):
+                values = (_text(value) if isinstance(value, bytes) else value for value in row)
+                line = json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False)
+                sink.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise SepoError(f"{path} cannot be queried: {error}", _HINT) from error
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _only_reading(action: int, *_: str | None) -> int:
+    """Opened read-only, SQLite would still attach and make other files."""
+    return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+
+def _write_duckdb(path: Path, query: str | None, limit: int | None, sink: BinaryIO) -> None:
+    try:
+        import duckdb
+    except ImportError:
+        raise SepoError(f"reading {path} needs the duckdb package", "pip install 'sepo[duckdb]'") from None
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "enable_external_access": False,  # no other file, no network
+        "autoload_known_extensions": False,
+        "autoinstall_known_extensions": False,
+        "memory_limit": DUCKDB_MEMORY,
+        "temp_directory": str(cache_folder() / "duckdb"),
+    }
+    try:
+        with duckdb.connect(str(path), read_only=True, config=settings) as database:
+            tables = [
+                name for (name,) in database.execute("SELECT table_name FROM information_schema.tables").fetchall()
+            ]
+            asked = query or _whole_table(path, sorted(tables))
+            statements = duckdb.extract_statements(asked)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise SepoError(f"{path} cannot be queried: {query!r} is something else", _HINT)
+            batches = database.sql(asked).to_arrow_reader(BATCH_ROWS)
+            refuse_twins(f"the answer of {path}", batches.schema.names)
+            write_stream(batches.schema, _first_rows(batches, limit), sink)
+    except duckdb.Error as error:
+        raise SepoError(f"{path} cannot be queried: {str(error).splitlines()[0]}", _HINT) from error
+
+
+def _first_rows(batches: Any, limit: int | None) -> Iterator[Any]:  # noqa: ANN401 - pyarrow ships no types
+    left = limit
+    for batch in batches:
+        yield batch.slice(0, left)
+        if left is not None:
+            left -= batch.num_rows
+            if left <= 0:
+                return
+
+
+def _whole_table(path: Path, tables: Sequence[str]) -> str:
+    if len(tables) == 1:
+        return f'SELECT * FROM "{tables[0].replace(chr(34), 2 * chr(34))}"'  # noqa: S608 - a quoted name
+    present = f"the tables {listed(tables)}" if tables else "no table"
+    raise SepoError(f"{path} holds {present}", "choose rows with --query 'SELECT ... FROM ...'")

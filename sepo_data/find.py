@@ -1,0 +1,94 @@
+"""What on this machine, in a store or on standard input the name of a dataset means."""
+
+from __future__ import annotations
+
+import re
+import sys
+from glob import glob
+from pathlib import Path, PurePosixPath
+
+from schemas.errors import SepoError
+from sepo_data.data_files import files_of_folder, files_of_pattern, files_of_split
+from sepo_data.fetch import fetched, file_names, matching_names
+from sepo_data.kinds import kind_of, known_kinds, read_pipe
+from sepo_data.location import is_remote, location, public_name
+from sepo_data.rows import DataFile
+
+PIPE = "-"
+SAVED = ("dataset_dict.json", "state.json")
+"""`Dataset.save_to_disk` and `DatasetDict.save_to_disk` write one of these last."""
+
+Found = tuple[list[DataFile], str | None] | Path | None
+"""Data files and the split they are, or the folder of a saved dataset, or nothing of that name."""
+
+
+def find(dataset: str, split: str | None, limit: int | None) -> Found:
+    """Local copies of the files that `dataset` names."""
+    if dataset == PIPE:
+        if sys.stdin.isatty():
+            raise SepoError("- is standard input, and nothing is piped into it", "zcat pairs.gz | sepo check -")
+        return [read_pipe(sys.stdin.buffer, "stdin", limit)], None
+    if pattern := _pattern(dataset):
+        return _of_pattern(*pattern, split)
+    path = location(dataset)
+    if is_remote(path):
+        return _of_store(path, split)
+    return _of_machine(path, split, limit)
+
+
+def _pattern(dataset: str) -> tuple[str, str] | None:
+    """The folder before the first wildcard, and the rest. In a URL `?` begins a query."""
+    wildcard = re.search(r"[*\[]" if "://" in dataset else r"[*?\[]", dataset)
+    if wildcard is None or Path(dataset).exists():
+        return None
+    start = dataset.rfind("/", 0, wildcard.start()) + 1
+    return dataset[:start] or ".", dataset[start:]
+
+
+def _of_pattern(folder: str, pattern: str, split: str | None) -> Found:
+    path = location(folder)
+    if is_remote(path):
+        files, split = files_of_pattern(matching_names(path, pattern), split, f"{public_name(folder)}{pattern}")
+        return _data_files(fetched(path, only=files), public_name(path), files), split
+    # Path.glob takes no pattern such as a**.
+    names = [name for name in glob(pattern, root_dir=path, recursive=True) if (path / name).is_file()]  # noqa: PTH207
+    files, split = files_of_pattern(names, split, str(path / pattern))
+    return _data_files(path, str(path), files), split
+
+
+def _of_machine(path: Path, split: str | None, limit: int | None) -> Found:
+    if path.is_dir():
+        if any((path / name).is_file() for name in SAVED):
+            return path
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        files, split = files_of_folder(names, split, str(path))
+        return _data_files(path, str(path), files), split
+    if path.is_file():
+        return _one_file(path, split)
+    if path.exists():
+        with path.open("rb") as stream:  # a shell's <(command): another name each time
+            return [read_pipe(stream, "pipe", limit)], None
+    return None
+
+
+def _of_store(path: Path, split: str | None) -> Found:
+    names = file_names(path)
+    if names is None:
+        return _one_file(path, split)
+    if any(name in names for name in SAVED):
+        return fetched(path, recursive=True)
+    files, split = files_of_folder(names, split, public_name(path))
+    return _data_files(fetched(path, only=files), public_name(path), files), split
+
+
+def _one_file(path: Path, split: str | None) -> Found:
+    name = PurePosixPath(public_name(path)).name
+    kind = kind_of(name)
+    if kind is None:
+        raise SepoError(f"{public_name(path)} is of no kind that sepo reads", f"it reads {known_kinds()}")
+    _, split = files_of_split([name], split, public_name(path))
+    return [DataFile(fetched(path), public_name(path), name, kind)], split
+
+
+def _data_files(folder: Path, address: str, names: list[str]) -> list[DataFile]:
+    return [DataFile(folder / name, f"{address.rstrip('/')}/{name}", name, kind_of(name) or "") for name in names]

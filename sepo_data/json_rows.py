@@ -1,0 +1,133 @@
+"""Rows of JSON lines and of JSON arrays. A bad row is a Row, only a bad file is an error."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from schemas.errors import SepoError
+from sepo_data.json_array import array_items
+from sepo_data.json_values import BadValue, parse
+from sepo_data.rows import DataFile, Row, Table
+from sepo_data.suggest import listed
+from sepo_data.text_rows import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_OVER_LINES = re.compile(rb'\{[ \t]*(\r?\n\s*"|"[^"\\\n]*"[ \t]*:[ \t]*\[[ \t]*\r?\n)')
+"""An object whose first key or list is in another line than its beginning."""
+
+
+def read_json_lines(file: DataFile, limit: int | None) -> Table:
+    return text_table(file, limit, TextFormat("json lines", _lines, _line_row), None)
+
+
+def read_answer(file: DataFile, limit: int | None) -> Table:
+    """JSON lines that were made of the rows of a database. The user knows these rows, and no line of a file."""
+    form = TextFormat("json lines", _lines, _answer_row, place="row {line} of the answer of {file}")
+    return text_table(file, limit, form, None)
+
+
+def read_json(file: DataFile, limit: int | None) -> Table:
+    """An array of objects, or JSON lines: many a file called .json holds those, and only an array opens with `[`."""
+    with opened(file, FIRST) as handle:
+        head = handle.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head.startswith(b"["):
+        return text_table(file, limit, TextFormat("json array", _items, _item_row), None)
+    if _OVER_LINES.match(head):
+        raise SepoError(
+            f"{file.address} holds a JSON object over several lines, and not an array of objects",
+            f"{_unwrap('KEY')} takes out the rows in KEY; jq -c . IN > OUT.jsonl makes lines of many such objects",
+        )
+    table = read_json_lines(file, limit)
+    if table.rows == len(table.columns) == 1:
+        _refuse_wrapped(file, table)
+    return table
+
+
+def _refuse_wrapped(file: DataFile, table: Table) -> None:
+    """Raise if the only value of the only row is a list of objects."""
+    (key,) = table.columns
+    items = (next(table.read(0, 1)).value or {}).get(key)
+    if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+        raise SepoError(
+            f"{file.address} is one JSON object, and its rows are in {listed([key])}", f"take them out: {_unwrap(key)}"
+        )
+
+
+def _unwrap(key: str) -> str:
+    return f"""jq -c '.["{listed([key])}"][]' IN > OUT.jsonl"""
+
+
+# JSON lines. None stands for a line that is too long.
+
+
+def _lines(file: DataFile, place: Place) -> Iterator[tuple[Place, bytes | None]]:
+    """The lines that are not blank."""
+    line, byte = place
+    with opened(file, place) as handle:
+        while text := handle.readline(ROW_BYTES):
+            place, rest = Place(line, byte), text
+            while rest and not rest.endswith(b"\n"):
+                byte += len(rest)
+                rest = handle.readline(ROW_BYTES)
+            if byte > place.byte and rest:
+                yield place, None
+            elif (text := text.removeprefix(codecs.BOM_UTF8)).strip():
+                yield place, text
+            line, byte = line + 1, byte + len(rest)
+
+
+def _line_row(number: int, place: str, text: bytes | None) -> Row:
+    if text is None:
+        return Row(number, None, "too_large", f"{place}: longer than {ROW_BYTES >> 20} MiB")
+    try:
+        return _row(number, place, parse(text.decode()))
+    except UnicodeDecodeError as error:
+        return Row(number, None, "invalid_utf8", f"{place}: {error.reason} at byte {error.start} of the line")
+    except (ValueError, RecursionError) as error:
+        return Row(number, None, "invalid_json", f"{place}: {error}")
+
+
+def _answer_row(number: int, place: str, text: bytes | None) -> Row:
+    row = _line_row(number, place, text)
+    if row.problem != "invalid_utf8" or text is None:
+        return row
+    values = cast("dict[str, object]", parse(text.decode("utf-8", "surrogateescape")))
+    wrong = [name for name, value in values.items() if not is_utf8(f"{name}{value}")]
+    return replace(row, detail=f"{place}: column {listed(wrong)}")
+
+
+# Arrays
+
+
+def _items(file: DataFile, place: Place) -> Iterator[tuple[Place, object]]:
+    # Bytes that are no UTF-8 spoil the item they are in, and no other.
+    decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+    with opened(file, place) as handle:
+
+        def read(size: int) -> str:
+            data = handle.read(size)
+            # Half a character may be all there is in a piece: "" would mean the end.
+            return decode(data, final=not data) or (read(size) if data else "")
+
+        try:
+            yield from array_items(read, place)
+        except ValueError as error:
+            raise SepoError(f"{file.address} is not a JSON array of objects: {error}") from error
+
+
+def _item_row(number: int, place: str, item: object) -> Row:
+    if isinstance(item, BadValue):
+        return Row(number, None, item.reason, f"{place}: {item.detail}")
+    return _row(number, place, item)
+
+
+def _row(number: int, place: str, value: object) -> Row:
+    if not isinstance(value, dict):
+        return Row(number, None, "not_an_object", f"{place}: {type(value).__name__}")
+    return Row(number, value, "", place)

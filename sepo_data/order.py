@@ -1,0 +1,67 @@
+"""In which order rows are read, where it is not that of the dataset: shuffled, mixed, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schemas.errors import SepoError
+from sepo_data.mixture import interleaved, part_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sepo_data.reading import Reading
+
+READ_THROUGH = 100
+"""Rows that nobody asked for are read along where no more of them lie between two that somebody did."""
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """For each place in the reading order, the part that comes there and the row of that part."""
+
+    parts: NDArray[np.intp]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def of_part(self, part: int, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """The rows of one part between two places, ascending, and the place of each."""
+        places = start + np.flatnonzero(self.parts[start:stop] == part)
+        rows = self.rows[places]
+        ascending = np.argsort(rows, kind="stable")
+        return rows[ascending], places[ascending]
+
+
+def reading_order(sizes: Sequence[int], reading: Reading) -> Order | None:
+    """The order in which parts of so many rows are read; None for that of the only part.
+
+    A shuffled order is a permutation of all rows, so what `limit` leaves is a random sample. It takes 16 bytes a row.
+    """
+    if not reading.mix and not reading.shuffle:
+        return None
+    counts = part_rows(sizes, [weight for _, weight in reading.mix]) if reading.mix else list(sizes)
+    if 0 in counts:
+        raise SepoError(
+            f"the mixture has no row of {reading.parts[counts.index(0)]}: its weight is too small for so few rows",
+            "give it a larger weight, or leave it out",
+        )
+    parts = interleaved(counts)[: reading.limit]
+    rows = np.empty(len(parts), np.int64)
+    for part, size in enumerate(sizes):
+        chosen = np.random.default_rng([reading.seed, part]).permutation(size) if reading.shuffle else np.arange(size)
+        here = parts == part
+        rows[here] = chosen[: np.count_nonzero(here)]
+    return Order(parts, rows)
+
+
+def runs(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Ascending `rows`, cut where it is quicker to begin anew than to read on."""
+    pieces = np.split(rows, np.flatnonzero(np.diff(rows) > READ_THROUGH) + 1)
+    return (piece for piece in pieces if len(piece))

@@ -1,0 +1,149 @@
+"""Shapes of a prompt and several ranked or scored responses, of which pairs are made."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+from sepo_data.prompts import Prompt, prompts
+from sepo_data.reasons import BadRow
+from sepo_data.record import shown
+from sepo_data.shape import Parts, Shape
+from sepo_data.turns import answer_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sepo_data.columns import Columns
+    from sepo_data.pairs import Message
+    from sepo_data.reading import PairChoice
+    from sepo_data.record import Record
+
+ANSWER_KEYS = ("response", "completion", "answer", "text", "content", "output", "generated_text")
+RANK_KEYS = ("rank",)
+SCORE_KEYS = ("overall_score", "fine-grained_score", "score", "rating", "reward")
+
+CHOICES = {
+    "best-worst": "the best and the worst one",
+    "all": "any two of them",
+    "adjacent": "each and the next best one",
+}
+
+Answers = list[tuple[list["Message"], float]]
+"""Responses, each with what it is worth: the higher, the better."""
+
+
+def ranked(columns: Columns, choice: PairChoice) -> list[Shape]:
+    """UltraFeedback's, Nectar's and NeMo-RL's lists of answers, and lists of texts beside lists of scores."""
+    if columns.are("records", "completions"):
+        found = _answers_with_merit(columns)
+    elif columns.are("strings", "completions"):
+        found = _answers_beside_merits(columns)
+    else:
+        return []
+    if found is None:
+        return []
+    read, merit, roles = found
+    texts = columns.names["completions"]
+    return [
+        Shape(
+            "ranked",
+            f"{prompt.meaning}; {texts} are answers, {merit}; pairs are {CHOICES[choice]}.",
+            columns.only((*prompt.roles, "completions")) | roles,
+            partial(_pairs, prompt, read, choice),
+        )
+        for prompt in prompts(columns)
+    ]
+
+
+Found = tuple["Callable[[Record], Answers]", str, dict[str, str]]
+"""How answers are read, what makes one better, and the role of that."""
+
+
+def _answers_with_merit(columns: Columns) -> Found | None:
+    entries = [entry for (value,) in columns.values("completions") if isinstance(value, list) for entry in value]
+    there = Counter(key for entry in entries if isinstance(entry, Mapping) for key in entry if entry[key] is not None)
+    common = {key for key, count in there.items() if count > len(entries) / 2}
+    text = next((key for key in ANSWER_KEYS if key in common), None)
+    rank = columns.keys.get("rank") or next((key for key in RANK_KEYS if key in common), None)
+    score = columns.keys.get("score") or next((key for key in SCORE_KEYS if key in common), None)
+    if text is not None and rank is not None and "score" not in columns.keys:
+        return partial(_read_entries, text, rank, -1), f"the best has the lowest {rank}", {"rank": rank}
+    if text is not None and score is not None:
+        return partial(_read_entries, text, score, 1), f"the best has the highest {score}", {"score": score}
+    return None
+
+
+def _answers_beside_merits(columns: Columns) -> Found | None:
+    for role, sign, best in (("rank", -1, "lowest"), ("score", 1, "highest")):
+        if columns.are(("ids", "numbers"), role) and (role in columns.said or not columns.said & {"rank", "score"}):
+            name = columns.names[role]
+            return partial(_read_lists, role, sign), f"the best has the {best} number in {name}", {role: name}
+    return None
+
+
+def _read_entries(text: str, merit: str, sign: int, record: Record) -> Answers:
+    place = record.name("completions")
+    found: Answers = []
+    for index, entry in enumerate(_list(record, "completions")):
+        if not isinstance(entry, Mapping):
+            raise BadRow("wrong_type", f"{place}[{index}] is {type(entry).__name__}, not an answer with {text}")
+        if entry.get(text) is None:
+            raise BadRow("null", f"{place}[{index}].{text}")
+        response = answer_turns(entry[text], f"{place}[{index}].{text}")
+        found.append((response, sign * number(entry.get(merit), f"{place}[{index}].{merit}")))
+    return found
+
+
+def _read_lists(role: str, sign: int, record: Record) -> Answers:
+    texts, merits = _list(record, "completions"), _list(record, role)
+    place = record.name("completions")
+    if len(texts) != len(merits):
+        raise BadRow("wrong_type", f"{place} has {len(texts)} answers, {record.name(role)} {len(merits)} numbers")
+    return [
+        (answer_turns(text, f"{place}[{index}]"), sign * number(merit, f"{record.name(role)}[{index}]"))
+        for index, (text, merit) in enumerate(zip(texts, merits, strict=True))
+    ]
+
+
+def _list(record: Record, role: str) -> list[object]:
+    value = record.present(role)
+    if not isinstance(value, list):
+        raise BadRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not a list")
+    return value
+
+
+def number(value: object, place: str) -> float:
+    """A finite number, also where a CSV file has it as text."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadRow("invalid_score", f"{place} is {shown(value)}")
+    return found
+
+
+def _pairs(prompt: Prompt, read: Callable[[Record], Answers], choice: PairChoice, record: Record) -> list[Parts]:
+    before, answers = prompt.read(record), read(record)
+    if len(answers) < 2:  # noqa: PLR2004 - a pair
+        raise BadRow("too_few_answers", f"{record.name('completions')} has {len(answers)}")
+    chosen = choose_pairs([merit for _, merit in answers], choice)
+    if not chosen:
+        raise BadRow("tie", f"all {len(answers)} answers are ranked alike")
+    different = [(before, answers[best][0], answers[worst][0]) for best, worst in chosen]
+    return [parts for parts in different if parts[1] != parts[2]] or list(different[:1])
+
+
+def choose_pairs(merits: Sequence[float], choice: PairChoice) -> list[tuple[int, int]]:
+    """Which answers make a pair, the better first. Equal ones never do; of those, the earlier goes before the later."""
+    order = sorted(range(len(merits)), key=lambda index: -merits[index])
+    if choice == "best-worst":
+        found = [(order[0], min(order, key=lambda index: merits[index]))]
+    else:
+        found = list(pairwise(order) if choice == "adjacent" else combinations(order, 2))
+    return [(better, worse) for better, worse in found if merits[better] > merits[worse]]

@@ -1,0 +1,107 @@
+"""A preference shape: what a dataset's columns mean, and the pairs that a row of it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sepo_data.pairs import Message, Pair, Text
+from sepo_data.reasons import BadRow
+from sepo_data.record import Record, Row, check_unicode
+from sepo_data.suggest import listed
+from sepo_data.tool_use import template_kwargs, tools
+from sepo_data.turns import with_system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+Parts = tuple[Text, Text, Text]
+"""Prompt, chosen, rejected."""
+
+BESIDE = ("system", "tools", "chat_template_kwargs")
+"""Roles that add to a conversation of any shape."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the columns of a dataset mean.
+
+    Attributes:
+        name: as docs/datasets.md has it.
+        description: one sentence for the user: which column plays which role.
+        columns: role to column, of all that are read.
+        read: the parts of the pairs that a row gives. A module-level function or a partial of one, so that a shape can
+            be sent to another process.
+        conversational: the parts are lists of messages.
+        tokenized: they are lists of ids, which stand for strings.
+        written: roles whose columns hold JSON text.
+        tool_turns: turns may have the further keys of `schemas.stages.TURN_KEYS`.
+        side: what pairs carry for the chat template, out of `tools` and `chat_template_kwargs`.
+        unseen: columns that would be read if the first rows had a value there.
+    """
+
+    name: str
+    description: str
+    columns: Mapping[str, str]
+    read: Callable[[Record], Sequence[tuple[Any, Any, Any]]]
+    conversational: bool = True
+    tokenized: bool = False
+    written: frozenset[str] = frozenset()
+    tool_turns: bool = False
+    side: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+    def to_pairs(self, number: int, row: Row, keep: Sequence[str]) -> list[Pair]:
+        """The pairs of row `number` with the columns to `keep`: one at least, or BadRow is raised."""
+        if late := [column for column in self.unseen if row.get(column)]:
+            raise BadRow("late_column", f"the first rows have no {listed(late)}: put a row that has it first")
+        record = Record(row, self.columns, self.written)
+        parts = self.read(record)
+        extra = {column: row.get(column) for column in keep if column not in self.side}
+        check_unicode(extra, "a column to keep")
+        if self.tokenized:
+            return [Pair(number, "", "", "", extra, ids=ids) for ids in parts]
+        if not self.conversational:
+            return [Pair(number, *_checked(*strings), extra) for strings in parts]
+        named, kwargs = tools(record), template_kwargs(record)
+        return [Pair(number, *self._conversation(record, *each), extra, named, kwargs) for each in parts]
+
+    def _conversation(
+        self, record: Record, prompt: list[Message], chosen: list[Message], rejected: list[Message]
+    ) -> Parts:
+        _checked(prompt, chosen, rejected)
+        prompt = with_system(record, prompt)
+        further = {key for turn in (*prompt, *chosen, *rejected) for key in turn} - {"role", "content"}
+        if further and not self.tool_turns:
+            raise BadRow("tool_calls", f"a turn has {listed(sorted(further))}, the first rows have no such thing")
+        return prompt, chosen, rejected
+
+
+def _checked(prompt: Text, chosen: Text, rejected: Text) -> Parts:
+    """The same, if it is a preference."""
+    _check_response("chosen", chosen)
+    _check_response("rejected", rejected)
+    if chosen == rejected:
+        raise BadRow("equal_responses", "chosen is rejected")
+    if not isinstance(prompt, str) and not prompt:
+        raise BadRow("empty_prompt", "no turn comes before the response")
+    _check_speakers("chosen", chosen)
+    _check_speakers("rejected", rejected)
+    return prompt, chosen, rejected
+
+
+def _check_response(side: str, response: Text) -> None:
+    if isinstance(response, str) or not response:
+        if not isinstance(response, str) or not response.strip():
+            raise BadRow("empty_response", side)
+        return
+    last = response[-1]
+    if last["role"] != "assistant":
+        raise BadRow("ends_in_user_turn", f"{side} ends in a {last['role']} turn")
+    if not last["content"].strip() and "tool_calls" not in last:
+        raise BadRow("empty_response", side)
+
+
+def _check_speakers(side: str, response: Text) -> None:
+    if not isinstance(response, str) and (others := [turn for turn in response if turn["role"] != "assistant"]):
+        raise BadRow("other_speaker", f"{side} holds a {others[0]['role']} turn")

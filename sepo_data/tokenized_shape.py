@@ -1,0 +1,67 @@
+"""The shape of rows that are token ids already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sepo_data.reasons import BadRow
+from sepo_data.record import shown
+from sepo_data.samples import both_begin_with
+from sepo_data.shape import Shape
+
+if TYPE_CHECKING:
+    from sepo_data.columns import Columns
+    from sepo_data.record import Record
+
+HIGHEST = 2**31 - 1
+"""The highest id that fits the columns of a stage dataset."""
+
+ROLES = ("prompt_ids", "chosen_ids", "rejected_ids")
+
+Ids = list[int]
+
+
+def tokenized(columns: Columns) -> list[Shape]:
+    """TRL's: the ids of new versions are those of the response alone, some of the old ones hold the prompt as well."""
+    if not columns.are("ids", *ROLES):
+        return []
+    prompt, chosen, rejected = (columns.names[role] for role in ROLES)
+    repeats = both_begin_with(columns.values(*ROLES))
+    words = "repeat it before the ids of the response" if repeats else "those of the responses alone"
+    meaning = f"{prompt} holds the token ids of the prompt, {chosen} and {rejected} {words}."
+    read = _ids_that_repeat if repeats else _ids
+    return [Shape("tokenized", meaning, columns.only(ROLES), read, conversational=False, tokenized=True)]
+
+
+def _ids(record: Record) -> list[tuple[Ids, Ids, Ids]]:
+    prompt, chosen, rejected = (_checked(record, role) for role in ROLES)
+    return [_preference(prompt, chosen, rejected)]
+
+
+def _ids_that_repeat(record: Record) -> list[tuple[Ids, Ids, Ids]]:
+    prompt, *sides = (_checked(record, role) for role in ROLES)
+    if not all(side[: len(prompt)] == prompt for side in sides):
+        raise BadRow("prompt_mismatch", f"a response does not begin with {record.name('prompt_ids')}")
+    chosen, rejected = (side[len(prompt) :] for side in sides)
+    return [_preference(prompt, chosen, rejected)]
+
+
+def _preference(prompt: Ids, chosen: Ids, rejected: Ids) -> tuple[Ids, Ids, Ids]:
+    for side, ids in (("chosen", chosen), ("rejected", rejected)):
+        if not ids:
+            raise BadRow("empty_response", side)
+    if chosen == rejected:
+        raise BadRow("equal_responses", "chosen is rejected")
+    if not prompt:
+        raise BadRow("empty_prompt", "no id comes before the response")
+    return prompt, chosen, rejected
+
+
+def _checked(record: Record, role: str) -> Ids:
+    ids = record.present(role)
+    if not isinstance(ids, list):
+        raise BadRow("wrong_type", f"{record.name(role)} is {type(ids).__name__}, not a list of ids")
+    for index, item in enumerate(ids):
+        if type(item) is not int or not 0 <= item <= HIGHEST:
+            raise BadRow("invalid_ids", f"{record.name(role)}[{index}] is {shown(item)}")
+    return ids

@@ -1,0 +1,74 @@
+"""Conversations written into one string, and the words that two strings share."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sepo_data.reasons import BadRow
+from sepo_data.turns import assistant, user
+
+if TYPE_CHECKING:
+    from sepo_data.pairs import Message
+
+HUMAN = "\n\nHuman:"
+CUE = "\n\nAssistant:"
+_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
+
+
+def is_transcript(value: object) -> bool:
+    """HH-RLHF's way to write a conversation into one string."""
+    return isinstance(value, str) and value.startswith(HUMAN) and CUE in value
+
+
+def shared_transcript(chosen: str, rejected: str) -> tuple[list[Message], str, str]:
+    """The turns that two transcripts share, and what follows in each, as it stands.
+
+    The prompt ends at the last `Assistant:` of the common beginning. What follows is one turn, or the row is set aside.
+    """
+    shared = _shared_start(chosen, rejected)
+    end = shared.rfind(CUE)
+    if end < 0 or not shared.startswith(HUMAN):
+        raise BadRow("no_shared_turn", "the two share no beginning from Human: to Assistant:")
+    replies = {"chosen": chosen[end + len(CUE) :], "rejected": rejected[end + len(CUE) :]}
+    others = [side for side, reply in replies.items() if HUMAN in reply]
+    if others and all(map(str.strip, replies.values())):  # an empty response is another reason
+        raise BadRow("other_speaker", f"{others[0]} holds a user turn")
+    return _turns(shared[:end]), _said(replies["chosen"]), _said(replies["rejected"])
+
+
+def open_transcript(text: str, place: str) -> list[Message]:
+    """The turns of a transcript that stops where the assistant is to speak."""
+    before, cue, after = text.rpartition(CUE)
+    if not cue or after.strip() or not text.startswith(HUMAN):
+        raise BadRow("no_shared_turn", f"{place} does not go from Human: to a last Assistant:")
+    return _turns(before)
+
+
+def split_at_word(chosen: str, rejected: str) -> int:
+    """Where the words that both share end, leaving at least one character to each.
+
+    The space before the next word goes with that word, as tokenizers have it.
+    """
+    shared = _shared_start(chosen, rejected)
+    end = min(len(shared), len(chosen) - 1, len(rejected) - 1)
+    while end > 0 and not shared[end - 1].isspace():
+        end -= 1
+    return end - 1 if end > 0 and shared[end - 1] == " " else max(end, 0)
+
+
+def _turns(transcript: str) -> list[Message]:
+    _, *parts = _SPEAKER.split(transcript)
+    return [
+        user(_said(content)) if speaker == "Human" else assistant(_said(content))
+        for speaker, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def _shared_start(a: str, b: str) -> str:
+    pairs = enumerate(zip(a, b, strict=False))
+    return a[: next((at for at, (x, y) in pairs if x != y), min(len(a), len(b)))]
+
+
+def _said(content: str) -> str:
+    return content.removeprefix(" ").rstrip()

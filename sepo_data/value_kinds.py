@@ -1,0 +1,64 @@
+"""What the values of a column are: text, turns, lists of answers, token ids, or JSON text of one of these."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sepo_data.samples import NEARLY_ALL
+from sepo_data.turns import is_turn, speaker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WRITTEN = "JSON text of "
+"""Databases and CSV files have no lists; what they hold instead is this and the kind of what is written."""
+
+
+def kind_of(values: Sequence[object]) -> str:
+    """What most of the values are that are there, or unknown where none is."""
+    there = [value for value in values if value is not None and value != []]
+    kinds = Counter(_kind(value) for value in there).most_common(1)
+    if not kinds or kinds[0][0] != "string":
+        return kinds[0][0] if kinds else "unknown"
+    texts = [value for value in there if isinstance(value, str) and value.strip()]
+    inside, count = Counter(map(_written_kind, texts)).most_common(1)[0] if texts else ("string", 0)
+    return WRITTEN + inside if inside != "string" and count >= NEARLY_ALL * len(texts) else "string"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, Mapping):
+        return "turn" if is_turn(value) else "record"
+    if isinstance(value, list):
+        return _kind_of_list(value)
+    return "number" if isinstance(value, int | float) else "other"
+
+
+def _kind_of_list(value: list[object]) -> str:
+    first = value[0] if value else None
+    if isinstance(first, Mapping):
+        return "turns" if is_turn(first) else "records"
+    if isinstance(first, str | list):
+        return "strings" if isinstance(first, str) else "lists"
+    if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        return "ids"
+    return "numbers" if all(isinstance(item, int | float) for item in value) else "other"
+
+
+def _written_kind(text: str) -> str:
+    if text.lstrip()[0] not in "[{-0123456789":
+        return "string"
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return "string"
+    kind = _kind(value)
+    turns = value if isinstance(value, list) else [value]
+    # Extracted data may well have a role or a sender; a conversation has speakers that we know.
+    if kind == "other" or (kind in {"turn", "turns"} and not all(map(speaker, turns))):
+        return "string"
+    return kind

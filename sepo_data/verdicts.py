@@ -1,0 +1,168 @@
+"""What says which of two responses, A and B, is preferred; numbers only where their coding is known for certain."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from sepo_data.ranked_shapes import number
+from sepo_data.reasons import BadRow
+from sepo_data.record import shown
+from sepo_data.suggest import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sepo_data.columns import Columns
+    from sepo_data.record import Record
+
+A_WINS, TIE, B_WINS = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a row says which response is preferred.
+
+    Attributes:
+        roles: of the columns.
+        meaning: when which response is chosen; to be filled with the names of the responses and of these columns.
+        read: a module-level function; above 0 where A is chosen, below 0 where B is, 0 for a tie.
+    """
+
+    roles: tuple[str, ...]
+    meaning: str
+    read: Callable[[Record], float]
+
+
+def find_verdict(columns: Columns) -> Verdict | None:
+    """The one that the user has named a column of, or the clearest that there is.
+
+    Raises:
+        SepoError: it is a number, and the first rows do not tell which number stands for which response.
+    """
+    there = [verdict for verdict in VERDICTS if columns.are(("string", "number"), *verdict.roles)]
+    said = [verdict for verdict in there if columns.said & set(verdict.roles)]
+    verdict = next(iter(said or there), None)
+    if verdict is None or verdict.roles[0] not in CODED:
+        return verdict
+    [role] = verdict.roles
+    found = codes(columns, role)
+    if role == "choice" and role in columns.said and {1, 2} <= found and 0 not in found:
+        return FROM_ONE
+    if not _certain(columns, role, found):
+        raise _uncertain(columns, role, found)
+    return verdict
+
+
+def codes(columns: Columns, role: str) -> set[float]:
+    """The numbers that the first rows have there."""
+    found = set()
+    for (value,) in columns.values(role):
+        with suppress(BadRow):
+            found.add(float(value) if isinstance(value, bool) else number(value, ""))
+    return found
+
+
+def _certain(columns: Columns, role: str, found: set[float]) -> bool:
+    if role == "preference":
+        return role in columns.said or min(found, default=-1) < 0
+    if role in columns.said and {0, 1} <= found:
+        return True  # what else is there is set aside
+    return found <= {0, 1} and (role == "labels" or found != {1} or _numbered_from_zero(columns))
+
+
+def _numbered_from_zero(columns: Columns) -> bool:
+    """Whether the names of the responses say which of them is number 1."""
+    return columns.names["response_a"].endswith("0") and columns.names["response_b"].endswith("1")
+
+
+def _uncertain(columns: Columns, role: str, found: set[float]) -> SepoError:
+    name, a, b = (columns.names[each] for each in (role, "response_a", "response_b"))
+    meant = {f"preference={name}": f"where numbers above 0 prefer {b}, those below {a}"}
+    if found <= {0, 1}:
+        meant = {f"labels={name}": f"where 1 is {a} and 0 is {b}"} | meant
+    if found <= {0, 1} and 0 in found:
+        meant = {f"choice={name}": f"where 0 is {a} and 1 is {b}"} | meant
+    if found == {1, 2}:
+        meant = {f"choice={name}": f"where 1 is {a} and 2 is {b}"} | meant
+    ways = [f"--columns {quote(way)} {when}" for way, when in meant.items()]
+    return SepoError(
+        f"{name} holds {listed(f'{code:g}' for code in sorted(found)[:SHOWN])} in the first rows,"
+        f" which does not tell whether {a} or {b} is preferred",
+        f"say what it means: {', or '.join(ways)}; or add a column winner that holds {a} or {b}",
+    )
+
+
+def _winner(record: Record) -> float:
+    """Chatbot Arena's `model_a`, `tie (bothbad)` and so on, or the name of a response's column."""
+    said = record.text("winner").strip()
+    word = said.lower().removeprefix("model_").removeprefix("response_").removeprefix("assistant_")
+    if word == "a" or said == record.name("response_a"):
+        return A_WINS
+    if word == "b" or said == record.name("response_b"):
+        return B_WINS
+    if word.startswith(("tie", "both", "neither", "draw")):
+        return TIE
+    raise BadRow("unknown_label", f"{record.name('winner')} is {shown(said)}")
+
+
+def _one_of_two(record: Record) -> float:
+    a, b = (number(record.present(role), record.name(role)) for role in ("winner_model_a", "winner_model_b"))
+    return a - b
+
+
+def _label(record: Record) -> float:
+    """SHP's: 1 for A, 0 for B."""
+    return A_WINS if _is_one(record, "labels") else B_WINS
+
+
+def choice(record: Record) -> float:
+    """The number of the response, from 0."""
+    return B_WINS if _is_one(record, "choice") else A_WINS
+
+
+def _choice_from_one(record: Record) -> float:
+    """The same, from 1: of numbers that are 1 and 2, where the user says so."""
+    value = record.get("choice")
+    if value not in (1, 2, "1", "2"):
+        raise BadRow("unknown_label", f"{record.name('choice')} is {shown(value)}")
+    return A_WINS if value in (1, "1") else B_WINS
+
+
+def _is_one(record: Record, role: str) -> bool:
+    value = record.get(role)
+    if value not in (0, 1, "0", "1"):
+        raise BadRow("unknown_label", f"{record.name(role)} is {shown(value)}")
+    return value in (1, "1")
+
+
+def _strength(record: Record) -> float:
+    """HelpSteer's: from -3, the first is much better, to 3, the second is."""
+    return -number(record.present("preference"), record.name("preference"))
+
+
+def _scores(record: Record) -> float:
+    a, b = (number(record.present(role), record.name(role)) for role in ("score_a", "score_b"))
+    return a - b
+
+
+VERDICTS = (
+    Verdict(("winner",), "{a} or {b} is chosen, as {0} says", _winner),
+    Verdict(("winner_model_a", "winner_model_b"), "{a} is chosen where {0} is 1, {b} where {1} is", _one_of_two),
+    Verdict(("labels",), "{a} is chosen where {0} is 1, {b} where it is 0", _label),
+    Verdict(("choice",), "{a} is chosen where {0} is 0, {b} where it is 1", choice),
+    Verdict(("preference",), "{a} is chosen where {0} is below 0, {b} where it is above", _strength),
+    Verdict(("score_a", "score_b"), "{a} is chosen where {0} is higher, {b} where {1} is", _scores),
+)
+"""The clearest first: where there is a label, scores are only what it was made of."""
+
+CODED = ("labels", "choice", "preference")
+"""Verdicts of one number each, with as many codings as there are datasets."""
+
+FROM_ONE = Verdict(("choice",), "{a} is chosen where {0} is 1, {b} where it is 2", _choice_from_one)
+
+SHOWN = 10
+"""Numbers that an error lists."""

@@ -1,0 +1,140 @@
+"""Shapes of two responses, A and B, and a verdict that says which one is chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sepo_data.columns import ANSWER
+from sepo_data.prompts import Prompt, prompts
+from sepo_data.reasons import BadRow
+from sepo_data.record import checked_text, read_json
+from sepo_data.samples import NEARLY_ALL, whole_dialogues
+from sepo_data.shape import Parts, Shape
+from sepo_data.turns import answer, assistant, shared_turns, turns, user
+from sepo_data.verdicts import TIE, Verdict, choice, codes, find_verdict
+
+if TYPE_CHECKING:
+    from sepo_data.columns import Columns
+    from sepo_data.pairs import Message
+    from sepo_data.record import Record
+
+
+def votes(columns: Columns) -> list[Shape]:
+    """SHP, Chatbot Arena, WebGPT, PKU-SafeRLHF, HelpSteer and their like."""
+    if not columns.are(ANSWER, "response_a", "response_b") or (verdict := find_verdict(columns)) is None:
+        return []
+    a, b = columns.names["response_a"], columns.names["response_b"]
+    preferred = verdict.meaning.format(*(columns.names[role] for role in verdict.roles), a=a, b=b)
+    used = columns.only(("response_a", "response_b", *verdict.roles))
+    if whole_dialogues(columns, "response_a", "response_b"):
+        meaning = f"{a} and {b} are whole dialogues, the prompt is the turns that both share; {preferred}."
+        return [Shape("votes", meaning, used, partial(_dialogues, verdict))]
+    if _hold_lists(columns):
+        asked = columns.names["prompt"]
+        meaning = f"{asked}, {a} and {b} are JSON lists, a text for each turn; {preferred}."
+        return [Shape("votes", meaning, columns.only(("prompt",)) | used, partial(_lists, verdict))]
+    name = "shp" if verdict.roles == ("labels",) else "votes"
+    return [
+        Shape(
+            name,
+            f"{prompt.meaning}; {preferred}.",
+            columns.only(prompt.roles) | used,
+            partial(_answers, verdict, prompt),
+        )
+        for prompt in prompts(columns)
+    ]
+
+
+def summaries(columns: Columns) -> list[Shape]:
+    """OpenAI's comparisons of summaries, with the text of its prompts."""
+    if not (columns.are("record", "info") and columns.are("records", "summaries") and columns.are("number", "choice")):
+        return []
+    if not codes(columns, "choice") <= {0, 1}:
+        return []
+    roles = columns.only(("info", "summaries", "choice"))
+    info, two, choice = roles.values()
+    meaning = f"{info} is the text to be summed up; {choice} is the number of the chosen one of the two {two}, from 0."
+    return [Shape("summaries", meaning, roles, _summaries, conversational=False)]
+
+
+def _by_verdict(
+    verdict: Verdict, record: Record, a: list[Message], b: list[Message]
+) -> tuple[list[Message], list[Message]]:
+    preferred = verdict.read(record)
+    if preferred == TIE:
+        raise BadRow("tie", " and ".join(record.name(role) for role in verdict.roles))
+    return (a, b) if preferred > 0 else (b, a)
+
+
+def _answers(verdict: Verdict, prompt: Prompt, record: Record) -> list[Parts]:
+    chosen, rejected = _by_verdict(verdict, record, answer(record, "response_a"), answer(record, "response_b"))
+    return [(prompt.read(record), chosen, rejected)]
+
+
+def _dialogues(verdict: Verdict, record: Record) -> list[Parts]:
+    chosen, rejected = _by_verdict(verdict, record, turns(record, "response_a"), turns(record, "response_b"))
+    return [shared_turns(chosen, rejected)]
+
+
+LISTS = ("prompt", "response_a", "response_b")
+
+
+def _hold_lists(columns: Columns) -> bool:
+    """LMSYS writes the turns of each side as a JSON list of texts."""
+    if not columns.are("string", *LISTS):
+        return False
+    rows = columns.values(*LISTS)
+    found = sum(all(isinstance(text, str) and _is_list_of_texts(text) for text in row) for row in rows)
+    return found > 0 and found >= NEARLY_ALL * len(rows)
+
+
+def _is_list_of_texts(text: str) -> bool:
+    try:
+        value = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and all(item is None or isinstance(item, str) for item in value)
+
+
+def _lists(verdict: Verdict, record: Record) -> list[Parts]:
+    asked, *sides = (_texts(record, role) for role in LISTS)
+    if len({len(asked), *map(len, sides)}) > 1:
+        raise BadRow("wrong_type", f"{record.name('prompt')} and the responses have different numbers of turns")
+    a, b = (
+        [turn for said, answered in zip(asked, side, strict=True) for turn in (user(said), assistant(answered))]
+        for side in sides
+    )
+    chosen, rejected = _by_verdict(verdict, record, a, b)
+    return [shared_turns(chosen, rejected)]
+
+
+def _texts(record: Record, role: str) -> list[str]:
+    value = read_json(record.text(role), record.name(role))
+    if not isinstance(value, list):
+        raise BadRow("wrong_type", f"{record.name(role)} is no JSON list")
+    return [checked_text(text, f"{record.name(role)}[{index}]") for index, text in enumerate(value)]
+
+
+def _summaries(record: Record) -> list[Parts]:
+    info, two = record.present("info"), record.present("summaries")
+    if not isinstance(info, Mapping) or not isinstance(two, list) or len(two) != 2:  # noqa: PLR2004
+        raise BadRow("wrong_type", f"{record.name('info')} is no object, or {record.name('summaries')} not two of them")
+    texts = [
+        checked_text(
+            each.get("text") if isinstance(each, Mapping) else None, f"{record.name('summaries')}[{index}].text"
+        )
+        for index, each in enumerate(two)
+    ]
+    chosen, rejected = texts if choice(record) > 0 else reversed(texts)
+    return [(_to_be_summed_up(info, record.name("info")), chosen, rejected)]
+
+
+def _to_be_summed_up(info: Mapping[str, object], place: str) -> str:
+    """The prompt as it is written for models that sum up: a post of Reddit, or an article of a newspaper."""
+    if info.get("post") is None:
+        return f"Article: {checked_text(info.get('article'), f'{place}.article')}\n\nTL;DR:"
+    subreddit, title, post = (checked_text(info.get(key), f"{place}.{key}") for key in ("subreddit", "title", "post"))
+    return f"SUBREDDIT: r/{subreddit}\n\nTITLE: {title}\n\nPOST: {post}\n\nTL;DR:"

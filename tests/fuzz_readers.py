@@ -1,0 +1,48 @@
+"""Coverage-guided fuzzing of the readers, where `pip install atheris` works. It runs until something breaks:
+
+    python tests/fuzz_readers.py -max_len=4096 -runs=100000
+
+Whatever the bytes are, a file gives as many rows as it says, each a value or a reason, or it is refused by a SepoError.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["sepo_data", "json", "csv"]):
+    from schemas.errors import SepoError
+    from sepo_data.reasons import REASONS
+    from sepo_data.sources import open_source
+
+KINDS = (".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".json.zst", ".parquet", ".arrow", ".db")
+
+
+def read(data: bytes) -> None:
+    """The first byte chooses the kind, and whether an array or a good line comes first."""
+    if not data:
+        return
+    kind = KINDS[data[0] % len(KINDS)]
+    path = Path(os.environ["SEPO_CACHE"], "x" + kind)
+    path.write_bytes((b"", b"[", b'{"a": 1}\n')[data[0] // len(KINDS) % 3] + data[1:])
+    try:
+        source = open_source(str(path))
+        rows = list(source)
+        middle = list(source.slice(source.rows // 2, source.rows))
+    except SepoError:
+        return
+    assert [row.number for row in rows] == list(range(source.rows)), kind
+    assert repr(middle) == repr(rows[source.rows // 2 :]), kind  # NaN is not equal to itself
+    assert all((row.value is None) == bool(row.problem) for row in rows), kind
+    assert {row.problem for row in rows} <= {"", *REASONS}, kind
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SEPO_CACHE"] = folder
+        atheris.Setup(sys.argv, read)
+        atheris.Fuzz()

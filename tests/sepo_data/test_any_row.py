@@ -1,0 +1,108 @@
+"""Whatever a row holds, it gives pairs that can be stored and hashed, or a reason: never anything else."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sepo_data.reasons import REASONS, BadRow
+from sepo_data.shapes import detect_shape
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+EXAMPLES = {
+    name: json.loads(row)
+    for name, row in re.findall(
+        r"^### ([\w -]+)\n.*?```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+}
+BESIDE = {"system": "s", "tools": [{"name": "f"}], "chat_template_kwargs": {"think": True}}
+
+CALL = {"type": "function", "function": {"name": "f", "arguments": '{"a": null}'}}
+TEXT = st.text(max_size=5) | st.sampled_from(["", " ", "\ud800", "null", "[1]", '{"a"', "\n\nHuman: a\n\nAssistant:"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+TURNS = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "gpt", "tool", "function_call", "x", None]),
+        "from": st.sampled_from(["human", "gpt", "observation", 3]),
+        "content": TEXT | st.none() | st.just([{"type": "text", "text": "a"}]),
+        "value": TEXT,
+        "tool_calls": st.none() | st.just([CALL]) | SCALARS,
+        "name": SCALARS,
+    },
+)
+ANSWERS = st.fixed_dictionaries({}, optional={"response": TEXT | st.lists(TURNS, max_size=2), "overall_score": SCALARS})
+VALUES = st.recursive(
+    SCALARS | TURNS | st.lists(TURNS, max_size=4) | st.lists(ANSWERS, max_size=4) | st.lists(st.integers(), max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def rows(example):
+    """The example with some values changed, left out, or swapped with those of other columns."""
+    value = VALUES | st.sampled_from(list(example.values()))
+    return st.fixed_dictionaries({}, optional={column: value | st.just(here) for column, here in example.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"), [*((name, "best-worst") for name in EXAMPLES), ("ranked", "all"), ("ranked", "adjacent")]
+)
+def test_pairs_or_a_reason(name, choice):
+    example = EXAMPLES[name] | (BESIDE if detect_shape(list(EXAMPLES[name]), [EXAMPLES[name]]).conversational else {})
+    found = detect_shape(list(example), [example], pairs=choice)
+    shape = pickle.loads(pickle.dumps(found))  # noqa: S301 - as it goes to another process
+
+    @settings(max_examples=30)
+    @given(rows(example))
+    def read(row):
+        assert detect_shape(list(example), [*[example] * 12, row], pairs=choice).name == name, "most rows decide"
+        reason = detail = None
+        pairs = []
+        try:
+            pairs = shape.to_pairs(0, row, list(example))
+        except BadRow as bad:
+            reason, detail = bad.reason, bad.detail.encode()
+        assert pairs or (reason in REASONS and detail)
+        for pair in pairs:
+            assert pair.conversational == shape.conversational
+            assert pair.ids is not None or pair.chosen != pair.rejected
+            json.dumps([pair.prompt, pair.chosen, pair.rejected, pair.tools, pair.ids], allow_nan=False).encode()
+            assert len(pair.pair_id) == 16
+            for text in (pair.prompt, pair.chosen, pair.rejected) if pair.conversational else ():
+                assert {turn["role"] for turn in text} <= {"system", "user", "assistant", "tool"}
+
+    read()
+    assert shape.to_pairs(0, example, ()), "the example itself is good"
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["prompt", "chosen", "rejected", "completions", "winner"]), VALUES)))
+@settings(max_examples=30)
+def test_any_sample_is_a_shape_or_our_error(sample):
+    from schemas.errors import SepoError
+
+    columns = list(dict.fromkeys(column for row in sample for column in row))
+    try:
+        said = detect_shape(columns, sample).description
+    except SepoError as error:
+        said = str(error)
+    assert "prompt" in said
+
+
+def test_a_value_nested_deeper_than_python_goes():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for name, example in EXAMPLES.items():
+        shape = detect_shape(list(example), [example])
+        for column in example:
+            with pytest.raises(BadRow):
+                shape.to_pairs(0, {**example, column: deep}, ())
+        assert detect_shape([*example, "deep"], [{**example, "deep": deep}]).name == name
+    row = {"prompt": "q", "chosen": "yes", "rejected": "no"}
+    [pair] = detect_shape(list(row), [row]).to_pairs(0, {**row, "deep": deep}, ["deep"])
+    assert pair.extra["deep"] is deep

@@ -1,0 +1,85 @@
+"""Hub datasets by revision, as a stream and as hf:// files, from a double of the Hub on this machine."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HUB_DOUBLE = Path(__file__).resolve().parents[1] / "hub_double.py"
+
+READ = """
+import json
+import pickle
+import datasets
+from schemas.errors import SepoError
+from sepo_data.sources import open_source
+
+ID = "tester/pairs"
+rows = [{"prompt": f"q{n}", "turns": [{"role": "user", "content": "x"}]} for n in range(1500)]
+test = datasets.Dataset.from_list(rows[:3])
+first = datasets.DatasetDict(train=datasets.Dataset.from_list(rows), test=test).push_to_hub(ID).oid
+datasets.DatasetDict(train=datasets.Dataset.from_list(rows[5:]), test=test).push_to_hub(ID)
+
+def told(dataset, **options):
+    try:
+        source = open_source(dataset, **options)
+    except SepoError as error:
+        return [type(error).__name__, str(error), error.hint]
+    whole = list(pickle.loads(pickle.dumps(source)))
+    assert len(whole) == source.rows
+    return [source.split, source.fingerprint, source.rows, whole[0].value, whole[-1].value["prompt"]]
+
+print(json.dumps({
+    "files": told(ID),
+    "stream": told(ID, streaming=True),
+    "limit": told(ID, streaming=True, limit=10),
+    "test": told(ID, streaming=True, split="test"),
+    "no split": told(ID, streaming=True, split="tst"),
+    "first": told(ID, revision=first),
+    "first stream": told(ID, revision=first, streaming=True),
+    "no revision": told(ID, revision="nope", streaming=True),
+    "folder": told(f"hf://datasets/{ID}"),
+    "pattern": told(f"hf://datasets/{ID}/data/t*.parquet", split="test"),
+    "nothing": told("hf://datasets/tester/pears"),
+}))
+"""
+
+
+def test_hub(tmp_path):
+    spec = importlib.util.spec_from_file_location("hub_double", HUB_DOUBLE)
+    hub_double = importlib.util.module_from_spec(spec)
+    sys.modules["hub_double"] = hub_double  # its dataclasses look their own module up
+    spec.loader.exec_module(hub_double)
+    with hub_double.HubDouble() as hub:
+        environment = os.environ | {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": hub_double.TOKEN,
+            "HF_HOME": str(tmp_path / "hf"),
+            "SEPO_CACHE": str(tmp_path / "cache"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+    assert done.returncode == 0, done.stderr
+    assert hub_double.TOKEN not in done.stdout
+    found = json.loads(done.stdout)
+
+    value = {"prompt": "q5", "turns": [{"role": "user", "content": "x"}]}
+    assert found["files"][0] == "train"
+    assert found["files"][2:] == [1495, value, "q1499"]
+    assert found["stream"] == found["files"], "the same rows, and the same fingerprint"
+    assert found["limit"] == [*found["files"][:2], 1000, value, "q1004"]
+    assert [found["test"][0], found["test"][2]] == ["test", 3]
+    assert found["no split"] == ["SepoError", "tester/pairs has no split tst, only train, test", "did you mean test?"]
+    assert [found["first"][2], found["first"][3]["prompt"]] == [1500, "q0"]
+    assert found["first"][1] != found["files"][1]
+    assert found["first stream"] == found["first"]
+    assert "Revision 'nope' doesn't exist" in found["no revision"][1]
+    assert found["no revision"][2] == "a revision is a branch, a tag or a commit"
+    assert found["folder"][2:] == found["files"][2:]
+    assert [found["pattern"][0], found["pattern"][2]] == ["test", 3]
+    assert found["nothing"][1] == "hf://datasets/tester/pears does not exist"
