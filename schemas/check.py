@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import SepoError
-from schemas.stages import SIDES, TOOL_MESSAGES, Stage, stage_schema
+from schemas.stages import SIDES, Stage, stage_schema, text_options
 
 
 def differences(table: pa.Table, stage: Stage) -> list[str]:
@@ -17,10 +17,7 @@ def differences(table: pa.Table, stage: Stage) -> list[str]:
     text = table.schema.field("prompt").type if "prompt" in table.column_names else pa.string()
     found = []
     weights = stage is Stage.SELECTION and any(f"{side}_weights" in table.column_names for side in SIDES)
-    schema = stage_schema(
-        stage, conversational=pa.types.is_nested(text), tool_turns=text == TOOL_MESSAGES, weights=weights
-    )
-    for field in schema:
+    for field in stage_schema(stage, **text_options(text), weights=weights):
         if field.name not in table.column_names:
             found.append(f"column {field.name} is missing ({field.type})")
             continue

@@ -8,6 +8,7 @@ the response. Log-probabilities are natural logarithms (nats). Lists are `large_
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -118,6 +119,18 @@ def _weight_fields() -> list[pa.Field]:
         _field(f"{side}_weights", FLOATS, "how much each selected token counts; where asked for", aligned=f"{side}_ids")
         for side in SIDES
     ]
+
+
+class TextOptions(TypedDict):
+    """What `stage_schema` wants to know of prompts and responses."""
+
+    conversational: bool
+    tool_turns: bool
+
+
+def text_options(text: pa.DataType) -> TextOptions:
+    """The options of a dataset whose prompts have the type `text`."""
+    return {"conversational": pa.types.is_nested(text), "tool_turns": text == TOOL_MESSAGES}
 
 
 def stage_schema(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from array import array
 from contextlib import closing
@@ -17,10 +16,10 @@ from sepo_data.holdout import HOLDOUT, SPLIT
 from sepo_data.lengths import Lengths
 from sepo_data.pairs import Pair, SkippedRow
 from sepo_data.preferences import read_preferences
-from sepo_data.prepared import CHUNK, WORKERS, Prepared
+from sepo_data.prepared import CHUNK, Prepared
 from sepo_data.progress import SILENT, Progress
 from sepo_data.reading import Reading, as_reading
-from sepo_data.tokenization import TokenizedPair
+from sepo_data.tokenization import TokenizedPair, over_limit
 from sepo_data.tool_use import json_text
 
 if TYPE_CHECKING:
@@ -83,15 +82,12 @@ def check(
 
 def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None) -> Generator[Iterable[Item]]:
     """All rows, a thousand at a time; with a tokenizer, the pairs among them tokenized, however long they are."""
-    rows = preferences.rows
-    ranges = [(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
     if tokenizer is None:
-        yield from (preferences.slice(start, stop) for start, stop in ranges)
+        yield from (preferences.slice(start, start + CHUNK) for start in range(0, preferences.rows, CHUNK))
         return
     prepared = Prepared(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
-    with prepared.ahead(ranges, workers=min(os.cpu_count() or 1, WORKERS)) as ahead:
-        for start, stop in ranges:
-            pairs, skipped = ahead.pairs(start, stop)
+    with closing(prepared.chunks()) as chunks:
+        for pairs, skipped in chunks:
             yield [*pairs, *skipped]
 
 
@@ -126,13 +122,10 @@ class Findings:
             self.lengths[name].add(length)
         self.pair_ids.append(int(pair.pair_id, 16))
         self.prompt_ids.append(int(pair.prompt_id, 16))
-        if isinstance(item, TokenizedPair) and longest > self.max_length:
+        if isinstance(item, TokenizedPair) and (too_long := over_limit(item, self.max_length)):
             self.long_pairs += 1
             self.long_prompts += lengths["prompt"] >= self.max_length
-            detail = (
-                f"{lengths['prompt']} prompt + {longest - lengths['prompt']} response tokens exceed {self.max_length}"
-            )
-            self._set_aside(SkippedRow(pair.source_row, "too_long", detail))
+            self._set_aside(too_long)
             return
         self.pairs += 1
         self.rows_used += pair.source_row != self.last_row

@@ -56,7 +56,7 @@ def reader_of(name: str) -> object:
 
 def names_keys(kind: str) -> bool:
     """Whether every row of such a file names its own columns, so that some rows may lack an optional one."""
-    return READERS.get(_split_compression(kind)[0]) in {read_json_lines, read_json}
+    return reader_of(kind) in {read_json_lines, read_json}
 
 
 def known_kinds() -> str:

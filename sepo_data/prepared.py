@@ -16,7 +16,7 @@ from sepo_data.read_ahead import ReadAhead
 from sepo_data.tokenization import TokenizedPair, Truncate, tokenize_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -88,19 +88,23 @@ class Prepared:
             workers = min(workers, WORKERS, doubles) if doubles > 1 else 0
         return ReadAhead(partial(self.pairs, only=only), ranges, workers=workers, progress=progress)
 
-    def all_pairs(self, *, only: frozenset[int] | None = None) -> Batch:
-        """Every usable pair among the rows in `only`, and every row set aside; raises where no pair is usable."""
-        pairs: list[TokenizedPair] = []
-        skipped: list[SkippedRow] = []
+    def chunks(self, *, only: frozenset[int] | None = None) -> Generator[Batch]:
+        """`pairs` of all rows, a chunk at a time, for a caller who does little else meanwhile."""
         rows = self.preferences.rows
         ranges = [(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
         with self.ahead(ranges, only=only, workers=WORKERS) as ahead:
             for start, stop in ranges:
-                some, others = ahead.pairs(start, stop)
-                pairs += some
-                skipped += others
+                yield ahead.pairs(start, stop)
+
+    def all_pairs(self, *, only: frozenset[int] | None = None) -> Batch:
+        """Every usable pair among the rows in `only`, and every row set aside; raises where no pair is usable."""
+        pairs: list[TokenizedPair] = []
+        skipped: list[SkippedRow] = []
+        for some, others in self.chunks(only=only):
+            pairs += some
+            skipped += others
         if not pairs:
-            raise self._nothing(skipped, rows if only is None else len(only))
+            raise self._nothing(skipped, self.preferences.rows if only is None else len(only))
         return pairs, skipped
 
     def sample(self, count: int | None = None, *, only: frozenset[int] | None = None) -> list[TokenizedPair]:

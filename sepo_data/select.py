@@ -12,7 +12,7 @@ import polars as pl
 from schemas.check import check_table
 from schemas.errors import SepoError
 from schemas.manifest import InputRecord, Manifest
-from schemas.stages import MESSAGES, SIDES, TOOL_MESSAGES, Stage, stage_schema
+from schemas.stages import SIDES, Stage, stage_schema, text_options
 from sepo_data.amount import Amount
 from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.marks import highest as highest_scores
@@ -177,11 +177,9 @@ def _selection_table(table: pa.Table, masks: pl.DataFrame) -> pa.Table:
     """The rewards `table` without its log-probabilities, with `masks`; side columns of the input stay at the end."""
     added = masks.to_arrow()
     own = set(stage_schema(Stage.REWARDS, conversational=False).names)
-    text = table.schema.field("prompt").type
     schema = stage_schema(
         Stage.SELECTION,
-        conversational=text in {MESSAGES, TOOL_MESSAGES},
-        tool_turns=text == TOOL_MESSAGES,
+        **text_options(table.schema.field("prompt").type),
         weights="chosen_weights" in masks,
         extra=[field for field in table.schema if field.name not in own],
     )

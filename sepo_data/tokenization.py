@@ -160,6 +160,15 @@ def _automatic_bos(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
+def over_limit(item: TokenizedPair, max_length: int) -> SkippedRow | None:
+    """A pair that is set aside, where prompt and one response have more than `max_length` tokens."""
+    prompt, response = len(item.prompt_ids), max(len(item.chosen_ids), len(item.rejected_ids))
+    if prompt + response <= max_length:
+        return None
+    detail = f"{prompt} prompt + {response} response tokens exceed {max_length}"
+    return SkippedRow(item.pair.source_row, "too_long", detail)
+
+
 def _fit(item: TokenizedPair, bos: list[int], max_length: int, truncate: Truncate | None) -> TokenizedPair | SkippedRow:
     row = item.pair.source_row
     prompt, chosen, rejected = item.prompt_ids, item.chosen_ids, item.rejected_ids
@@ -167,19 +176,17 @@ def _fit(item: TokenizedPair, bos: list[int], max_length: int, truncate: Truncat
         return SkippedRow(row, "empty_prompt", REASONS["empty_prompt"])
     if not chosen or not rejected:
         return SkippedRow(row, "no_tokens", f"{len(chosen)} tokens chosen, {len(rejected)} rejected")
-    longest = max(len(chosen), len(rejected))
-    if len(prompt) + longest > max_length:
-        detail = f"{len(prompt)} prompt + {longest} response tokens exceed {max_length}"
+    if too_long := over_limit(item, max_length):
         # Models that open every text with BOS are lost without it, so the cut is made behind it.
         kept = bos if prompt[: len(bos)] == bos else []
-        room = max_length - longest - len(kept)
+        room = max_length - max(len(chosen), len(rejected)) - len(kept)
         if truncate == "prompt" and room > 0:
             item = replace(item, prompt_ids=kept + prompt[-room:], truncated=True)
         elif truncate == "response" and len(prompt) < max_length:
             room = max_length - len(prompt)
             item = replace(item, chosen_ids=chosen[:room], rejected_ids=rejected[:room], truncated=True)
         else:
-            return SkippedRow(row, "too_long", detail)
+            return too_long
     if item.chosen_ids == item.rejected_ids:
         return SkippedRow(row, "equal_responses", REASONS["equal_responses"])
     return item

@@ -111,13 +111,14 @@ def choose_engine(models: Iterable[PreTrainedModel], trees: Sequence[Tree], *, b
     """
     # No variable holds a model when the next one comes: memory may have room for one.
     found = list(map(partial(_choose, trees=trees, batch_tokens=batch_tokens), models))
-    kinds = [min(kind, key=lambda engine: engine.shared_limit) for kind in zip(*found, strict=True)]
-    best = max(kinds, key=lambda engine: engine.shared_limit)
-    return replace(
-        best,
-        preamble=all(kind[kinds.index(best)].preamble for kind in found),
-        padded_limit=min(engine.padded_limit for kind in found for engine in kind),
-    )
+    best = max(map(_for_all, zip(*found, strict=True)), key=lambda engine: engine.shared_limit)
+    return replace(best, padded_limit=min(engine.padded_limit for kind in found for engine in kind))
+
+
+def _for_all(engines: Sequence[Engine]) -> Engine:
+    """What every one of several models allows."""
+    least = min(engines, key=lambda engine: engine.shared_limit)
+    return replace(least, preamble=all(engine.preamble for engine in engines))
 
 
 def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) -> tuple[Engine, Engine]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from sepo_train.engine import Engine
     from sepo_train.layout import Tree
     from sepo_train.preparation import Prepared
-
-CHUNK = 1000
-"""Rows that a dry run holds at a time."""
 
 POLL = 0.5
 """Seconds between two looks of the first process at what the others are still writing."""
@@ -285,10 +282,8 @@ def _count(prepared: Prepared, on_bad_row: OnBadRow) -> dict[str, Any]:
     rows = 0
     tokens: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    ranges = [(start, start + CHUNK) for start in range(0, prepared.preferences.rows, CHUNK)]
-    with prepared.ahead(ranges, workers=os.cpu_count() or 1) as ahead:
-        for start, stop in ranges:
-            pairs, skipped = ahead.pairs(start, stop)
+    with closing(prepared.chunks()) as chunks:
+        for pairs, skipped in chunks:
             judge(skipped, on_bad_row)
             rows += len(pairs)
             reasons.update(row.reason for row in skipped)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ settings.load_profile("sepo")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
 
     import pyarrow as pa
     from pydantic import JsonValue
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from schemas.manifest import Manifest
 
+HUB_DOUBLE = Path(__file__).with_name("hub_double.py")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "preferences.jsonl"
 
 CHATML = (
@@ -169,3 +173,32 @@ def smollm_gguf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SEPO_CACHE", str(tmp_path_factory.mktemp("cache")))
         [file] = Path(spec.origin).parent.glob("*.gguf")
         yield file
+
+
+@pytest.fixture(scope="session")
+def hub_double() -> ModuleType:
+    """The module of the Hub's double."""
+    spec = importlib.util.spec_from_file_location("hub_double", HUB_DOUBLE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["hub_double"] = module  # its dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module
+
+
+class Told(list):
+    """A progress that remembers the notes that it was told, and the steps apart from them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = []
+
+    def note(self, text: str) -> None:
+        self.append(text)
+
+    def step(self, _done: int, _total: int, text: str) -> None:
+        self.steps.append(text)
+
+
+@pytest.fixture(scope="session")
+def new_progress() -> type[Told]:
+    return Told

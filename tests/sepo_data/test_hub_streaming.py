@@ -1,13 +1,9 @@
 """Hub datasets by revision, as a stream and as hf:// files, from a double of the Hub on this machine."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-HUB_DOUBLE = Path(__file__).resolve().parents[1] / "hub_double.py"
 
 READ = """
 import json
@@ -47,11 +43,7 @@ print(json.dumps({
 """
 
 
-def test_hub(tmp_path):
-    spec = importlib.util.spec_from_file_location("hub_double", HUB_DOUBLE)
-    hub_double = importlib.util.module_from_spec(spec)
-    sys.modules["hub_double"] = hub_double  # its dataclasses look their own module up
-    spec.loader.exec_module(hub_double)
+def test_hub(hub_double, tmp_path):
     with hub_double.HubDouble() as hub:
         environment = os.environ | {
             "HF_ENDPOINT": hub.url,

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,11 +54,7 @@ def parquet():
     return sink.getvalue().to_pybytes()
 
 
-def zstd(data):
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
+zstd = partial(pa.compress, codec="zstd", asbytes=True)
 
 
 def separated(by):

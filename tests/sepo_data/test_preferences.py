@@ -1,6 +1,5 @@
 """The stream of pairs: one item for each row, from every real dataset and from a Hub on loopback."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -18,7 +17,6 @@ from sepo_data.preferences import read_preferences
 from sepo_data.reading import Reading
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-HUB_DOUBLE = Path(__file__).resolve().parents[1] / "hub_double.py"
 GOOD = {"prompt": "q", "chosen": "yes", "rejected": "no", "source": "here"}
 
 
@@ -215,12 +213,7 @@ except SepoError as error:
 """
 
 
-def test_hub(tmp_path):
-    spec = importlib.util.spec_from_file_location("hub_double", HUB_DOUBLE)
-    hub_double = importlib.util.module_from_spec(spec)
-    sys.modules["hub_double"] = hub_double  # its dataclasses look their own module up
-    spec.loader.exec_module(hub_double)
-
+def test_hub(hub_double, tmp_path):
     def run(code, **more):
         environment = os.environ | {
             "HF_ENDPOINT": hub.url,

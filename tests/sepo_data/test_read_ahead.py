@@ -38,17 +38,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(read_ahead, "START_UP", 1e-6)
 
 
-class Notes:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 def test_the_same_pairs_in_processes(prepared, impatient):
     with ReadAhead(prepared.pairs, RANGES, workers=2) as ahead:
         assert ahead.pairs(0, 4) == prepared.pairs(0, 4)
@@ -64,26 +53,26 @@ def test_the_same_pairs_in_processes(prepared, impatient):
     assert [process.exitcode for process in processes] == [-signal.SIGTERM] * 2
 
 
-def test_what_fails_in_a_process_is_told_where_it_is_asked_for(prepared, impatient):
+def test_what_fails_in_a_process_is_told_where_it_is_asked_for(new_progress, prepared, impatient):
     small = replace(prepared, embeddings=259)  # the bytes, but no merged token
-    notes = Notes()
+    notes = new_progress()
     with small.ahead(RANGES, progress=notes) as ahead:
         for span in RANGES[:2]:
             assert ahead.pairs(*span) == prepared.pairs(*span)
         for _ in range(2):
             with pytest.raises(SepoError, match="but the model embeds only 259 tokens"):
                 ahead.pairs(*RANGES[2])
-    assert notes.notes == []
+    assert notes == []
 
 
-def test_a_process_that_dies_is_told_of_and_not_missed(prepared, impatient):
-    notes = Notes()
+def test_a_process_that_dies_is_told_of_and_not_missed(new_progress, prepared, impatient):
+    notes = new_progress()
     with prepared.ahead(RANGES, progress=notes) as ahead:
         assert ahead.pairs(*RANGES[0]) == prepared.pairs(*RANGES[0])
         [worker] = ahead._workers
         os.kill(worker.process.pid, signal.SIGKILL)
         assert [ahead.pairs(*span) for span in RANGES[1:]] == [prepared.pairs(*span) for span in RANGES[1:]]
-    assert notes.notes == ["a process that read ahead died (exit code -9); its part is read again"]
+    assert notes == ["a process that read ahead died (exit code -9); its part is read again"]
 
 
 def test_little_work_starts_no_process(prepared):

@@ -5,6 +5,7 @@ import json
 import pickle
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import datasets
 import numpy as np
@@ -23,6 +24,7 @@ ROWS = [{"prompt": f"q{n}", "chosen": f"yes {n} ä", "rejected": "no"} for n in 
 BOM = b"\xef\xbb\xbf"
 TABLE = pa.Table.from_pylist(ROWS)
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+zstd = partial(pa.compress, codec="zstd", asbytes=True)
 CSV = ("prompt,chosen,rejected\n" + "".join(",".join(row.values()) + "\n" for row in ROWS)).encode()
 
 
@@ -32,13 +34,6 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SEPO_CACHE", str(folder))
     return folder
-
-
-def zstd(data):
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
 
 
 def write_sqlite(path):

@@ -47,6 +47,24 @@ def random_model():
 
 
 @pytest.fixture(scope="session")
+def llama_like(random_model):
+    """Make a model of a type whose configuration names things as Llama's does."""
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    return lambda kind="llama", **options: random_model(kind, **sizes | options)
+
+
+@pytest.fixture
+def llama(llama_like):
+    return llama_like()
+
+
+@pytest.fixture(scope="session")
 def random_trees():
     """Make trees from the lengths of the prompt and the responses of each."""
 

@@ -12,26 +12,14 @@ from sepo_train.engine import NO_LIMIT, PLAIN, Engine, choose_engine
 from sepo_train.layout import Tree, shared_layout
 from sepo_train.logps import score_trees
 
-LLAMA = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
-LOCAL = LLAMA | {"head_dim": 8, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+LOCAL = {"head_dim": 8, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
 WITHIN = Engine(16)
 WINDOWED = Engine(NO_LIMIT, windowed=True)
 
 
 @pytest.fixture
-def llama(random_model):
-    return random_model("llama", **LLAMA)
-
-
-@pytest.fixture
-def mistral(random_model):
-    return random_model("mistral", **LLAMA, sliding_window=16)
+def mistral(llama_like):
+    return llama_like("mistral", sliding_window=16)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +84,14 @@ def test_a_window_that_was_not_seen_to_matter_is_no_proof(mistral, short, long):
 
 
 @pytest.mark.parametrize("window", [15, 17])
-def test_a_window_off_by_one_is_found_out(random_model, short, long, monkeypatch, window):
+def test_a_window_off_by_one_is_found_out(llama_like, short, long, monkeypatch, window):
     monkeypatch.setattr(attention, "attention_window", lambda _config: window)
-    for model in (random_model("mistral", **LLAMA, sliding_window=16), random_model("ministral", **LOCAL)):
+    for model in (llama_like("mistral", sliding_window=16), llama_like("ministral", **LOCAL)):
         assert choose_engine([model], [*short, *long], batch_tokens=64) == WITHIN
 
 
-def test_one_mask_for_layers_of_two_kinds_is_found_out(random_model, short, long, monkeypatch):
-    model = random_model("ministral", **LOCAL)
+def test_one_mask_for_layers_of_two_kinds_is_found_out(llama_like, short, long, monkeypatch):
+    model = llama_like("ministral", **LOCAL)
     kinds = attention._windowed
     monkeypatch.setattr(attention, "_windowed", lambda *given: {"": kinds(*given)["sliding_attention"]})
     assert choose_engine([model], [*short, *long], batch_tokens=64) == WITHIN
@@ -152,11 +140,11 @@ def test_attention_that_knows_no_masks_is_not_given_one(llama, short):
         attention_inputs(llama, shared_layout(short))
 
 
-def test_pairs_that_cannot_tell_are_no_proof(random_model, llama, random_trees):
+def test_pairs_that_cannot_tell_are_no_proof(llama_like, llama, random_trees):
     """Where no second response is fed, a recurrent model looks as if prompts could be shared."""
     between, untold = random_trees((8, 6, 7), (5, 1, 4))  # 19 tokens in a shared row, 14 in the longest sequence
-    options = LLAMA | {"num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 16}
-    engine = choose_engine([random_model("recurrent_gemma", **options)], [between, untold], batch_tokens=64)
+    options = {"num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 16}
+    engine = choose_engine([llama_like("recurrent_gemma", **options)], [between, untold], batch_tokens=64)
     assert engine == Engine(0, "no pair within the attention window of 16 to try a shared prompt on")
     assert choose_engine([llama], [untold], batch_tokens=64) == Engine(0, "no pair to try a shared prompt on")
     assert choose_engine([llama], [], batch_tokens=64).path.startswith("unshared")

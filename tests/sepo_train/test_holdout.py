@@ -23,14 +23,6 @@ from sepo_train.train import train
 TRAINING = Training(lr=1e-3, batch_size=8, seed=1)
 
 
-class Told(list):
-    def note(self, text):
-        self.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 @pytest.fixture(scope="module")
 def reading(tmp_path_factory):
     """24 rows of 12 prompts; the last one cannot be used, the one before it was there before."""
@@ -130,8 +122,8 @@ def test_an_oracle_that_saw_other_pairs_of_held_out_prompts_is_refused(stages, r
         score(reading, tmp_path / "r", oracle=str(copied), ref=str(tiny_model), dry_run=True)
 
 
-def test_an_oracle_without_a_record_is_told(reading, tiny_models, tmp_path):
-    told = Told()
+def test_an_oracle_without_a_record_is_told(new_progress, reading, tiny_models, tmp_path):
+    told = new_progress()
     models = {name: str(path) for name, path in tiny_models.items()}
     score(reading, tmp_path / "rewards", **models, dry_run=True, progress=told)
     assert any("may have seen pairs that are held out" in note for note in told)

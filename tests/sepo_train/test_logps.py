@@ -15,19 +15,12 @@ from sepo_train.layout import Tree, padded_layout, shared_layout
 from sepo_train.logps import score_trees, token_logps
 
 VOCABULARY = 97
-LLAMA = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 SHARED = NO_LIMIT
 
 
 @pytest.fixture(scope="module")
-def llama(random_model):
-    return random_model("llama", **LLAMA)
+def llama(llama_like):
+    return llama_like()
 
 
 @pytest.fixture(scope="module")

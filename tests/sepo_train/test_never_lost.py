@@ -117,25 +117,12 @@ def test_after_one_kill_the_same_command_does_the_rest(
     assert everything(tmp_path / "rewards") == everything(six_shards)
 
 
-class Told:
-    """What was told."""
-
-    def __init__(self):
-        self.notes, self.steps = [], []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def step(self, done, total, text):
-        self.steps.append(text)
-
-
 def rows(folder):
     return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
 
 
 def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
-    six_shards, twelve_pairs, tiny_models, tmp_path, monkeypatch
+    new_progress, six_shards, twelve_pairs, tiny_models, tmp_path, *, monkeypatch
 ):
     sizes, armed = [], []
     real, choose = logps.token_logps, score.__globals__["choose_engine"]
@@ -154,12 +141,12 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
 
     monkeypatch.setattr("sepo_train.score.choose_engine", chosen)
     monkeypatch.setattr(logps, "token_logps", scarce)
-    told, models = Told(), {role: str(folder) for role, folder in tiny_models.items()}
+    told, models = new_progress(), {role: str(folder) for role, folder in tiny_models.items()}
     score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, progress=told)
     half = sizes[2] // 2
     assert max(sizes[:2]) > half
     assert max(sizes[3:]) <= half
-    assert [note for note in told.notes if "memory" in note] == [f"out of memory: {half} tokens a batch from now on"]
+    assert [note for note in told if "memory" in note] == [f"out of memory: {half} tokens a batch from now on"]
     for ours, undisturbed in zip(rows(tmp_path / "rewards"), rows(six_shards), strict=True):
         assert ours["pair_id"] == undisturbed["pair_id"]
         for side in ("chosen", "rejected"):

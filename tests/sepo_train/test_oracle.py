@@ -28,17 +28,6 @@ def seen(folder):
     return [json.loads(line) for line in (folder / SEEN).read_text(encoding="utf-8").splitlines()]
 
 
-class Notes:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 @pytest.fixture(scope="module")
 def run(tiny_model, examples, tmp_path_factory):
     """An oracle trained on half of 20 rows: (folder, manifest, the call again with other options)."""
@@ -117,12 +106,12 @@ def test_the_same_run_again_gives_the_same_bytes(run, tmp_path):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_nothing_to_do_and_another_plan(run):
+def test_nothing_to_do_and_another_plan(new_progress, run):
     folder, manifest, call = run
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    notes = Notes()
+    notes = new_progress()
     assert call(progress=notes) == manifest
-    assert "nothing to do" in notes.notes[-1]
+    assert "nothing to do" in notes[-1]
     with pytest.raises(RefusedError, match=r"options\.beta: 0\.1 -> 0\.2"):
         call(beta=0.2)
     with pytest.raises(RefusedError, match=r"options\.lr"):

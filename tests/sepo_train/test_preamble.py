@@ -12,20 +12,8 @@ from sepo_train.layout import Tree, shared_layout
 from sepo_train.logps import score_trees
 from sepo_train.preamble import WORTH, common_preamble, preamble_cache
 
-LLAMA = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 OPENING = list(range(20, 20 + WORTH))
 ONCE = Engine(NO_LIMIT, preamble=True)
-
-
-@pytest.fixture
-def llama(random_model):
-    return random_model("llama", **LLAMA)
 
 
 @pytest.fixture
@@ -68,9 +56,9 @@ def test_all_see_the_preamble(llama):
     assert second == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1]]
 
 
-def test_a_window_counts_from_the_start_of_the_preamble(random_model):
+def test_a_window_counts_from_the_start_of_the_preamble(llama_like):
     layout = replace(shared_layout([Tree([5, 6, 7, 8], ([1, 2], [3, 4]))], preamble=2), windowed=True)
-    mask = attention_inputs(random_model("mistral", **LLAMA, sliding_window=2), layout)["attention_mask"][0, 0]
+    mask = attention_inputs(llama_like("mistral", sliding_window=2), layout)["attention_mask"][0, 0]
     assert (mask == 0).int().tolist() == [
         [0, 1, 1, 0, 0, 0],
         [0, 0, 1, 1, 0, 0],
@@ -121,8 +109,8 @@ def test_what_was_not_tried_is_not_done(llama, random_trees):
     assert not choose_engine([llama], random_trees((7, 6, 2), (4, 1, 9)), batch_tokens=64).preamble
 
 
-def test_one_model_that_cannot_is_enough(random_model, llama, opened, monkeypatch):
-    other = random_model("llama", **LLAMA)
+def test_one_model_that_cannot_is_enough(llama_like, llama, opened, monkeypatch):
+    other = llama_like()
     monkeypatch.setattr(other, "forward", deaf_to_the_past(other.forward))
     for models in ([llama, other], [other, llama]):
         assert not choose_engine(models, opened, batch_tokens=64).preamble
@@ -134,8 +122,8 @@ def test_a_recurrent_model_has_no_keys_to_keep(random_model):
         preamble_cache(model, OPENING)
 
 
-def test_unshared_rows_hold_it_themselves(random_model, opened, largest_difference):
-    model = random_model("mistral", **LLAMA, sliding_window=18)
+def test_unshared_rows_hold_it_themselves(llama_like, opened, largest_difference):
+    model = llama_like("mistral", sliding_window=18)
     engine = Engine(18, preamble=True)  # the first row has 22 tokens
     assert largest_difference(score_trees(model, opened, engine, batch_tokens=64), model, opened) < 1e-4
 

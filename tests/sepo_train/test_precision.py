@@ -18,14 +18,6 @@ from sepo_train.score import score
 SIDES = ("chosen", "rejected")
 
 
-class Told(list):
-    def note(self, text):
-        self.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 def rows(folder):
     return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
 
@@ -44,9 +36,9 @@ def options(twelve_pairs, tiny_models, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def rounded(options, tmp_path_factory):
+def rounded(new_progress, options, tmp_path_factory):
     """Scored in bfloat16 with a check of four of the eleven pairs: the folder, the manifest and what was told."""
-    out, told = tmp_path_factory.mktemp("rounded") / "rewards", Told()
+    out, told = tmp_path_factory.mktemp("rounded") / "rewards", new_progress()
     return out, score(out=out, **options, dtype="bfloat16", check_precision=4, progress=told), told
 
 
@@ -105,11 +97,11 @@ def test_full_precision_agrees_with_itself(options, tmp_path):
     assert all(share >= 0.95 for sides in found["agreement"].values() for share in sides.values())
 
 
-def test_asked_for_afterwards_it_scores_nothing_again(rounded, options, monkeypatch):
+def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, options, monkeypatch):
     folder, manifest, _ = rounded
     data = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")}
     monkeypatch.setattr("sepo_train.score.score_trees", None)
-    told = Told()
+    told = new_progress()
     again = score(out=folder, **options, dtype="bfloat16", check_precision=2, progress=told)
     assert again.results["precision"]["pairs"] == 2
     assert again.results["path"] == manifest.results["path"]

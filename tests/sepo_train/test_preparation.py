@@ -18,24 +18,13 @@ ROWS = [
 ]
 
 
-class Notes:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 @pytest.fixture
-def prepared(tiny_model, tmp_path):
+def prepared(new_progress, tiny_model, tmp_path):
     def call(rows=ROWS, **changes):
         file = tmp_path / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         reading = Reading(str(file), limit=changes.pop("limit", None))
-        return prepare(reading, str(tiny_model), **{"max_length": 60, "progress": Notes(), **changes})
+        return prepare(reading, str(tiny_model), **{"max_length": 60, "progress": new_progress(), **changes})
 
     return call
 
@@ -70,12 +59,12 @@ def test_nothing_usable_is_an_error_that_counts_the_reasons(prepared):
         prepared().sample(only=frozenset({3}))
 
 
-def test_the_first_pair_is_shown_with_its_borders(prepared):
-    notes = Notes()
+def test_the_first_pair_is_shown_with_its_borders(new_progress, prepared):
+    notes = new_progress()
     prepared(progress=notes)
-    assert "5 rows" in notes.notes[0]
-    assert "prompt   'Tea?'" in notes.notes[1]
-    assert "chosen   ' Yes, please.<|im_end|>'" in notes.notes[1]
+    assert "5 rows" in notes[0]
+    assert "prompt   'Tea?'" in notes[1]
+    assert "chosen   ' Yes, please.<|im_end|>'" in notes[1]
 
 
 def test_the_record_of_the_input(prepared):

@@ -18,14 +18,6 @@ ONE_WEIGHTS = "the oracle is an adapter on the reference model: one set of weigh
 KINDS = [f"{side}_{kind}" for side in ("chosen", "rejected") for kind in ("oracle_logps", "ref_logps", "rewards")]
 
 
-class Told(list):
-    def note(self, text):
-        self.append(text)
-
-    def step(self, done, total, text):
-        pass
-
-
 def shards(folder):
     return {file.name: file.read_bytes() for file in shard_files(folder)}
 
@@ -100,9 +92,9 @@ def save_adapter(base, folder, **options):
     return {name: str(folder / name) for name in ("oracle", "merged")}
 
 
-def test_an_adapter_is_switched_on_and_off(twelve_pairs, tiny_models, tmp_path, monkeypatch, loads):
+def test_an_adapter_is_switched_on_and_off(new_progress, twelve_pairs, tiny_models, tmp_path, monkeypatch, *, loads):
     ref = str(tiny_models["ref"])
-    made, told = save_adapter(ref, tmp_path), Told()
+    made, told = save_adapter(ref, tmp_path), new_progress()
     score(str(twelve_pairs), tmp_path / "one", oracle=made["oracle"], ref=ref, shard_rows=2, progress=told)
     assert told.count(ONE_WEIGHTS) == 1
     assert loads == [(ref, 0), (made["oracle"], 0)], "the first to compare with"
@@ -121,10 +113,10 @@ def test_an_adapter_is_switched_on_and_off(twelve_pairs, tiny_models, tmp_path, 
 
 @pytest.mark.parametrize("trained", [{"modules_to_save": ["lm_head"]}, {"modules_to_save": ["embed_tokens"]}, "bias"])
 def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
-    twelve_pairs, tiny_models, with_biases, tmp_path, *, trained
+    new_progress, twelve_pairs, tiny_models, with_biases, tmp_path, *, trained
 ):
     ref = str(with_biases if trained == "bias" else tiny_models["ref"])
-    made, told = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), Told()
+    made, told = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), new_progress()
     score(Reading(str(twelve_pairs), limit=4), tmp_path / "adapter", oracle=made["oracle"], ref=ref, progress=told)
     assert ONE_WEIGHTS not in told
     score(Reading(str(twelve_pairs), limit=4), tmp_path / "merged", oracle=made["merged"], ref=ref)
@@ -133,9 +125,9 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
         assert close(adapter[kind], merged[kind]), kind
 
 
-def test_an_adapter_on_another_model_than_the_reference(twelve_pairs, tiny_models, tmp_path, loads):
+def test_an_adapter_on_another_model_than_the_reference(new_progress, twelve_pairs, tiny_models, tmp_path, loads):
     ref, base = str(tiny_models["ref"]), str(tiny_models["oracle"])
-    made, told = save_adapter(base, tmp_path), Told()
+    made, told = save_adapter(base, tmp_path), new_progress()
     score(Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=ref, progress=told)
     assert ONE_WEIGHTS not in told
     assert {name for name, _ in loads} == {made["oracle"], ref}
@@ -144,8 +136,10 @@ def test_an_adapter_on_another_model_than_the_reference(twelve_pairs, tiny_model
     assert all(close(ours[kind], merged[kind]) for kind in KINDS)
 
 
-def test_an_adapter_whose_base_is_a_copy_of_the_reference_under_another_name(twelve_pairs, tiny_models, tmp_path):
-    made, told = save_adapter(str(tiny_models["ref"]), tmp_path), Told()
+def test_an_adapter_whose_base_is_a_copy_of_the_reference_under_another_name(
+    new_progress, twelve_pairs, tiny_models, tmp_path
+):
+    made, told = save_adapter(str(tiny_models["ref"]), tmp_path), new_progress()
     copy = tmp_path / "copy"
     copy.symlink_to(tiny_models["ref"])
     score(
