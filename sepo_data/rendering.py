@@ -46,7 +46,7 @@ def render_pairs(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase) -> l
         elif tokenizer.chat_template is None:
             raise SepoError(
                 f"the dataset is conversational but the tokenizer {tokenizer.name_or_path} has no chat template",
-                "use an instruction-tuned --ref, or give the template with --chat-template FILE",
+                "use an instruction-tuned model, or give the template with --chat-template FILE",
             )
         elif pair.tools is None and not pair.template_kwargs:
             alike.append(place)
