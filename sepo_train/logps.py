@@ -12,6 +12,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from schemas.errors import SepoError
 from sepo_train.attention import attention_inputs
+from sepo_train.cores import on_cores
 from sepo_train.head import head_logps
 from sepo_train.layout import batches_by_tokens, rows_apart
 from sepo_train.models import default_device
@@ -50,7 +51,7 @@ def token_logps(model: torch.nn.Module, layout: Layout, before: Cache | None = N
     return head_logps(bare, run, layout.predicting, layout.targets)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score_trees(
     model: PreTrainedModel,
     trees: Sequence[Tree],
@@ -82,35 +83,38 @@ def score_trees(
     preamble = common_preamble(trees) if engine.preamble else []
     before = preamble_cache(model, preamble) if preamble else None
     lengths = [engine.length(tree, preamble=len(preamble)) for tree in trees]
-    batches = deque(batches_by_tokens(lengths, batch_tokens))
-    while batches:
-        batch = batches.popleft()
+
+    @torch.no_grad()
+    def fits(model: PreTrainedModel, batch: list[int]) -> bool:
         layout = engine.layout([trees[index] for index in batch], preamble=len(preamble))
         try:
             logps = token_logps(model, layout, before if layout.preamble else None).cpu()
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
                 raise
-            if len(batch) == len(trees[batch[0]].responses) == 1:
-                raise SepoError(
-                    f"a single row of {lengths[batch[0]]} tokens does not fit into memory",
-                    "set long pairs aside with --max-length, or use a smaller --dtype",
-                ) from None
-            batch_tokens = lengths[batch[0]] * len(batch) // 2
-        else:
-            responses = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
-            for index in batch:
-                results[index] = [next(responses).clone() for _ in trees[index].responses]
-            continue
-        # Outside of the handler, whose traceback would keep the tensors of the failed pass alive.
+            return False
+        responses = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
+        for index in batch:
+            results[index] = [next(responses).clone() for _ in trees[index].responses]
+        return True
+
+    batches = deque(batches_by_tokens(lengths, batch_tokens))
+    while failed := on_cores(fits, model, batches):
         clear_device_cache(garbage_collection=True)
+        first = failed[0]
+        if len(first) == len(trees[first[0]].responses) == 1:
+            raise SepoError(
+                f"a single row of {lengths[first[0]]} tokens does not fit into memory",
+                "set long pairs aside with --max-length, or use a smaller --dtype",
+            )
+        batch_tokens = lengths[first[0]] * len(first) // 2
         if on_out_of_memory is not None:
             on_out_of_memory(batch_tokens)
-        left = [*batch, *chain.from_iterable(batches)]
-        if len(batch) == 1:
+        left = [*chain.from_iterable(failed), *chain.from_iterable(batches)]
+        if len(first) == 1:
             apart = trees[left.pop(0)].apart()
             scores = score_trees(model, apart, engine, batch_tokens=batch_tokens, on_out_of_memory=on_out_of_memory)
-            results[batch[0]] = [logps for [logps] in scores]
+            results[first[0]] = [logps for [logps] in scores]
         parts = batches_by_tokens([lengths[index] for index in left], batch_tokens)
         batches = deque([left[place] for place in part] for part in parts)
     return results

@@ -1,0 +1,78 @@
+"""Several threads give what one gives, and stop together."""
+
+from collections import deque
+
+import pytest
+import torch
+
+from sepo_train.cores import on_cores, with_same_weights
+from sepo_train.engine import NO_LIMIT, Engine
+from sepo_train.logps import score_trees
+
+
+@pytest.fixture
+def threads():
+    """Set PyTorch's number of threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(llama_like):
+    return llama_like()
+
+
+def test_a_copy_has_the_same_weights_and_its_own_modules(llama):
+    copy = with_same_weights(llama)
+    for (name, own), (_, shared) in zip(copy.named_parameters(), llama.named_parameters(), strict=True):
+        assert own is shared, name
+    assert copy.get_output_embeddings() is not llama.get_output_embeddings()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_everything_is_done_once(llama, threads, count):
+    threads(count)
+    done, models = [], set()
+
+    def do(model, item):
+        done.append(item)
+        models.add(id(model))
+        return True
+
+    assert on_cores(do, llama, deque(range(40))) == []
+    assert sorted(done) == list(range(40))
+    assert len(models) <= count
+    assert torch.get_num_threads() == count
+
+
+def test_what_could_not_be_done_stops_all(llama, threads):
+    threads(2)
+    items = deque(range(100))
+    failed = on_cores(lambda _model, item: item != 10, llama, items)
+    assert failed == [10]
+    assert 85 <= len(items) <= 89, "what had begun was finished, the rest is left"
+
+
+def test_an_error_in_a_thread_is_raised(llama, threads):
+    threads(2)
+    items = deque(range(100))
+
+    def do(_model, item):
+        if item == 3:
+            raise ZeroDivisionError
+        return True
+
+    with pytest.raises(ZeroDivisionError):
+        on_cores(do, llama, items)
+    assert items, "the other thread stopped, too"
+
+
+def test_scores_do_not_depend_on_threads(llama, threads, random_trees):
+    trees = random_trees(*((1 + n % 7, 1 + n % 5, 1 + n % 4) for n in range(40)))
+    found = []
+    for count in (1, 3):
+        threads(count)
+        scores = score_trees(llama, trees, Engine(NO_LIMIT), batch_tokens=30)
+        found.append(torch.cat([logps for responses in scores for logps in responses]))
+    assert torch.equal(*found)
