@@ -1,0 +1,29 @@
+"""The stages that a directory came from, as its manifest and theirs tell."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from schemas.errors import SepoError
+from schemas.stages import Stage
+from sepo_data.directory import read_manifest
+from sepo_data.location import location
+
+if TYPE_CHECKING:
+    from schemas.manifest import Manifest
+
+
+def read_ancestors(manifest: Manifest) -> dict[Stage, Manifest]:
+    """The manifests of the stages that `manifest` came from, as far as they still are where it says, and the same."""
+    found: dict[Stage, Manifest] = {}
+    child = manifest
+    while child.parent is not None:
+        place = child.models["oracle"].name if child.stage is Stage.REWARDS else child.input.name
+        parent = None
+        with suppress(SepoError, OSError):
+            parent = read_manifest(location(place))
+        if parent is None or parent.fingerprint != child.parent or parent.stage in found:
+            break
+        found[parent.stage] = child = parent
+    return found
