@@ -1,0 +1,112 @@
+"""The numbers of an evaluation, from what its models gave. Pure functions."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schemas.errors import SepoError
+from sepo_data.lengths import Lengths
+from sepo_train.kl import sampled_kl
+from sepo_train.mean_with_error import mean_with_error
+from sepo_train.preference import implicit_reward, preference
+from sepo_train.win_rate import win_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sepo_train.benchmark_prompts import Prompt
+    from sepo_train.generate import Generation
+    from sepo_train.judge import Judge
+    from sepo_train.layout import Tree
+    from sepo_train.measured import Measured
+
+
+def compare_on_pairs(measured: Mapping[str, Measured], pairs: Sequence[Tree], generation: Generation) -> dict[str, Any]:
+    """The numbers on pairs and on sampled answers; what is not finite under one of the models counts nowhere."""
+    scored = zip(*(run.pairs for run in measured.values()), strict=True)
+    finite = [all(bool(logps.isfinite().all()) for logps in chain(*both)) for both in scored]
+    if not any(finite):
+        raise SepoError("no pair has finite log-probabilities under both models", "one of them is broken")
+    kept = {
+        role: [logps for logps, good in zip(run.pairs, finite, strict=True) if good] for role, run in measured.items()
+    }
+    trees = [tree for tree, good in zip(pairs, finite, strict=True) if good]
+    found: dict[str, Any] = {
+        "pairs": len(trees),
+        "non_finite": len(finite) - len(trees),
+        "preference": {role: preference(logps) for role, logps in kept.items()},
+        "lengths": _lengths(trees),
+    }
+    if "against" in measured:
+        found["implicit_reward"] = implicit_reward(kept["model"], kept["against"])
+        logps = [
+            (own, other)
+            for own, other in zip(measured["model"].sample_logps, measured["against"].sample_logps, strict=True)
+            if own.isfinite().all() and other.isfinite().all()
+        ]
+        if logps:
+            own, other = zip(*logps, strict=True)
+            found["kl"] = {
+                **sampled_kl(own, other),
+                "max_new_tokens": generation.max_new_tokens,
+                "seed": generation.seed,
+            }
+    return found
+
+
+def _lengths(trees: Sequence[Tree]) -> dict[str, Any]:
+    sides = [[len(tree.responses[side]) for tree in trees] for side in range(2)]
+    longer = [float(chosen > rejected) for chosen, rejected in zip(*sides, strict=True)]
+    return {"chosen": _summary(sides[0]), "rejected": _summary(sides[1]), "chosen_is_longer": mean_with_error(longer)}
+
+
+def _summary(lengths: Iterable[int]) -> dict[str, float]:
+    counted = Lengths()
+    for length in lengths:
+        counted.add(length)
+    return counted.summary()
+
+
+def compare_answers(
+    measured: Mapping[str, Measured], prompts: Sequence[Prompt], generation: Generation
+) -> dict[str, Any]:
+    tokens = {role: [count for answer in run.answers for count in answer.tokens] for role, run in measured.items()}
+    return {
+        "prompts": len(prompts),
+        "turns": sum(len(prompt.turns) for prompt in prompts),
+        "max_new_tokens": generation.max_new_tokens,
+        "temperature": generation.temperature,
+        "seed": generation.seed,
+        "tokens": {role: _summary(counts) for role, counts in tokens.items()},
+        "unended": {role: sum(answer.ended.count(False) for answer in run.answers) for role, run in measured.items()},
+        "no_room": {role: counts.count(0) for role, counts in tokens.items()},
+    }
+
+
+def judge_answers(
+    judge: Judge, prompts: Sequence[Prompt], measured: Mapping[str, Measured], seed: int
+) -> dict[str, Any]:
+    """The win rate of the model. A prompt's score is the mean over its turns, each judged with all that came before."""
+    scores: dict[str, list[float]] = {}
+    items = [
+        (prompt.messages(answer.turns[:turn]), text)
+        for run in measured.values()
+        for prompt, answer in zip(prompts, run.answers, strict=True)
+        for turn, text in enumerate(answer.turns)
+    ]
+    given = iter(judge(items))
+    for role in measured:
+        scores[role] = [float(np.mean([next(given) for _ in prompt.turns])) for prompt in prompts]
+    tokens = {role: [sum(answer.tokens) for answer in run.answers] for role, run in measured.items()}
+    return {
+        "prompts": len(prompts),
+        **win_rate(scores["model"], scores["against"], seed=seed),
+        "scores": {role: mean_with_error(values) for role, values in scores.items()},
+        "answer_tokens": {role: mean_with_error(values) for role, values in tokens.items()},
+        "longer_by": mean_with_error(
+            [one - other for one, other in zip(tokens["model"], tokens["against"], strict=True)]
+        ),
+    }

@@ -1,0 +1,96 @@
+"""A model's answers to prompts, turn by turn: each turn sees the answers before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import SepoError
+from sepo_data.progress import SILENT, Progress
+from sepo_train.generate import end_ids, generate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from sepo_train.benchmark_prompts import Prompt
+    from sepo_train.generate import Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers to one prompt.
+
+    Attributes:
+        turns: a text for each turn; empty where the context had no room left.
+        tokens: how many tokens each has.
+        ended: whether the model ended each itself.
+    """
+
+    turns: tuple[str, ...] = ()
+    tokens: tuple[int, ...] = ()
+    ended: tuple[bool, ...] = ()
+
+
+def answer_prompts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    generation: Generation,
+    *,
+    progress: Progress = SILENT,
+) -> list[Answers]:
+    """Let `model` answer `prompts` through its chat template, all first turns together, then all second ones.
+
+    Raises:
+        SepoError: a prompt is a conversation and the tokenizer has no chat template.
+    """
+    answers = [Answers() for _ in prompts]
+    eos_ids = end_ids(model, tokenizer.eos_token_id)
+    ends = [[token] for token in eos_ids]
+    last = max(len(prompt.turns) for prompt in prompts)
+    for turn in range(last):
+        talking = [index for index, prompt in enumerate(prompts) if len(prompt.turns) > turn]
+        ids = [prompt_ids(prompts[index], answers[index].turns, tokenizer) for index in talking]
+        found = generate(
+            model,
+            ids,
+            eos_ids=eos_ids,
+            max_new_tokens=generation.max_new_tokens,
+            temperature=generation.temperature,
+            seed=generation.seed,
+            what=f"turn {turn + 1} answered" if last > 1 else "answered",
+            progress=progress,
+        )
+        for index, answer in zip(talking, found, strict=True):
+            text = str(tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
+            before = answers[index]
+            answers[index] = Answers(
+                (*before.turns, text), (*before.tokens, len(answer)), (*before.ended, answer[-1:] in ends)
+            )
+    return answers
+
+
+def prompt_ids(prompt: Prompt, answers: tuple[str, ...], tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of the conversation up to the turn that follows `answers`; of a lone turn, what stands in it.
+
+    A base model, which has no chat template, is given the text itself, as it is in training on plain strings.
+    """
+    messages: Any = prompt.messages(answers)
+    if tokenizer.chat_template is None:
+        if len(prompt.turns) > 1 or prompt.system is not None:
+            raise SepoError(
+                f"row {prompt.row} of the prompts is a conversation, but {tokenizer.name_or_path} has no chat template",
+                "give one with --chat-template FILE, or ask only prompts of one turn",
+            )
+        ids: list[int] = list(tokenizer(prompt.turns[0])["input_ids"])
+        return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+    try:
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    except Exception as error:  # a template is a program of the model's author and may raise anything
+        raise SepoError(
+            f"the chat template of {tokenizer.name_or_path} refuses row {prompt.row} of the prompts: {error}",
+            "leave the row out, or give another template with --chat-template FILE",
+        ) from error
+    return list(rendered)

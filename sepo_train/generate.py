@@ -1,0 +1,187 @@
+"""Answers of a model to prompts, many at a time: token ids in, token ids out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from transformers import GenerationConfig
+
+from schemas.errors import SepoError
+from sepo_data.progress import SILENT, Progress
+from sepo_train.engine import TOLERANCE, TOLERANCE_16_BIT
+from sepo_train.layout import batches_by_tokens
+from sepo_train.logps import default_batch_tokens
+from sepo_train.model_files import context_length
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+BATCHES = 8
+"""A step of generation has one new token a row, so that as many rows as these batches of a forward pass go together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How answers to prompts are made.
+
+    Attributes:
+        max_new_tokens: tokens of an answer at most.
+        temperature: 0 takes the most probable token each time.
+        seed: of sampling.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    seed: int = 0
+
+
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    eos_ids: Sequence[int],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    what: str = "answers",
+    progress: Progress = SILENT,
+) -> list[list[int]]:
+    """An answer to each of `prompts`, in their order.
+
+    Nothing but `temperature` shapes the distribution: what the model's own generation_config says of top-k, top-p or
+    penalties is not applied, so that samples at temperature 1 are samples of the model. Rows of several lengths are
+    padded on the left where that was seen to change nothing, otherwise each runs alone.
+
+    Args:
+        model: in evaluation mode.
+        prompts: token ids of each.
+        eos_ids: an answer ends with the first of these; see `end_ids`.
+        max_new_tokens: or there. An answer is shorter where the model's context ends before.
+        temperature: 0 takes the most probable token each time.
+        seed: of sampling; the same prompts in the same order give the same answers.
+        what: what is told to `progress` of a batch.
+        progress: told how far it is.
+
+    Returns:
+        Token ids, the one that ended the answer included; no token where the prompt leaves no room in the context.
+    """
+    context = context_length(model.config)
+    rooms = [max_new_tokens if context is None else min(max_new_tokens, context - len(prompt)) for prompt in prompts]
+    answers: list[list[int]] = [[] for _ in prompts]
+    able = [index for index, room in enumerate(rooms) if room > 0]
+    padded = _is_padded_exactly(model, [prompts[index] for index in able])
+    done = 0
+    with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
+        torch.manual_seed(seed)
+        for room, alike in groupby(sorted(able, key=rooms.__getitem__, reverse=True), key=rooms.__getitem__):
+            group = list(alike)
+            lengths = [len(prompts[index]) + room for index in group]
+            waiting = batches_by_tokens(lengths, BATCHES * default_batch_tokens() if padded else 1)
+            while waiting:
+                batch = [group[place] for place in waiting[0]]
+                config = _config(room, temperature, eos_ids)
+                found = _batch(model, [prompts[index] for index in batch], config)
+                if found is None:
+                    half = len(batch) // 2
+                    waiting[:1] = [waiting[0][:half], waiting[0][half:]]
+                    continue
+                for index, answer in zip(batch, found, strict=True):
+                    answers[index] = answer
+                del waiting[0]
+                done += len(batch)
+                progress.step(done, len(able), what)
+    return answers
+
+
+def end_ids(model: PreTrainedModel, eos_token_id: int | None) -> list[int]:
+    """The tokens that end an answer: the tokenizer's `eos_token_id`, and those in the model's generation_config."""
+    own = model.generation_config.eos_token_id if model.generation_config else None
+    listed = own if isinstance(own, list) else [own]
+    return sorted({token for token in (eos_token_id, *listed) if token is not None})
+
+
+def _config(room: int, temperature: float, eos_ids: Sequence[int]) -> GenerationConfig:
+    sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    # Whatever stands in a row after its end is cut off below, so that any id may fill it.
+    fill = eos_ids[0] if eos_ids else 0
+    return GenerationConfig(
+        do_sample=temperature > 0,
+        max_new_tokens=room,
+        eos_token_id=list(eos_ids) or None,
+        pad_token_id=fill,
+        return_dict_in_generate=True,
+        **sampling,
+    )
+
+
+def _batch(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig
+) -> list[list[int]] | None:
+    """Answers to a batch of prompts; None where several do not fit into memory together."""
+    try:
+        rows = _generated(model, prompts, config).sequences
+    except (RuntimeError, MemoryError) as error:
+        if "probability tensor contains" in str(error):
+            raise SepoError(
+                "the model's probabilities are not finite, so that nothing can be sampled",
+                "its weights are broken, or need --dtype float32",
+            ) from error
+        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
+            raise
+        clear_device_cache(garbage_collection=True)
+        if len(prompts) == 1:
+            raise SepoError(
+                f"an answer to a prompt of {len(prompts[0])} tokens does not fit into memory",
+                "lower --max-new-tokens, or use a smaller --dtype",
+            ) from error
+        return None
+    ends = set(config.eos_token_id or [])
+    return [_until_end(row, ends) for row in rows[:, max(map(len, prompts)) :].tolist()]
+
+
+@torch.inference_mode()
+def _generated(model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> Any:  # noqa: ANN401 - what generate returns depends on its options
+    """What `model.generate` makes of prompts that are padded on the left."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    # What `config` leaves open would be taken from the model's own.
+    generating: Any = model
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        return generating.generate(ids, attention_mask=mask, generation_config=config)
+    finally:
+        model.generation_config = own
+
+
+def _until_end(ids: list[int], ends: set[int]) -> list[int]:
+    """`ids` up to the first of `ends`, that one included."""
+    return next((ids[: place + 1] for place, token in enumerate(ids) if token in ends), ids)
+
+
+def _is_padded_exactly(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> bool:
+    """Whether the shortest prompt, padded to the length of the longest, is followed by the same tokens as alone."""
+    if not prompts:
+        return True
+    shortest, longest = min(prompts, key=len), max(prompts, key=len)
+    if len(shortest) == len(longest):
+        return True
+    padded = _next_logps(model, [shortest, longest])[0]
+    change = (padded - _next_logps(model, [shortest])[0]).abs()
+    is_16_bit = model.dtype.itemsize < torch.float32.itemsize
+    return float(change.mean() if is_16_bit else change.max()) <= (TOLERANCE_16_BIT if is_16_bit else TOLERANCE)
+
+
+def _next_logps(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """(prompts, vocabulary) log-probabilities of the first token after each prompt, as generation computes them."""
+    config = GenerationConfig(
+        do_sample=False, max_new_tokens=1, output_logits=True, return_dict_in_generate=True, pad_token_id=0
+    )
+    return _generated(model, prompts, config).logits[0].float().log_softmax(dim=-1).cpu()

@@ -1,0 +1,149 @@
+"""The pairs that an evaluation measures on: what was kept out of training, as far as somebody wrote that down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from schemas.errors import SepoError
+from schemas.stages import SIDES, Stage
+from sepo_data import scan
+from sepo_data.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
+from sepo_data.holdout import HOLDOUT, SPLIT
+from sepo_data.reading import Reading
+from sepo_data.share import parse_share
+from sepo_train.layout import Tree
+from sepo_train.model_files import context_length, fitting_length, load_config, load_tokenizer
+from sepo_train.models import check_same_vocabulary
+from sepo_train.oracle_record import read_oracle_record
+from sepo_train.preparation import prepare
+from sepo_train.selected_pairs import SelectedPairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sepo_data.progress import Progress
+    from sepo_data.tokenization import Truncate
+
+LISTS = ("prompt_ids", "chosen_ids", "rejected_ids")
+UNSEEN = "those that the oracle has not seen"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Pairs to measure on.
+
+    Attributes:
+        name: of the dataset.
+        trees: one a pair, its responses are the chosen and the rejected one.
+        which: which pairs of the dataset these are, in words.
+        skipped: how many others could not be used, by reason.
+    """
+
+    name: str
+    trees: Sequence[Tree]
+    which: str
+    skipped: dict[str, int]
+
+
+def held_out_pairs(
+    reading: Reading,
+    models: Sequence[str],
+    *,
+    max_length: int | None,
+    truncate: Truncate | None,
+    chat_template: Path | None,
+    progress: Progress,
+) -> HeldOut:
+    """Read pairs for `models`, the first of which is evaluated: its tokenizer and chat template make the tokens.
+
+    Raises:
+        SepoError: the dataset cannot be read, was made with another tokenizer, or has no pair that can be used.
+    """
+    seen = read_oracle_record(models[0])
+    seen_pairs = seen.pair_ids if seen else frozenset[str]()
+    if reading.dataset and (Path(reading.dataset) / MANIFEST).exists():
+        held_out = _of_stage(Path(reading.dataset), reading, models, max_length, seen_pairs)
+    else:
+        prepared = prepare(
+            reading.in_any_order(),
+            models[0],
+            other=models[-1],
+            max_length=max_length,
+            truncate=truncate,
+            chat_template=chat_template,
+            progress=progress,
+        )
+        found, skipped = prepared.all_pairs()
+        which = ["those that --holdout keeps out of training"] if reading.holdout else []
+        pairs = [item for item in found if not reading.holdout or item.pair.extra[SPLIT] == HOLDOUT]
+        unseen = [item for item in pairs if item.pair.pair_id not in seen_pairs]
+        which += [UNSEEN] if len(unseen) < len(pairs) else []
+        trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in unseen]
+        reasons = Counter(row.reason for row in skipped)
+        held_out = HeldOut(prepared.input.name, trees, ", ".join(which) or "all", dict(reasons))
+    if not held_out.trees:
+        raise SepoError(
+            f"no pair of {held_out.name} is left to measure on ({held_out.which}; set aside: {held_out.skipped})",
+            "name data that the model was not trained on",
+        )
+    return held_out
+
+
+def _of_stage(
+    folder: Path, reading: Reading, models: Sequence[str], max_length: int | None, seen_pairs: frozenset[str]
+) -> HeldOut:
+    """The pairs of a rewards or selection directory that were held out; all of them, where none was."""
+    if replace(reading, dataset="", limit=None, seed=0) != Reading():
+        raise SepoError(
+            f"{folder} was tokenized by sepo: of the options that say how data are read, it takes --limit alone",
+            "leave the others out, or name the data that it was made of",
+        )
+    fingerprint = read_stage(folder, Stage.SELECTION, Stage.REWARDS).fingerprint
+    tokenizers = (load_tokenizer(models[0]), load_tokenizer(str(folder / TOKENIZER)))
+    check_same_vocabulary(*tokenizers, roles=("the model", "the data"))
+    frame = scan(folder)
+    columns = frame.collect_schema().names()
+    held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint)
+    rows = frame.select("pair_id", *LISTS).collect()
+    rows = rows if held is None else rows[held]
+    unseen = rows.filter(~pl.col("pair_id").is_in(list(seen_pairs)))
+    if unseen.height < rows.height:
+        which = ", ".join(filter(None, [which, UNSEEN]))
+    configs = {model: load_config(model).get_text_config() for model in models}
+    # Whoever scored the pairs decided how long they may be, so that no default of ours does.
+    contexts = [context for config in configs.values() if (context := context_length(config)) is not None]
+    longest = min(contexts, default=None) if max_length is None else fitting_length(configs, max_length)
+    length = pl.col("prompt_ids").list.len() + pl.max_horizontal(*(pl.col(f"{side}_ids").list.len() for side in SIDES))
+    fits = pl.lit(value=True) if longest is None else length <= longest
+    highest = pl.max_horizontal(*(pl.col(name).list.max() for name in LISTS))
+    embedded = highest < min(config.vocab_size for config in configs.values())
+    usable = unseen.filter(fits & embedded)
+    skipped = {"too_long": unseen.filter(~fits).height, "not_embedded": unseen.filter(fits & ~embedded).height}
+    trees = [
+        Tree(prompt, (chosen, rejected))
+        for prompt, chosen, rejected in usable.head(reading.limit or usable.height).select(LISTS).iter_rows()
+    ]
+    return HeldOut(str(folder), trees, which or "all", {reason: rows for reason, rows in skipped.items() if rows})
+
+
+def _held_out_rows(
+    folder: Path, frame: pl.LazyFrame, columns: Sequence[str], model: str, fingerprint: str
+) -> tuple[Sequence[int] | None, str]:
+    """Which rows of `folder` were kept out of training, and who says so; None where nobody does."""
+    if SPLIT in columns:
+        held = frame.select((pl.col(SPLIT) == HOLDOUT).fill_null(value=False).arg_true()).collect()[SPLIT].to_list()
+        if held:
+            return held, "those whose column split says holdout"
+    trained = read_manifest(Path(model)) if (Path(model) / MANIFEST).exists() else None
+    if trained is None or trained.stage is not Stage.POLICY or trained.parent != fingerprint:
+        return None, ""
+    # That same selection trained the model: what it has not seen is what `sepo train --holdout` kept out.
+    share = str(trained.options.get("holdout", "0%"))
+    if share.rstrip("%") in {"0", "None"}:
+        return None, "all, and the model was trained on them"
+    return list(SelectedPairs.open(folder).split(parse_share(share))[1].rows), f"those that --holdout {share} kept out"
