@@ -25,6 +25,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.models import ArgumentInfo
 
 from schemas.errors import RefusedError, SepoError
 from sepo_data.reading import Reading
@@ -95,6 +96,22 @@ class Dtype(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class TrainingDtype(StrEnum):
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Loss(StrEnum):
+    SEPO = "sepo"
+    DPO = "dpo"
+    IPO = "ipo"
+    SIMPO = "simpo"
+    CPO = "cpo"
+    ORPO = "orpo"
+    KTO = "kto"
+    RRHF = "rrhf"
 
 
 # What comes from a configuration file is a value, not a text: hence the str() and float() of these parsers.
@@ -189,6 +206,13 @@ def _finite(text: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise typer.BadParameter(f"{text!r} is not a number")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = _finite(text)
+    if number < 0:
+        raise typer.BadParameter(f"{text!r} is below 0")
     return number
 
 
@@ -291,25 +315,52 @@ def _reading(
     )
 
 
-def _reads_preferences(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` the options of `_reading` for its parameter `reading`; one that it has itself is shared."""
-    own = inspect.signature(command, eval_str=True).parameters
-    shared = inspect.signature(_reading, eval_str=True).parameters
-    argument, *others = (option for name, option in shared.items() if name not in own)
-    _, *kept = own.values()
-    required = [option for option in kept if option.default is option.empty]
+def _training(
+    lr: Lr = 1e-6,
+    epochs: Epochs = 1.0,
+    batch_size: BatchSize = 32,
+    micro_batch_size: MicroBatchSize = 4,
+    lora_r: LoraR = 0,
+    merge_lora: Annotated[bool, typer.Option("--merge-lora", help="save adapters as part of the weights")] = False,
+    gradient_checkpointing: Checkpointing = False,
+    dtype: Annotated[
+        TrainingDtype | None, typer.Option(help="of products; float32 on CPUs, bfloat16 elsewhere. Weights are fp32")
+    ] = None,
+    seed: Seed = 0,
+    save_steps: SaveSteps = 0,
+    report_to: ReportTo = "none",
+) -> dict[str, Any]:
+    """What a command says about how to train; these are the options of every command that trains."""
+    return {**locals(), "dtype": dtype.value if dtype else None}
 
-    @wraps(command)
-    def with_reading(**given: Any) -> None:  # noqa: ANN401 - what the command line gives
-        reading = _reading(**{name: given[name] for name in shared})
-        command(reading, **{name: value for name, value in given.items() if name in own})
 
-    options = [argument, *required, *others, *(option for option in kept if option not in required)]
-    with_reading.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what Typer reads
-        [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
-    )
-    with_reading.__annotations__ = {option.name: option.annotation for option in options}
-    return with_reading
+def _takes(parameter: str, build: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `build` for its `parameter`; an option that it has itself as well is shared."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = dict(inspect.signature(command, eval_str=True).parameters)
+        del own[parameter]
+        shared = inspect.signature(build, eval_str=True).parameters
+        added = [option for name, option in shared.items() if name not in own]
+        arguments = [option for option in added if isinstance(option.annotation.__metadata__[-1], ArgumentInfo)]
+        required = [option for option in own.values() if option.default is option.empty]
+
+        @wraps(command)
+        def with_built(**given: Any) -> None:  # noqa: ANN401 - what the command line gives
+            built = build(**{name: given[name] for name in shared})
+            command(**{parameter: built}, **{name: value for name, value in given.items() if name in own})
+
+        in_order = {option.name: option for option in (*arguments, *required, *added, *own.values())}
+        options = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in in_order.values()]
+        with_built.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what Typer reads
+        with_built.__annotations__ = {option.name: option.annotation for option in options}
+        return with_built
+
+    return decorate
+
+
+_reads_preferences = _takes("reading", _reading)
+_trains = _takes("training", _training)
 
 
 def _print_versions(wanted: bool) -> None:
@@ -405,27 +456,21 @@ def _tokenizer_alone(
         "sepo oracle --mix a.jsonl=0.7 user/dataset=0.3 --holdout 2000 --ref ref/ --out oracle/",
     )
 )
+@_trains
 @_reads_preferences
 def oracle(
     reading: Reading,
+    training: dict[str, Any],
     ref: Annotated[str, typer.Option(help="the reference model to start from: a folder, a Hub id or a .gguf file")],
     out: Out,
     fraction: Annotated[int, typer.Option(parser=_share, metavar="SHARE", help="random share of the rows")] = "100%",  # type: ignore[assignment]
-    seed: Seed = 0,
+    seed: Seed = 0,  # noqa: ARG001 - named here for its help; reading and training share it
     beta: Annotated[float, typer.Option(parser=_positive, metavar="NUMBER", help="DPO's pull to the reference")] = 0.1,
-    lr: Lr = 1e-6,
-    epochs: Epochs = 1.0,
-    batch_size: BatchSize = 32,
-    micro_batch_size: MicroBatchSize = 4,
-    lora_r: LoraR = 0,
-    gradient_checkpointing: Checkpointing = False,
     on_bad_row: OnBad = OnBadRow.SKIP,
     max_length: MaxLength = None,
     truncate: Truncate = None,
     chat_template: ChatTemplate = None,
-    save_steps: SaveSteps = 0,
     resume: Resume = False,
-    report_to: ReportTo = "none",
     overwrite: Overwrite = False,
     yes: Yes = False,
     json: AsJson = False,
@@ -438,7 +483,10 @@ def oracle(
     records the pairs it was trained on.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
+    from sepo_train.ranks import current_rank
+
+    first = current_rank().first
+    with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
         from sepo_train.oracle import train_oracle
 
@@ -448,17 +496,7 @@ def oracle(
             ref=ref,
             fraction=fraction,
             beta=beta,
-            training=Training(
-                lr=lr,
-                epochs=epochs,
-                batch_size=batch_size,
-                micro_batch_size=micro_batch_size,
-                lora_r=lora_r,
-                seed=seed,
-                gradient_checkpointing=gradient_checkpointing,
-                save_steps=save_steps,
-                report_to=report_to,
-            ),
+            training=Training(**training),
             max_length=max_length,
             truncate=truncate.value if truncate else None,
             chat_template=chat_template,
@@ -472,7 +510,8 @@ def oracle(
         terminal.note(
             f"next: sepo score {_typed(reading)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/"
         )
-    _answer(out, manifest, as_json=json)
+    if first:
+        _answer(out, manifest, as_json=json)
 
 
 @app.command(
@@ -649,32 +688,46 @@ def select(
         "sepo train selection/ --policy big-model/ --lora-r 16 --lr 1e-5 --gradient-checkpointing --out policy/",
     )
 )
+@_trains
 def train(
     selection: Annotated[
         Path, typer.Argument(parser=_stage_folder, metavar="SELECTION", help="a directory that `sepo select` wrote")
     ],
+    training: dict[str, Any],
     policy: Annotated[str, typer.Option(help="the model to train: a folder, a Hub id or a .gguf file")],
     out: Out,
+    loss: Annotated[Loss, typer.Option(help="what is minimised, over the selected tokens")] = Loss.SEPO,
     gamma: Annotated[
-        float, typer.Option(parser=_positive, metavar="NUMBER", help="scale of the implicit reward")
-    ] = 2.0,
+        float | None, typer.Option(parser=_positive, metavar="NUMBER", help="sepo: scale of the implicit reward; 2")
+    ] = None,
     target_margin: Annotated[
-        float, typer.Option(parser=_finite, metavar="NUMBER", help="lambda: by how much chosen should lead")
-    ] = 0.0,
+        float | None,
+        typer.Option(parser=_finite, metavar="NUMBER", help="sepo, simpo: by how much chosen should lead; 0, 1"),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            parser=_positive, metavar="NUMBER", help="dpo, ipo, kto, cpo, orpo: strength; 0.1. simpo: scale; 2"
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(parser=_finite, metavar="NUMBER", help="cpo, rrhf: weight of log p(chosen); 1"),
+    ] = None,
+    ref_logps: Annotated[
+        str,
+        typer.Option(metavar="stored|policy|DIR", help="dpo, ipo, kto: the reference's, as `sepo score` wrote them"),
+    ] = "policy",
     holdout: Annotated[
         int, typer.Option(parser=_share_or_none, metavar="SHARE", help="share of prompts kept out and measured")
     ] = "0%",  # type: ignore[assignment]
+    eval_steps: Annotated[int, typer.Option(min=0, help="optimizer steps between looks at the held-out pairs")] = 0,
     limit: Limit = None,
-    lr: Lr = 1e-6,
-    epochs: Epochs = 1.0,
-    batch_size: BatchSize = 32,
-    micro_batch_size: MicroBatchSize = 4,
-    lora_r: LoraR = 0,
-    gradient_checkpointing: Checkpointing = False,
-    seed: Seed = 0,
-    save_steps: SaveSteps = 0,
     resume: Resume = False,
-    report_to: ReportTo = "none",
+    push: Annotated[
+        str | None, typer.Option(metavar="USER/NAME", help="upload the result to this Hub repository")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="let everybody see what --push uploads")] = False,
     overwrite: Overwrite = False,
     yes: Yes = False,
     json: AsJson = False,
@@ -683,38 +736,117 @@ def train(
 ) -> None:
     """Train a policy on the selected tokens alone.
 
-    No reference model takes part. The result is a plain transformers checkpoint.
+    No reference model takes part, unless the loss compares with one. The result is a plain transformers checkpoint,
+    with the metrics of every step and their curve beside it.
     """
     _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
+    from sepo_train.ranks import current_rank
+
+    first = current_rank().first
+    with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
+        from sepo_train.objectives import objective
+        from sepo_train.publish import check_push
+        from sepo_train.publish import push as push_to_hub
         from sepo_train.train import train as train_policy
 
+        if push is not None:
+            check_push(push)
         manifest = train_policy(
             selection,
             out,
             policy=policy,
-            training=Training(
-                lr=lr,
-                epochs=epochs,
-                batch_size=batch_size,
-                micro_batch_size=micro_batch_size,
-                lora_r=lora_r,
-                seed=seed,
-                gradient_checkpointing=gradient_checkpointing,
-                save_steps=save_steps,
-                report_to=report_to,
-            ),
-            gamma=gamma,
-            target_margin=target_margin,
+            training=Training(**training, eval_steps=eval_steps),
+            objective=objective(loss.value, gamma=gamma, target_margin=target_margin, beta=beta, alpha=alpha),
+            ref_logps=ref_logps,
             holdout=holdout,
             limit=limit,
             overwrite=overwrite,
             resume=resume,
             progress=terminal,
         )
+        if push is not None and first:
+            terminal.note(f"pushed to {push_to_hub(out, push, private=not public, progress=terminal)}")
         terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
-    _answer(out, manifest, as_json=json)
+    if first:
+        _answer(out, manifest, as_json=json)
+
+
+@app.command(
+    epilog=_examples(
+        "sepo evaluate policy/ --against ref/ --data selection/",
+        "sepo evaluate policy/ --against ref/ --data user/dataset --split test --json",
+        "sepo evaluate policy/ --against ref/ --data selection/ --generate questions.jsonl --out answers/",
+        "sepo evaluate policy/ --against ref/ --data selection/ --generate p.jsonl --judge reward-model/ --out judged/",
+    )
+)
+@_reads_preferences
+def evaluate(
+    reading: Reading,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="the model: a folder, a Hub id or a .gguf file")],
+    dataset: Annotated[  # noqa: ARG001 - it is read as a part of `reading`
+        list[str] | None,
+        typer.Option("--data", metavar="DATASET", help="held-out pairs: rewards, a selection, or any preference data"),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="the model to compare with, such as the one training started at")
+    ] = None,
+    generate: Annotated[
+        str | None, typer.Option(metavar="PROMPTS", help="let both models answer these prompts, into --out")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="JUDGE", help="a reward model, or FILE.py:FUNCTION: who wins on --generate")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", parser=_local, metavar="PATH", help="directory to write")] = None,
+    kl_samples: Annotated[
+        int, typer.Option(min=0, metavar="N", help="answers that are sampled to estimate the KL divergence")
+    ] = 64,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of an answer")] = 256,
+    temperature: Annotated[
+        float, typer.Option(parser=_not_negative, metavar="NUMBER", help="of --generate; 0 is greedy")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="of the samples, the bootstrap and --shuffle")] = 0,
+    max_length: MaxLength = None,
+    truncate: Truncate = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="of both models; float32 on a CPU, bfloat16 on a GPU")] = None,
+    chat_template: ChatTemplate = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace another evaluation in --out")] = False,
+    yes: Yes = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Measure a model on held-out pairs, by itself or against another one.
+
+    How often it prefers the chosen response and by how much, the KL divergence of the two models, lengths; with
+    --generate their answers, for AlpacaEval and MT-Bench, and with --judge the win rate.
+    """
+    if out is not None:
+        _confirm(out, overwrite=overwrite, yes=yes)
+    goes_on = "the same command begins anew, and needs --overwrite where --out holds answers by now"
+    with _stage(quiet=quiet, no_progress=no_progress, goes_on=goes_on) as terminal:
+        from sepo_data.printable import printable
+        from sepo_train.evaluate import evaluate as measure
+        from sepo_train.evaluation_text import evaluation_lines
+        from sepo_train.generate import Generation
+
+        found = measure(
+            model,
+            reading,
+            against=against,
+            generate_from=generate,
+            judge=judge,
+            out=out,
+            kl_samples=kl_samples,
+            generation=Generation(max_new_tokens, temperature, seed),
+            dtype=dtype.value if dtype else None,
+            max_length=max_length,
+            truncate=truncate.value if truncate else None,
+            chat_template=chat_template,
+            overwrite=overwrite,
+            progress=terminal,
+        )
+    print(dumps(found) if json else "\n".join(printable(line) for line in evaluation_lines(found)))
 
 
 @app.command(

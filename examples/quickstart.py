@@ -28,6 +28,7 @@ DATA = Path(os.path.relpath(HERE / "preferences.jsonl"))
 OUT = Path("quickstart")
 ORACLE, REWARDS, SELECTION, POLICY = (OUT / name for name in ("oracle", "rewards", "selection", "policy"))
 SIDES = ("chosen", "rejected")
+MEASURES = ("margins", "accuracies")
 
 
 def main() -> None:
@@ -91,9 +92,9 @@ def report(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
             found, expected = decisive_shares(rows, side)
             print(f"  decisive tokens selected, {side:<8} {name:<18}: {found:.0%}, by chance {expected:.0%}")
     held_out = json.loads((POLICY / "sepo.json").read_text(encoding="utf-8"))["results"]["held_out"]
-    before, after = held_out["before"], held_out["after"]
-    print(f"  policy's margin on held-out prompts: {before['margin']:+.3f} -> {after['margin']:+.3f} nats a token")
-    print(f"  policy prefers the chosen response:  {before['accuracy']:.0%} -> {after['accuracy']:.0%}")
+    margins, accuracies = ([held_out[when][f"all/{what}"] for when in ("before", "after")] for what in MEASURES)
+    print("  policy's margin on held-out prompts: {:+.3f} -> {:+.3f} nats a token".format(*margins))
+    print("  policy prefers the chosen response:  {:.0%} -> {:.0%}".format(*accuracies))
 
 
 def decisive_shares(rows: pl.DataFrame, side: str) -> tuple[float, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Progress(Protocol):
@@ -14,6 +17,9 @@ class Progress(Protocol):
     def step(self, done: int, total: int, text: str) -> None:
         """`done` of `total` units of work are finished; `text` describes the last one."""
 
+    def metrics(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        """What was logged after `done` of `total` training steps."""
+
 
 class Silent:
     """Listens to nothing."""
@@ -22,6 +28,9 @@ class Silent:
         pass
 
     def step(self, done: int, total: int, text: str) -> None:
+        pass
+
+    def metrics(self, done: int, total: int, values: Mapping[str, float]) -> None:
         pass
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from sepo_data.printable import printable
+from sepo_data.training_table import TrainingTable, metrics_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 
@@ -21,6 +24,8 @@ class Terminal:
         self._bars = bars and self._console.is_terminal and not quiet
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._live: Live | None = None
+        self._table = TrainingTable()
 
     def note(self, text: str) -> None:
         """Print a sentence; markup and control characters in data are data."""
@@ -32,18 +37,38 @@ class Terminal:
             self.note(f"{done:>{len(str(total))}}/{total}  {text}")
             return
         if self._bar is None:
-            description = TextColumn("{task.description}", markup=False)
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), description)
-            self._bar = Progress(*columns, console=self._console)
-            self._task = self._bar.add_task("", total=total)
-            self._bar.start()
-        if self._task is not None:
+            self._start(total).start()
+        if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, description=printable(text))
         if done >= total:
             self._stop()
 
+    def metrics(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        """Update the table and its bar, or print one line."""
+        if not self._bars:
+            self.note(f"{done:>{len(str(total))}}/{total}  {metrics_line(values)}")
+            return
+        self._table.add(done, values)
+        bar = self._bar or self._start(total)
+        if self._task is not None:
+            bar.update(self._task, completed=done, total=total)
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(Group(*self._table.tables(), bar), refresh=True)
+
+    def _start(self, total: int) -> Progress:
+        description = TextColumn("{task.description}", markup=False)
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), description)
+        self._bar = Progress(*columns, console=self._console)
+        self._task = self._bar.add_task("", total=total)
+        return self._bar
+
     def _stop(self) -> None:
         """Leave the bar as it stands; what is printed next comes below it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = self._bar = self._task = None
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None

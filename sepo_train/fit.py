@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 from transformers import TrainingArguments, set_seed
 
 from schemas.errors import SepoError
 from sepo_data.atomic import write_text
 from sepo_data.directory import MANIFEST, claim
+from sepo_train.curve import CURVE, draw_curve
+from sepo_train.merge import merge_lora as merge
+from sepo_train.model_card import write_model_card
 from sepo_train.models import adapter_base, default_device, load_model, resolve
-from sepo_train.pair_trainer import PairLoss, PairTrainer, TrainingPair
+from sepo_train.pair_trainer import PairTrainer, history
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pydantic import JsonValue
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from schemas.manifest import Manifest
     from sepo_data.progress import Progress
     from sepo_train.engine import Engine
+    from sepo_train.objectives import Objective
+    from sepo_train.pair_trainer import TrainingPair
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
-SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing", "save_steps", "report_to"})
+STATE = "trainer_state.json"
+LOSS = "loss"
+SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing", "save_steps", "eval_steps", "report_to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,11 @@ class Training:
         lora_r: rank of LoRA adapters on all linear layers; 0 trains every parameter.
         seed: of the data order and the adapters.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
+        merge_lora: save the adapters merged into the model, as a whole checkpoint.
+        dtype: that of products in training, where weights and gradients are fp32: "bfloat16" is autocast. None for fp32
+            on CPUs and bf16 elsewhere.
         save_steps: optimizer steps between checkpoints to resume from; 0 for none.
+        eval_steps: optimizer steps between looks at the held-out pairs, besides the first and the last; 0 for none.
         report_to: loggers as transformers names them: none, tensorboard, wandb, ...
     """
 
@@ -59,21 +73,32 @@ class Training:
     lora_r: int = 0
     seed: int = 0
     gradient_checkpointing: bool = False
+    merge_lora: bool = False
+    dtype: Literal["float32", "bfloat16"] | None = None
     save_steps: int = 0
+    eval_steps: int = 0
     report_to: str = "none"
 
     def plan(self) -> dict[str, JsonValue]:
         """The fields that decide the weights that come out."""
-        return {name: value for name, value in asdict(self).items() if name not in SETTINGS}
+        decides = {name: value for name, value in asdict(self).items() if name not in SETTINGS}
+        return decides | {"dtype": "bfloat16" if self.bf16 else "float32"}
 
     def settings(self) -> dict[str, JsonValue]:
         """The fields that decide only how they are computed, so that a run may go on under others."""
         return {name: value for name, value in asdict(self).items() if name in SETTINGS}
 
+    @property
+    def bf16(self) -> bool:
+        """Whether products are made in bf16."""
+        return self.dtype == "bfloat16" if self.dtype else default_device().type != "cpu"
+
     def __post_init__(self) -> None:
         """Refuse what cannot work before any model is loaded."""
         if self.epochs <= 0:
             raise SepoError(f"--epochs {self.epochs:g} leaves nothing to train", "give more than 0")
+        if self.merge_lora and not self.lora_r:
+            raise SepoError("--merge-lora without --lora-r has nothing to merge", "give --lora-r 16, or leave it out")
         from transformers.integrations.integration_utils import get_available_reporting_integrations
 
         known = {"none", "all", *get_available_reporting_integrations()}
@@ -113,8 +138,8 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
     else:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(load_model(base, dtype="float32"), resolve(name)).merge_and_unload()
-        model.requires_grad_(requires_grad=True)
+        adapted = PeftModel.from_pretrained(load_model(base, dtype="float32"), resolve(name))
+        model = merge(cast("PreTrainedModel", adapted))
     _disable_dropout(model)
     if training.lora_r:
         from peft import LoraConfig, get_peft_model
@@ -147,68 +172,136 @@ def fit(
     model: PreTrainedModel,
     pairs: Sequence[TrainingPair],
     *,
-    pair_loss: PairLoss,
+    lengths: Sequence[int],
+    objective: Objective,
     engine: Engine,
     training: Training,
     out: Path,
     resume: bool,
     progress: Progress,
-) -> list[dict[str, float]]:
+    held_out: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+) -> tuple[list[dict[str, float]], dict[str, Tensor] | None]:
     """Train `model` in place; checkpoints and `metrics.jsonl` go to `out`.
 
+    Args:
+        model: as `trainable_model` gives it.
+        pairs: what is trained on.
+        lengths: tokens of each pair's row.
+        objective: what is minimised.
+        engine: how rows are laid out.
+        training: how to train.
+        out: the directory of the run.
+        resume: go on from the last whole checkpoint in `out`.
+        progress: told how far it is.
+        held_out: what is measured before training, every `eval_steps`, and at the end.
+
     Returns:
-        The logged metrics, one dictionary an optimizer step.
+        The logged metrics, one dictionary an optimizer step and one a look at the held-out pairs; and for `save` the
+        weights, where the processes shared them out among them.
     """
+    checkpoint = _last_checkpoint(out) if resume else None
     trainer = PairTrainer(
         model,
-        _arguments(training, out),
+        _arguments(training, out, looks=held_out is not None, resumed=checkpoint is not None),
         pairs,
+        lengths=lengths,
         batch_size=training.batch_size,
         warmup_share=training.warmup_share,
-        pair_loss=pair_loss,
+        objective=objective,
         engine=engine,
         progress=progress,
+        metrics=out / METRICS,
+        held_out=held_out,
     )
-    checkpoint = _last_checkpoint(out) if resume else None
+    if training.merge_lora and trainer.shares_weights:
+        raise SepoError(
+            "--merge-lora needs the whole model in one process, and here the processes share its weights",
+            "leave it out, and merge the adapter that comes out: AutoPeftModelForCausalLM, merge_and_unload",
+        )
     if checkpoint is not None:
         progress.note(f"resuming from {checkpoint}")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    if is_main_process():
-        write_text(out / METRICS, "".join(json.dumps(entry) + "\n" for entry in history))
-    return history
+    with _told_where_to_go_on(out):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if LOSS in history(trainer.state)[-1]:  # the last step was not one of those after which it looks
+            trainer.evaluate()
+        return history(trainer.state), trainer.whole_weights()
+
+
+@contextmanager
+def _told_where_to_go_on(out: Path) -> Iterator[None]:
+    """Add to an error of training which checkpoint is whole, and make one of a disk that is full."""
+    try:
+        yield
+    except (SepoError, OSError, SafetensorError) as error:
+        last = _last_checkpoint(out)
+        if isinstance(error, SepoError):
+            kept = f"; {last} is the last checkpoint before" if last else ""
+            raise SepoError(f"{error}{kept}", error.hint) from None
+        if not (getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)):
+            raise
+        if is_main_process():
+            for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
+                if not (folder / STATE).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+        raise SepoError(
+            f"no space is left for a checkpoint in {out}",
+            f"free some and give the same command with --resume: {last} is whole"
+            if last
+            else "free some, or choose another --out",
+        ) from None
 
 
 def _last_checkpoint(out: Path) -> Path | None:
     """The newest whole checkpoint: the trainer's state is the last file to be written."""
-    whole = (file.parent for file in (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"))
+    whole = (file.parent for file in (out / CHECKPOINTS).glob(f"checkpoint-*/{STATE}"))
     return max(whole, key=lambda folder: int(folder.name.split("-")[1]), default=None)
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Save a safetensors checkpoint with its tokenizer; a file appears only when it is whole."""
+def save(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    out: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    merge_lora: bool = False,
+) -> None:
+    """Save a safetensors checkpoint with its tokenizer; a file appears only when it is whole.
+
+    With `weights`, `model` itself has only a part of them. With `merge_lora`, it has adapters, which become part of
+    its weights.
+    """
     if not is_main_process():
         return
     partial = out / CHECKPOINTS / "whole"
     shutil.rmtree(partial, ignore_errors=True)
     model.eval()
-    model.save_pretrained(partial)
+    if merge_lora:
+        model = merge(model)
+    if weights is not None:
+        # Gathered apart, weights that are tied came out as two.
+        weights = {name: weight for name, weight in weights.items() if name not in model.all_tied_weights_keys}
+    model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     for file in partial.iterdir():
         file.replace(out / file.name)
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def finish(manifest: Manifest, out: Path, *, started: float, results: dict[str, JsonValue]) -> Manifest:
-    """Write the manifest that says that the checkpoint in `out` is whole."""
+def finish(
+    manifest: Manifest, out: Path, *, started: float, results: dict[str, JsonValue], progress: Progress
+) -> Manifest:
+    """Write the manifest that says that the checkpoint in `out` is whole, after the curve and the card of the run."""
     seconds = round(time.monotonic() - started, 3)
     finished = manifest.model_copy(update={"finished": True, "seconds": seconds, "results": results})
     if is_main_process():
+        if not draw_curve(out / METRICS, out / CURVE):
+            progress.note("no picture of the training curve: pip install 'sepo[plot]' draws it the next time")
+        write_model_card(out, finished)
         write_text(out / MANIFEST, finished.to_json())
     return finished
 
 
-def _arguments(training: Training, out: Path) -> TrainingArguments:
+def _arguments(training: Training, out: Path, *, looks: bool, resumed: bool) -> TrainingArguments:
     on_cpu = default_device().type == "cpu"
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
@@ -217,11 +310,14 @@ def _arguments(training: Training, out: Path) -> TrainingArguments:
         per_device_train_batch_size=training.micro_batch_size,
         weight_decay=0.0,
         seed=training.seed,
-        bf16=not on_cpu,
+        bf16=training.bf16,
         use_cpu=on_cpu,
         save_strategy="steps" if training.save_steps else "no",
         save_steps=training.save_steps or 1,
         save_total_limit=2,
+        eval_strategy="steps" if looks and training.eval_steps else "no",
+        eval_steps=training.eval_steps or None,
+        eval_on_start=looks and not resumed,
         logging_steps=1,
         report_to=training.report_to,
         disable_tqdm=True,

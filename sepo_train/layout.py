@@ -194,8 +194,10 @@ def _padded(rows: list[list[int]], length: int, fill: int) -> Tensor:
     return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
 
 
-def batches_by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches_by_tokens(lengths: Sequence[int], budget: int, *, most: int | None = None) -> list[list[int]]:
     """Group items so that rows x longest stays within `budget` tokens, the longest first; a longer one rides alone.
+
+    No group has more than `most` items.
 
     Longest first makes running out of memory happen at the start. Equal lengths keep their order, so the plan depends
     on nothing but the lengths.
@@ -204,6 +206,6 @@ def batches_by_tokens(lengths: Sequence[int], budget: int) -> list[list[int]]:
     starts = [0]
     for place in range(1, len(order)):
         longest = lengths[order[starts[-1]]]
-        if longest * (place - starts[-1] + 1) > budget:
+        if longest * (place - starts[-1] + 1) > budget or place - starts[-1] == most:
             starts.append(place)
     return [order[start:stop] for start, stop in pairwise([*starts, len(order)]) if stop > start]

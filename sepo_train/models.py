@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,29 @@ def check_same_vocabulary(
         f"({ours.get(token)} and {theirs.get(token)})",
         f"token rewards need one vocabulary: choose {roles[0]} and {roles[1]} from one model family",
     )
+
+
+_CONVERSATION = [
+    {"role": "user", "content": "What is next?"},
+    {"role": "assistant", "content": "This."},
+    {"role": "user", "content": "And then?"},
+]
+
+
+def template_difference(first: PreTrainedTokenizerBase, second: PreTrainedTokenizerBase) -> str | None:
+    """Where the chat templates of two tokenizers first render a conversation otherwise; None where they do not."""
+    if first.chat_template == second.chat_template:
+        return None
+    ours, theirs = (
+        str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False, add_generation_prompt=True))
+        if tokenizer.chat_template
+        else ""
+        for tokenizer in (first, second)
+    )
+    if ours == theirs:
+        return None
+    at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
+    return f"{ours[at : at + 40]!r} for {theirs[at : at + 40]!r}, after {ours[max(0, at - 20) : at]!r}"
 
 
 def _hub_commit(name: str) -> str:

@@ -24,17 +24,16 @@ from sepo_train.engine import choose_engine
 from sepo_train.fit import Training, claim_together, finish, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree
 from sepo_train.logps import default_batch_tokens, score_trees
-from sepo_train.losses import dpo_loss
 from sepo_train.models import model_record, tokenizer_record
+from sepo_train.objectives import objective
 from sepo_train.oracle_record import write_seen_pairs
-from sepo_train.pair_trainer import PairLoss, Responses, TrainingPair
+from sepo_train.pair_trainer import TrainingPair
 from sepo_train.preparation import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import JsonValue
-    from torch import Tensor
 
     from sepo_data.pairs import SkippedRow
     from sepo_data.tokenization import TokenizedPair, Truncate
@@ -111,17 +110,18 @@ def train_oracle(
         for item, tree, (chosen, rejected) in zip(pairs, trees, reference, strict=True)
     ]
     manifest = claim_together(out, plan, overwrite=overwrite)
-    history = fit(
+    history, weights = fit(
         model,
         rows,
-        pair_loss=_dpo(beta),
+        lengths=[engine.length(tree) for tree in trees],
+        objective=objective("dpo", beta=beta),
         engine=engine,
         training=training,
         out=out,
         resume=resume,
         progress=progress,
     )
-    save(model, prepared.tokenizer, out)
+    save(model, prepared.tokenizer, out, weights=weights, merge_lora=training.merge_lora)
     if is_main_process():
         write_seen_pairs(out, (item.pair for item in pairs))
         write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))
@@ -133,7 +133,7 @@ def train_oracle(
         "last_loss": history[-1]["loss"],
         "last_accuracy": history[-1]["rewards/accuracies"],
     }
-    return finish(manifest, out, started=started, results=results)
+    return finish(manifest, out, started=started, results=results, progress=progress)
 
 
 def random_pairs(prepared: Prepared, fraction: int, seed: int) -> tuple[list[TokenizedPair], list[SkippedRow]]:
@@ -148,16 +148,3 @@ def random_pairs(prepared: Prepared, fraction: int, seed: int) -> tuple[list[Tok
     if not train:
         raise SepoError(f"all {len(pairs):,} pairs of this --fraction are held out", "choose a larger --fraction")
     return train, skipped
-
-
-def _dpo(beta: float) -> PairLoss:
-    def loss(logps: Responses) -> Tensor:
-        return dpo_loss(
-            logps.chosen_sums, logps.rejected_sums, logps.ref_chosen_sums, logps.ref_rejected_sums, beta=beta
-        )
-
-    def rewards(logps: Responses) -> tuple[Tensor, Tensor]:
-        chosen = beta * (logps.chosen_sums - logps.ref_chosen_sums)
-        return chosen, beta * (logps.rejected_sums - logps.ref_rejected_sums)
-
-    return PairLoss(loss, rewards)

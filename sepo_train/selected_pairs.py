@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,8 @@ from sepo_train.pair_trainer import TrainingPair
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 PARTS = ("prompt", "chosen", "rejected")
 WEIGHTS = ("chosen_weights", "rejected_weights")
 COLUMNS = ["pair_id", *(f"{part}_ids" for part in PARTS), "chosen_mask", "rejected_mask"]
@@ -28,10 +31,14 @@ COLUMNS = ["pair_id", *(f"{part}_ids" for part in PARTS), "chosen_mask", "reject
 
 @dataclass(frozen=True)
 class SelectedPairs(Sequence[TrainingPair]):
-    """Some rows of a selection dataset."""
+    """Some rows of a selection dataset.
+
+    `ref_logps` are (rows, 2) sums of the reference model over the selected tokens, where a loss wants them.
+    """
 
     table: pa.Table
     rows: Sequence[int]
+    ref_logps: NDArray[np.float32] | None = None
 
     @classmethod
     def open(cls, selection: Path, *, limit: int | None = None) -> SelectedPairs:
@@ -72,6 +79,20 @@ class SelectedPairs(Sequence[TrainingPair]):
         return replace(self, rows=sides[0]), replace(self, rows=sides[1])
 
     @property
+    def prompts(self) -> list[list[int]]:
+        """The token ids of every prompt."""
+        return self.table.column("prompt_ids").take(pa.array(self.rows, pa.int64())).to_pylist()
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each pair's row with the prompt shared: up to the last selected token of each response, alone."""
+        lengths = pc.list_value_length(self.table.column("prompt_ids")).to_numpy().astype(np.int64)
+        for name in ("chosen_mask", "rejected_mask"):
+            fed = [_last_selected(chunk) for chunk in self.table.column(name).chunks]
+            lengths = lengths + np.concatenate(fed)
+        return lengths[np.asarray(self.rows, np.int64)].tolist()
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest prompt with one of its responses."""
         prompt, chosen, rejected = (pc.list_value_length(self.table.column(f"{part}_ids")) for part in PARTS)
@@ -92,8 +113,25 @@ class SelectedPairs(Sequence[TrainingPair]):
     def __getitem__(self, index: slice) -> SelectedPairs: ...
     def __getitem__(self, index: int | slice) -> TrainingPair | SelectedPairs:
         if isinstance(index, slice):
-            return replace(self, rows=self.rows[index])
+            ref_logps = None if self.ref_logps is None else self.ref_logps[index]
+            return replace(self, rows=self.rows[index], ref_logps=ref_logps)
         [row] = self.table.slice(self.rows[index], 1).to_pylist()
         responses, keep = ((row[f"chosen_{what}"], row[f"rejected_{what}"]) for what in ("ids", "mask"))
         weights = tuple(row[name] for name in WEIGHTS) if WEIGHTS[0] in row else None
-        return TrainingPair(row["pair_id"], Tree(row["prompt_ids"], responses, keep, weights))
+        tree = Tree(row["prompt_ids"], responses, keep, weights)
+        if self.ref_logps is None:
+            return TrainingPair(row["pair_id"], tree)
+        chosen, rejected = self.ref_logps[index].tolist()
+        return TrainingPair(row["pair_id"], tree, (chosen, rejected))
+
+
+def is_conversational(selection: Path) -> bool:
+    """Whether the prompts of `selection` are turns, which a chat template has rendered."""
+    return any(pa.types.is_nested(open_shard(file).schema.field("prompt").type) for file in shard_files(selection)[:1])
+
+
+def _last_selected(masks: pa.LargeListArray) -> NDArray[np.int64]:
+    """(rows,) where in its response the last selected token stands, from 0."""
+    starts, ends = masks.offsets.to_numpy()[:-1], masks.offsets.to_numpy()[1:]
+    selected = np.flatnonzero(masks.values.to_numpy(zero_copy_only=False))
+    return selected[np.searchsorted(selected, ends) - 1] - starts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas.errors import SepoError
@@ -14,29 +15,30 @@ from sepo_data.share import format_share
 from sepo_data.versions import versions
 from sepo_train.engine import choose_engine
 from sepo_train.fit import Training, claim_together, finish, fit, save, trainable_model
-from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
-from sepo_train.losses import sepo_loss
+from sepo_train.generate import end_ids
+from sepo_train.held_out_metrics import held_out_metrics
+from sepo_train.logps import default_batch_tokens
 from sepo_train.models import (
     check_same_vocabulary,
     context_length,
     load_config,
     load_tokenizer,
     model_record,
+    template_difference,
     tokenizer_record,
 )
-from sepo_train.pair_trainer import PairLoss, Responses, TrainingPair
-from sepo_train.selected_pairs import SelectedPairs
+from sepo_train.objectives import objective as make_objective
+from sepo_train.probe import Probe
+from sepo_train.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
+from sepo_train.selected_pairs import SelectedPairs, is_conversational
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import JsonValue
-    from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.engine import Engine
+    from sepo_train.objectives import Objective
 
 CHECKED_PAIRS = 100
 """Pairs among which those are looked for that tell whether prompts may be shared."""
@@ -48,25 +50,27 @@ def train(
     *,
     policy: str,
     training: Training,
-    gamma: float = 2.0,
-    target_margin: float = 0.0,
+    objective: Objective | None = None,
+    ref_logps: str = POLICY,
     holdout: int = 0,
     limit: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Train `policy` with SePO's loss on the selected tokens of a selection dataset.
+    """Train `policy` on the selected tokens of a selection dataset.
 
     Args:
         selection: a selection dataset; self-contained, the preference data is not needed.
         out: the directory of the new checkpoint.
         policy: the model to start from; its vocabulary has to be the selection's.
         training: how to train.
-        gamma: scale of the implicit reward.
-        target_margin: lambda of the loss.
-        holdout: share of the prompts (basis points) kept out of training and measured before and after it; where the
-            selection has a column `split` of train and holdout, that decides.
+        objective: what is minimised; SePO's loss by default.
+        ref_logps: where a loss with a reference gets its log-probabilities: "policy", from the policy as it starts;
+            "stored", from the rewards that the selection was made from, where `sepo score` wrote its reference's; or
+            the directory of these rewards.
+        holdout: share of the prompts (basis points) kept out of training and measured before, during and after it;
+            where the selection has a column `split` of train and holdout, that decides.
         limit: use only so many pairs.
         overwrite: replace another run in `out`.
         resume: go on from the last checkpoint in `out`.
@@ -77,18 +81,27 @@ def train(
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    objective = objective or make_objective("sepo")
     parent = read_stage(selection, Stage.SELECTION)
     tokenizer = load_tokenizer(policy)
-    check_same_vocabulary(tokenizer, load_tokenizer(str(selection / TOKENIZER)), roles=("policy", "selection"))
+    rendered_by = load_tokenizer(str(selection / TOKENIZER))
+    check_same_vocabulary(tokenizer, rendered_by, roles=("policy", "selection"))
+    if is_conversational(selection) and (difference := template_difference(tokenizer, rendered_by)):
+        progress.note(
+            f"the chat template of {policy} renders {difference} of the selection; the policy learns from the "
+            "selection's prompts, and is saved with the selection's template"
+        )
+        tokenizer.chat_template = rendered_by.chat_template
+    rewards = find_rewards(selection, parent, ref_logps) if objective.needs_reference and ref_logps != POLICY else None
     plan = Manifest(
         stage=Stage.POLICY,
         input=InputRecord(name=str(selection), fingerprint=parent.fingerprint, rows=parent.rows),
         models={"policy": model_record(policy)},
         tokenizer=tokenizer_record(tokenizer),
         options={
-            "loss": "sepo",
-            "gamma": gamma,
-            "target_margin": target_margin,
+            "loss": objective.name,
+            **objective.parameters,
+            **({"ref_logps": STORED if rewards else POLICY} if objective.needs_reference else {}),
             "holdout": format_share(holdout),
             "limit": limit,
             **training.plan(),
@@ -108,33 +121,59 @@ def train(
     seen, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
     if not seen:
         raise SepoError(f"{selection} leaves no pair to train on", "lower --holdout, or score more pairs")
+    if training.eval_steps and not held_out:
+        raise SepoError("--eval-steps has no held-out pairs to look at", "hold some out with --holdout 5%")
     progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")
     model = trainable_model(policy, training)
     checked = [seen[index].tree for index in range(min(CHECKED_PAIRS, len(seen)))]
     engine = choose_engine([model], checked, batch_tokens=default_batch_tokens())
     progress.note(engine.path)
-    before = evaluate(model, held_out, engine)
+    if objective.needs_reference:
+        if rewards is None:
+            progress.note(f"reference log-probabilities of {len(pairs):,} pairs from the policy as it starts")
+        else:
+            scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
+            progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
+        seen, held_out = (
+            replace(
+                side,
+                ref_logps=stored_ref_logps(rewards, side) if rewards else computed_ref_logps(model, side, engine),
+            )
+            for side in (seen, held_out)
+        )
+    ends = end_ids(model, tokenizer.eos_token_id)
+    probe = Probe.start(model, held_out.prompts, eos_ids=ends, seed=training.seed, engine=engine) if held_out else None
+
+    def look(model: PreTrainedModel) -> dict[str, float]:
+        return held_out_metrics(model, held_out, engine, objective) | (probe.metrics(model) if probe else {})
+
     manifest = claim_together(out, plan, overwrite=overwrite)
-    history = fit(
+    history, weights = fit(
         model,
         seen,
-        pair_loss=_sepo(gamma, target_margin),
+        lengths=seen.lengths,
+        objective=objective,
         engine=engine,
         training=training,
         out=out,
         resume=resume,
         progress=progress,
+        held_out=look if held_out else None,
     )
-    after = evaluate(model, held_out, engine)
-    save(model, tokenizer, out)
+    save(model, tokenizer, out, weights=weights, merge_lora=training.merge_lora)
+    losses, looks = ([entry for entry in history if name in entry] for name in ("loss", "eval_loss"))
     results: dict[str, JsonValue] = {
         "pairs": len(seen),
         "path": engine.path,
-        "first_loss": history[0]["loss"],
-        "last_loss": history[-1]["loss"],
-        **({"held_out": {"before": {**before}, "after": {**after}}} if held_out else {}),
+        "first_loss": losses[0]["loss"],
+        "last_loss": losses[-1]["loss"],
+        **({"held_out": {"before": _found(looks[0]), "after": _found(looks[-1])}} if looks else {}),
     }
-    return finish(manifest, out, started=started, results=results)
+    return finish(manifest, out, started=started, results=results, progress=progress)
+
+
+def _found(look: dict[str, float]) -> dict[str, JsonValue]:
+    return {name.removeprefix("eval_"): value for name, value in look.items() if name.startswith("eval_")}
 
 
 def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
@@ -153,36 +192,3 @@ def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
             f"{selection} has the token id {pairs.highest_id}, but {policy} embeds only {config.vocab_size:,} tokens",
             "the tokenizer was extended, the model was not: resize_token_embeddings(len(tokenizer)) and save it",
         )
-
-
-def evaluate(model: PreTrainedModel, pairs: Sequence[TrainingPair], engine: Engine) -> dict[str, float]:
-    """How far `model` prefers the chosen responses of `pairs`, over all tokens and over the selected ones.
-
-    Returns:
-        `margin`: mean over pairs of the mean log-probability of the chosen tokens minus that of the rejected ones, in
-        nats; `accuracy`: share of pairs in which it is above 0; `selected_margin`: `margin` over selected tokens alone.
-    """
-    if not pairs:
-        return {}
-    whole = [Tree(pair.tree.prompt_ids, pair.tree.responses) for pair in pairs]
-    margins, selected = [], []
-    for pair, logps in zip(pairs, score_trees(model, whole, engine, batch_tokens=default_batch_tokens()), strict=True):
-        chosen, rejected = logps
-        margins.append(float(chosen.mean() - rejected.mean()))
-        wanted = [side[pair.tree.wanted(branch)].mean() for branch, side in enumerate(logps)]
-        selected.append(float(wanted[0] - wanted[1]))
-    return {
-        "margin": round(sum(margins) / len(pairs), 4),
-        "accuracy": round(sum(margin > 0 for margin in margins) / len(pairs), 4),
-        "selected_margin": round(sum(selected) / len(pairs), 4),
-    }
-
-
-def _sepo(gamma: float, target_margin: float) -> PairLoss:
-    def loss(logps: Responses) -> Tensor:
-        return sepo_loss(logps.chosen_means, logps.rejected_means, gamma=gamma, target_margin=target_margin)
-
-    def rewards(logps: Responses) -> tuple[Tensor, Tensor]:
-        return gamma * logps.chosen_means, gamma * logps.rejected_means
-
-    return PairLoss(loss, rewards)

@@ -12,13 +12,15 @@ from sepo_data.shards import scan
 from sepo_data.share import quota
 from sepo_train.engine import PLAIN
 from sepo_train.fit import Training
+from sepo_train.held_out_metrics import held_out_metrics
 from sepo_train.layout import Tree
 from sepo_train.logps import score_trees
 from sepo_train.models import load_model, load_tokenizer
+from sepo_train.objectives import objective
 from sepo_train.oracle import train_oracle
 from sepo_train.score import score
 from sepo_train.selected_pairs import SelectedPairs
-from sepo_train.train import evaluate, train
+from sepo_train.train import train
 
 HELPFUL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hh_helpful" / "test.jsonl.gz"
 PAIRS, SEEN, STEP = 50, 4, Training(lr=1e-5, batch_size=4, micro_batch_size=2, seed=0)
@@ -90,7 +92,7 @@ def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
     assert policy.results["pairs"] == 4
     trained = SelectedPairs.open(tmp_path / "selection", limit=4)
     before, after = (
-        evaluate(load_model(name, dtype="float32"), trained, PLAIN)["selected_margin"]
+        held_out_metrics(load_model(name, dtype="float32"), trained, PLAIN, objective("sepo"))["rewards/margins"]
         for name in (model, str(tmp_path / "policy"))
     )
     assert after > before

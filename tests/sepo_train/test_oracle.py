@@ -122,7 +122,7 @@ def test_nothing_to_do_and_another_plan(new_progress, run):
 def test_a_run_killed_while_saving_is_taken_up(run, tmp_path, monkeypatch):
     folder, _, call = run
 
-    def power_cut(_model, path):
+    def power_cut(_model, path, **_options):
         path.mkdir(parents=True)
         (path / "model.safetensors").write_bytes(b"half")
         raise KeyboardInterrupt

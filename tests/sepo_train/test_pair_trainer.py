@@ -17,10 +17,10 @@ from sepo_data.progress import SILENT
 from sepo_train.engine import PLAIN, Engine
 from sepo_train.fit import METRICS, Training, fit, is_main_process, save, trainable_model
 from sepo_train.layout import Tree, shared_layout
-from sepo_train.losses import sepo_loss
 from sepo_train.models import load_tokenizer
+from sepo_train.objectives import objective
 from sepo_train.pair_trainer import METRICS as NAMES
-from sepo_train.pair_trainer import PairLoss, Responses, TrainingPair, learning_rate_factor, response_logps
+from sepo_train.pair_trainer import TrainingPair, learning_rate_factor, response_logps
 
 SHARED = Engine(1 << 40)
 STEP = Training(lr=1e-2, batch_size=8, micro_batch_size=8, seed=3)
@@ -43,25 +43,27 @@ def pairs_of(count):
     return pairs
 
 
-def sepo(gamma=2.0, target_margin=0.0):
-    return PairLoss(
-        lambda logps: sepo_loss(logps.chosen_means, logps.rejected_means, gamma=gamma, target_margin=target_margin),
-        lambda logps: (gamma * logps.chosen_means, gamma * logps.rejected_means),
-    )
+SEPO = objective("sepo")
 
 
-def run(folder, model, training, pairs, *, engine=SHARED, resume=False, pair_loss=None):
+def lengths(pairs):
+    return [pair.tree.shared_length for pair in pairs]
+
+
+def run(folder, model, training, pairs, *, engine=SHARED, resume=False, minimised=SEPO, held_out=None):
     """The trained weights and the history of a run."""
     model = trainable_model(str(model), training)
-    history = fit(
+    history, _ = fit(
         model,
         pairs,
-        pair_loss=pair_loss or sepo(),
+        lengths=lengths(pairs),
+        objective=minimised,
         engine=engine,
         training=training,
         out=folder,
         resume=resume,
         progress=SILENT,
+        held_out=held_out,
     )
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}, history
 
@@ -79,14 +81,15 @@ def test_sums_and_means_by_hand(monkeypatch):
     values = torch.tensor([-1.0, -2.0, -6.0, -3.0, -1.0, -2.0, -3.0])
     monkeypatch.setattr("sepo_train.pair_trainer.token_logps", lambda _model, _layout: values)
     layout = SHARED.layout(trees)
-    logps = response_logps(torch.nn.Identity(), layout, torch.tensor([[0.5, 0.25], [1.0, 2.0]]))
-    assert isinstance(logps, Responses)
-    assert logps.chosen_sums.tolist() == [-3.0, -3.0]
-    assert logps.rejected_sums.tolist() == [-6.0, -6.0]
-    assert logps.chosen_means.tolist() == [-1.5, -3.0]
-    assert logps.rejected_means.tolist() == [-6.0, -2.0]
-    assert logps.ref_chosen_sums.tolist() == [0.5, 1.0]
-    assert logps.ref_rejected_sums.tolist() == [0.25, 2.0]
+    chosen, rejected = response_logps(torch.nn.Identity(), layout, torch.tensor([[0.5, 0.25], [1.0, 2.0]]))
+    assert chosen.sums.tolist() == [-3.0, -3.0]
+    assert rejected.sums.tolist() == [-6.0, -6.0]
+    assert chosen.means.tolist() == [-1.5, -3.0]
+    assert rejected.means.tolist() == [-6.0, -2.0]
+    assert chosen.ref_sums.tolist() == [0.5, 1.0]
+    assert rejected.ref_sums.tolist() == [0.25, 2.0]
+    assert chosen.ref_means.tolist() == [0.25, 1.0]
+    assert rejected.ref_means.tolist() == pytest.approx([0.25, 2 / 3])
 
 
 def test_the_learning_rate_by_hand():
@@ -186,7 +189,7 @@ class CutAfter:
     def note(self, text):
         pass
 
-    def step(self, done, total, text):
+    def metrics(self, done, total, values):
         if done == self.last:
             raise PowerCutError
 
@@ -199,10 +202,11 @@ def test_resuming_gives_the_uninterrupted_weights(tiny_model, tmp_path, lora_r):
 
     def attempt(progress, *, resume):
         model = trainable_model(str(tiny_model), training)
-        again = fit(
+        again, _ = fit(
             model,
             pairs_of(8),
-            pair_loss=sepo(),
+            lengths=lengths(pairs_of(8)),
+            objective=SEPO,
             engine=SHARED,
             training=training,
             out=tmp_path / "cut",
@@ -223,14 +227,13 @@ def test_resuming_gives_the_uninterrupted_weights(tiny_model, tmp_path, lora_r):
 
 
 def test_a_loss_that_is_not_finite_names_its_pairs(tiny_model, tmp_path):
-    def loss(logps):
-        values = sepo().loss(logps)
-        return torch.where(logps.ref_chosen_sums == 7, torch.nan, values)
+    def loss(chosen, rejected):
+        return torch.where(chosen.ref_sums == 7, torch.nan, SEPO.loss(chosen, rejected))
 
     pairs = pairs_of(4)
     pairs[2] = replace(pairs[2], ref_logps=(7.0, 0.0))
-    with pytest.raises(SepoError, match=r"not finite for pairs pair2$"):
-        run(tmp_path, tiny_model, STEP, pairs, pair_loss=PairLoss(loss, sepo().rewards))
+    with pytest.raises(SepoError, match=r"not finite for pairs pair2 in step 1$"):
+        run(tmp_path, tiny_model, STEP, pairs, minimised=replace(SEPO, loss=loss))
 
 
 PROGRAM = """
@@ -252,7 +255,8 @@ def uneven_run(folder, model):
         fit(
             policy,
             pairs_of(count),
-            pair_loss=sepo(),
+            lengths=lengths(pairs_of(count)),
+            objective=SEPO,
             engine=SHARED,
             training=training,
             out=folder / str(count),
@@ -295,6 +299,6 @@ def test_soft_weights_weigh_the_means(monkeypatch):
     tree = Tree([1], ([5, 6], [7, 8]), ([True, True], [True, False]), ([3.0, 1.0], [0.0, 9.0]))
     logps = torch.tensor([-2.0, -4.0, -7.0])
     monkeypatch.setattr("sepo_train.pair_trainer.token_logps", lambda _model, _layout: logps)
-    found = response_logps(None, shared_layout([tree]), torch.zeros(1, 2))
-    assert (found.chosen_means.item(), found.rejected_means.item()) == (-2.5, 0.0)
-    assert (found.chosen_sums.item(), found.rejected_sums.item()) == (-6.0, -7.0)
+    chosen, rejected = response_logps(None, shared_layout([tree]), torch.zeros(1, 2))
+    assert (chosen.means.item(), rejected.means.item()) == (-2.5, 0.0)
+    assert (chosen.sums.item(), rejected.sums.item()) == (-10.0, 0.0)

@@ -10,21 +10,21 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
+from sepo_data.progress import Silent
 from sepo_data.reading import Reading
 from sepo_data.rules import top
 from sepo_data.select import select
 from sepo_data.selection import Selection
 from sepo_data.shards import scan
 from sepo_data.soft_weights import parse_weights
-from sepo_train.engine import PLAIN
 from sepo_train.fit import Training, trainable_model
-from sepo_train.layout import Tree
 from sepo_train.models import load_model, load_tokenizer
-from sepo_train.pair_trainer import TrainingPair
+from sepo_train.objectives import objective
 from sepo_train.score import score
 from sepo_train.selected_pairs import SelectedPairs
-from sepo_train.train import evaluate, train
+from sepo_train.train import train
 
+MARGIN = objective("sepo", target_margin=0.5)
 TRAINING = Training(lr=3e-3, batch_size=8, micro_batch_size=4, epochs=4.0, seed=1)
 
 
@@ -56,7 +56,10 @@ def test_the_loss_falls_and_the_held_out_margin_grows(run, selection):
     assert results["pairs"] == len(seen)
     assert 0 < len(held_out) < 24
     before, after = results["held_out"]["before"], results["held_out"]["after"]
-    assert after["selected_margin"] > before["selected_margin"]
+    assert after["rewards/margins"] > before["rewards/margins"]
+    assert (before["kl"], before["length_drift"]) == (0.0, 0.0)
+    assert after["kl"] > 0
+    assert before["length"] > 0
 
 
 def test_what_is_in_the_folder(run, tiny_model):
@@ -79,9 +82,9 @@ def test_nothing_to_do_and_another_plan(run):
     weights = (folder / "model.safetensors").stat().st_mtime_ns
     assert call() == manifest
     with pytest.raises(RefusedError, match=r"options\.gamma: 2\.0 -> 2\.5"):
-        call(gamma=2.5)
+        call(objective=objective("sepo", gamma=2.5))
     assert (folder / "model.safetensors").stat().st_mtime_ns == weights
-    assert call(gamma=2.5, overwrite=True).options["gamma"] == 2.5
+    assert call(objective=objective("sepo", gamma=2.5), overwrite=True).options["gamma"] == 2.5
     assert call(overwrite=True).results == manifest.results, "the same seed gives the same policy"
 
 
@@ -128,34 +131,10 @@ def test_a_selection_is_needed(selection, tiny_model, tmp_path):
         train(selection.parent / "rewards", tmp_path / "out", policy=str(tiny_model), training=TRAINING)
 
 
-def test_evaluate_by_hand(monkeypatch):
-    """Two pairs; the selected tokens are the first ones.
-
-    chosen -1 -3 | rejected -4: margin -2 - -4 = 2, selected -1 - -4 = 3
-    chosen -5    | rejected -1 -2 -3: margin -5 - -2 = -3, selected -5 - -1 = -4
-    """
-    pairs = [
-        TrainingPair("a", Tree([1], ([5, 6], [7]), [[True, False], [True]])),
-        TrainingPair("b", Tree([1], ([5], [7, 8, 9]), [[True], [True, False, False]])),
-    ]
-    logps = [
-        [torch.tensor([-1.0, -3.0]), torch.tensor([-4.0])],
-        [torch.tensor([-5.0]), torch.tensor([-1.0, -2.0, -3.0])],
-    ]
-
-    def score_trees(_model, trees, _engine, *, batch_tokens):
-        assert [tree.keep for tree in trees] == [None, None], "over all tokens"
-        return logps
-
-    monkeypatch.setattr("sepo_train.train.score_trees", score_trees)
-    assert evaluate(None, pairs, PLAIN) == {"margin": -0.5, "accuracy": 0.5, "selected_margin": -0.5}
-    assert evaluate(None, [], PLAIN) == {}
-
-
 def test_the_logged_loss_is_sepos(run, selection, tiny_model, tmp_path):
     """One step over all pairs: the loss worked out from plain log-probabilities."""
     _, _, call = run
-    call(out=tmp_path / "one", training=replace(TRAINING, batch_size=24, epochs=1.0), holdout=0, target_margin=0.5)
+    call(out=tmp_path / "one", training=replace(TRAINING, batch_size=24, epochs=1.0), holdout=0, objective=MARGIN)
     [line] = (tmp_path / "one" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     model, losses = load_model(str(tiny_model), dtype="float32"), []
     for pair in SelectedPairs.open(selection):
@@ -177,9 +156,9 @@ def test_soft_weights_weigh_the_tokens_of_the_loss(run, selection, tiny_model, t
     rule = top(chosen="30%", rejected="20%")
     select(selection.parent / "rewards", tmp_path / "weighted", Selection(rule, weights=parse_weights("softmax(0.01)")))
     training = replace(TRAINING, batch_size=24, epochs=1.0)
-    plain = call(tmp_path / "plain", training=training, holdout=0, target_margin=0.5)
+    plain = call(tmp_path / "plain", training=training, holdout=0, objective=MARGIN)
     weighted = train(
-        tmp_path / "weighted", tmp_path / "soft", policy=str(tiny_model), training=training, target_margin=0.5
+        tmp_path / "weighted", tmp_path / "soft", policy=str(tiny_model), training=training, objective=MARGIN
     )
     model, losses, flat = load_model(str(tiny_model), dtype="float32"), [], 0
     for row in scan(tmp_path / "weighted").collect().to_dicts():
@@ -257,3 +236,157 @@ def test_ids_beyond_the_policys_embedding(selection, tiny_model, tmp_path):
     (small / "config.json").write_text(json.dumps(config | {"vocab_size": 40}), encoding="utf-8")
     with pytest.raises(SepoError, match="embeds only 40 tokens"):
         train(selection, tmp_path / "policy", policy=str(small), training=TRAINING)
+
+
+def test_metrics_are_kept_step_by_step(run, tmp_path):
+    """24 pairs, some held out; 8 a step for two epochs, with a look before, after every 2 steps and at the end."""
+    _, _, call = run
+    manifest = call(tmp_path / "looks", training=replace(TRAINING, epochs=2.0, eval_steps=2))
+    lines = (tmp_path / "looks" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line) for line in lines]
+    steps = -(-manifest.results["pairs"] // 8) * 2
+    assert [entry["step"] for entry in entries if "loss" in entry] == list(range(1, steps + 1))
+    looks = [entry for entry in entries if "eval_loss" in entry]
+    assert [entry["step"] for entry in looks] == sorted({*range(0, steps + 1, 2), steps})
+    assert 0.2 < entries[1]["tokens/selected_fraction"] < 0.35, "30% and 20%, at least one token"
+    held_out = manifest.results["held_out"]
+    assert held_out["before"]["loss"] == looks[0]["eval_loss"]
+    assert held_out["after"]["kl"] == looks[-1]["eval_kl"]
+
+
+def test_looking_without_held_out_pairs_is_refused(run, tmp_path):
+    _, _, call = run
+    with pytest.raises(SepoError, match="--eval-steps has no held-out pairs"):
+        call(tmp_path / "blind", training=replace(TRAINING, eval_steps=2), holdout=0)
+
+
+@pytest.mark.parametrize("name", ["dpo", "ipo", "kto", "simpo", "cpo", "orpo", "rrhf"])
+def test_other_losses_train(run, tmp_path, name):
+    _, _, call = run
+    manifest = call(tmp_path / name, training=replace(TRAINING, epochs=2.0), objective=objective(name), holdout=0)
+    assert manifest.options["loss"] == name
+    assert manifest.results["last_loss"] < manifest.results["first_loss"]
+    if name == "dpo":
+        assert manifest.results["first_loss"] == pytest.approx(math.log(2), abs=1e-5), "the reference is the policy"
+
+
+def test_stored_reference_log_probabilities(run, selection, tiny_model, tmp_path):
+    """The policy is the model that the rewards were scored with as reference: stored or computed, all is the same."""
+    _, _, call = run
+    runs = [
+        call(
+            tmp_path / where.replace("/", "_"),
+            objective=objective("dpo"),
+            ref_logps=where,
+            training=replace(TRAINING, epochs=1.0),
+        )
+        for where in ("policy", "stored", str(selection.parent / "rewards"))
+    ]
+    assert [run.options["ref_logps"] for run in runs] == ["policy", "stored", "stored"]
+    assert runs[1].fingerprint == runs[2].fingerprint != runs[0].fingerprint
+    for name in ("first_loss", "last_loss"):
+        assert runs[1].results[name] == runs[2].results[name] == pytest.approx(runs[0].results[name], abs=1e-4)
+
+
+def test_rewards_that_are_gone_or_others(selection, tiny_model, tiny_models, examples, tmp_path):
+    shutil.copytree(selection, tmp_path / "elsewhere" / "selection")
+    moved = tmp_path / "elsewhere" / "selection"
+    manifest = json.loads((moved / "sepo.json").read_text(encoding="utf-8"))
+    manifest["input"]["name"] = "/nowhere/rewards"
+    (moved / "sepo.json").write_text(json.dumps(manifest), encoding="utf-8")
+    options = {"policy": str(tiny_model), "training": TRAINING, "objective": objective("dpo")}
+    with pytest.raises(SepoError, match="no rewards with stored reference log-probabilities at /nowhere/rewards or"):
+        train(moved, tmp_path / "out", ref_logps="stored", **options)
+    other = tmp_path / "other"
+    score(Reading(str(examples), limit=5), other, **{name: str(path) for name, path in tiny_models.items()})
+    with pytest.raises(SepoError, match="selected from other rewards"):
+        train(selection, tmp_path / "out", ref_logps=str(other), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_merged_adapters_are_a_whole_checkpoint(run, tmp_path):
+    _, _, call = run
+    lora = replace(TRAINING, lora_r=4, lr=1e-2)
+    call(tmp_path / "adapter", training=lora)
+    call(tmp_path / "merged", training=replace(lora, merge_lora=True))
+    names = {path.name for path in (tmp_path / "merged").iterdir()}
+    assert "model.safetensors" in names
+    assert not [name for name in names if name.startswith("adapter")]
+    ids = torch.tensor([[5, 6, 7, 8]])
+    adapter, merged = (load_model(str(tmp_path / name), dtype="float32")(ids).logits for name in ("adapter", "merged"))
+    assert torch.allclose(adapter, merged, atol=1e-5)
+    with pytest.raises(SepoError, match="nothing to merge"):
+        Training(merge_lora=True)
+
+
+def test_bf16_autocast_on_a_cpu(run, tmp_path):
+    _, manifest, call = run
+    rough = call(tmp_path / "rough", training=replace(TRAINING, dtype="bfloat16"))
+    assert rough.options["dtype"] == "bfloat16"
+    assert manifest.options["dtype"] == "float32"
+    assert rough.results["first_loss"] == pytest.approx(manifest.results["first_loss"], abs=0.05)
+    assert rough.results["first_loss"] != manifest.results["first_loss"]
+    weights = load_model(str(tmp_path / "rough"), dtype="float32").state_dict().values()
+    assert all(bool(tensor.isfinite().all()) for tensor in weights)
+
+
+def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch):
+    """The second checkpoint finds no space; what there is of it goes, and the same command goes on from the first."""
+    from sepo_train.pair_trainer import PairTrainer
+
+    _, _, call = run
+    training = replace(TRAINING, save_steps=2, epochs=2.0)
+    whole = call(tmp_path / "whole", training=training)
+    save = PairTrainer._save_checkpoint
+
+    def full(trainer, *arguments, **options):
+        if trainer.state.global_step == 4:
+            folder = tmp_path / "out" / "checkpoints" / "checkpoint-4"
+            folder.mkdir()
+            (folder / "model.safetensors").write_bytes(b"part")
+            raise OSError(28, "No space left on device")
+        save(trainer, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PairTrainer, "_save_checkpoint", full)
+        with pytest.raises(SepoError, match="no space is left for a checkpoint") as error:
+            call(tmp_path / "out", training=training)
+    assert "checkpoint-2 is whole" in error.value.hint
+    assert not (tmp_path / "out" / "checkpoints" / "checkpoint-4").exists()
+    again = call(tmp_path / "out", training=training, resume=True)
+    assert again.results["last_loss"] == whole.results["last_loss"]
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "out"))
+    assert first == second
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(run, tmp_path):
+    """A loss that is finite with a gradient that is not: the square root at 0."""
+    _, _, call = run
+    sepo = objective("sepo")
+    broken = replace(sepo, loss=lambda chosen, _rejected: (chosen.means - chosen.means.detach()).clamp_min(0).sqrt())
+    with pytest.raises(SepoError, match="the gradient of step 1 is not finite"):
+        call(tmp_path / "out", objective=broken)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_another_chat_template_is_told_and_replaced(run, selection, tiny_model, tmp_path):
+    """The policy learned from prompts as the selection has them; that is how it will be asked."""
+    _, _, call = run
+    shutil.copytree(tiny_model, tmp_path / "policy")
+    tokenizer = load_tokenizer(str(tmp_path / "policy"))
+    own = tokenizer.chat_template
+    tokenizer.chat_template = own.replace("<|im_end|>", "<|im_end|> ")
+    tokenizer.save_pretrained(tmp_path / "policy")
+    notes = []
+
+    class Notes(Silent):
+        def note(self, text):
+            notes.append(text)
+
+    call(tmp_path / "out", policy=str(tmp_path / "policy"), training=replace(TRAINING, epochs=1.0), progress=Notes())
+    [told] = [note for note in notes if "chat template" in note]
+    assert "renders" in told
+    assert load_tokenizer(str(tmp_path / "out")).chat_template == own
+    notes.clear()
+    call(tmp_path / "same", training=replace(TRAINING, epochs=1.0), progress=Notes())
+    assert not [note for note in notes if "chat template" in note]

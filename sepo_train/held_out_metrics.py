@@ -1,0 +1,52 @@
+"""What held-out pairs tell of a policy while it is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from sepo_train.layout import Tree
+from sepo_train.logps import default_batch_tokens, score_trees
+from sepo_train.pair_trainer import pair_metrics, side_logps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
+
+    from sepo_train.engine import Engine
+    from sepo_train.objectives import Objective
+    from sepo_train.pair_trainer import TrainingPair
+
+
+def held_out_metrics(
+    model: PreTrainedModel, pairs: Sequence[TrainingPair], engine: Engine, objective: Objective
+) -> dict[str, float]:
+    """Means over `pairs`, of the selected tokens as the objective sees them and of all tokens.
+
+    Returns:
+        `loss` and those of `pair_metrics`; `all/margins`: mean log-probability of the chosen tokens minus that of the
+        rejected ones, in nats; `all/accuracies`: the share of pairs in which that is above 0.
+    """
+    whole = [Tree(pair.tree.prompt_ids, pair.tree.responses) for pair in pairs]
+    scores = score_trees(model, whole, engine, batch_tokens=default_batch_tokens())
+    margins = torch.stack([chosen.mean() - rejected.mean() for chosen, rejected in scores])
+    wanted: list[torch.Tensor] = []
+    response: list[int] = []
+    weights: list[float] = []
+    for number, (pair, logps) in enumerate(zip(pairs, scores, strict=True)):
+        for branch, side in enumerate(logps):
+            places = pair.tree.wanted(branch)
+            wanted.append(side[places])
+            response += [2 * number + branch] * len(places)
+            weights += [1.0 if pair.tree.weights is None else pair.tree.weights[branch][place] for place in places]
+    reference = torch.tensor([pair.ref_logps for pair in pairs])
+    chosen, rejected = side_logps(torch.cat(wanted), torch.tensor(response), torch.tensor(weights), reference)
+    found = {
+        "loss": objective.loss(chosen, rejected),
+        **pair_metrics(chosen, rejected, objective),
+        "all/margins": margins,
+        "all/accuracies": (margins > 0).float(),
+    }
+    return {name: round(float(values.mean()), 4) for name, values in found.items()}

@@ -1,0 +1,88 @@
+"""The reference's log-probabilities for losses that compare with one: stored by `sepo score`, or computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schemas.errors import SepoError
+from schemas.stages import Stage
+from sepo_data.directory import read_stage
+from sepo_data.shards import open_shard, shard_files
+from sepo_train.logps import default_batch_tokens, score_trees
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from schemas.manifest import Manifest
+    from sepo_train.engine import Engine
+    from sepo_train.layout import Tree
+    from sepo_train.selected_pairs import SelectedPairs
+
+STORED, POLICY = "stored", "policy"
+
+
+def find_rewards(selection: Path, manifest: Manifest, where: str) -> Path:
+    """The rewards directory that `selection` was selected from: `where`, or with "stored" the one that it names.
+
+    Raises:
+        SepoError: it is not there any more, or another one is.
+    """
+    named = Path(manifest.input.name)
+    places = [named, selection.parent / named.name] if where == STORED else [Path(where)]
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise SepoError(
+            f"no rewards with stored reference log-probabilities at {' or '.join(map(str, places))}",
+            "name the directory with --ref-logps DIR, or let the policy compute them with --ref-logps policy",
+        )
+    if read_stage(found, Stage.REWARDS).fingerprint != manifest.parent:
+        raise SepoError(
+            f"{selection} was selected from other rewards than those in {found}",
+            f"it was made from those with the fingerprint {manifest.parent}; `sepo info` prints it",
+        )
+    return found
+
+
+def stored_ref_logps(rewards: Path, pairs: SelectedPairs) -> NDArray[np.float32]:
+    """(pairs, 2) weighted sums over the selected tokens of what the reference gave when `rewards` were scored."""
+    columns = ("chosen_ref_logps", "rejected_ref_logps")
+    logps: dict[str, tuple[pa.LargeListScalar, ...]] = {}
+    for file in shard_files(rewards):
+        table = open_shard(file).select(["pair_id", *columns])
+        for batch in table.to_batches():
+            sides = (batch.column(name) for name in columns)
+            logps.update(zip(batch.column("pair_id").to_pylist(), zip(*sides, strict=True), strict=True))
+    found = np.zeros((len(pairs), len(columns)), np.float32)
+    for row in range(len(pairs)):
+        pair = pairs[row]
+        for side, scalar in enumerate(logps[pair.pair_id]):
+            values = scalar.values.to_numpy(zero_copy_only=False)
+            found[row, side] = weighted_sum(values[pair.tree.wanted(side)], pair.tree, side)
+    return found
+
+
+def computed_ref_logps(model: PreTrainedModel, pairs: SelectedPairs, engine: Engine) -> NDArray[np.float32]:
+    """(pairs, 2) weighted sums over the selected tokens under `model` as it is."""
+    trees = [pair.tree for pair in pairs]
+    scores = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
+    return np.array(
+        [
+            [weighted_sum(logps.numpy(), tree, side) for side, logps in enumerate(responses)]
+            for tree, responses in zip(trees, scores, strict=True)
+        ],
+        np.float32,
+    )
+
+
+def weighted_sum(logps: Sequence[float] | NDArray[np.float32], tree: Tree, side: int) -> float:
+    """The sum of `logps` of the wanted tokens of response `side`, times their soft weights where `tree` has any."""
+    weights = None if tree.weights is None else np.asarray(tree.weights[side], np.float64)[tree.wanted(side)]
+    values = np.asarray(logps, np.float64)
+    return float(values.sum() if weights is None else values @ weights)
