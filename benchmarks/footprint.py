@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from contest import BATCH, Bench, note, open_bench, padded, plain_loop, response_tokens, run_sepo
+from process import status
 from torch.profiler import ProfilerActivity, profile
 
 from sepo_data.reading import Reading
@@ -76,12 +77,6 @@ def measure(bench: Bench, what: str) -> None:
 
 def longest(trees: Sequence[Tree]) -> int:
     return max(len(tree.prompt_ids) + max(map(len, tree.responses)) for tree in trees)
-
-
-def status(name: str) -> int:
-    """A number of bytes that the kernel knows about this process."""
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(text.split(f"{name}:")[1].split()[0]) * 1024
 
 
 def batch_tensors(bench: Bench, engine: Engine) -> int:
