@@ -70,7 +70,7 @@ def _table(title: str, rows: deque[tuple[int, Mapping[str, float]]], columns: Ma
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     shown = [name for name in columns if any(name in values for _, values in rows)]
     for name in ("step", *shown):
-        table.add_column(name.removeprefix("eval_"), justify="right")
+        table.add_column(name.removeprefix("eval_").removeprefix("tokens/"), justify="right")
     for step, values in rows:
         cells = (columns[name].format(values[name]) if name in values else "" for name in shown)
         table.add_row(str(step), *cells)

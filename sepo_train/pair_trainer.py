@@ -204,7 +204,18 @@ class PairTrainer(Trainer):
                     part = self.compute_loss(model, batch, num_items_in_batch=pairs)
                 self.accelerator.backward(part)
             loss += part.detach()
+        self._check_gradients(model, inputs)
         return loss
+
+    def _check_gradients(self, model: torch.nn.Module, step: list[dict[str, Any]]) -> None:
+        """Raise where the optimizer would leave weights that no later checkpoint recovers from."""
+        gradients = (parameter.grad for parameter in model.parameters() if parameter.grad is not None)
+        if not all(bool(gradient.isfinite().all()) for gradient in gradients):
+            named = ", ".join(pair_id for batch in step for pair_id in batch["pair_ids"])
+            raise SepoError(
+                f"the gradient is not finite in step {self.state.global_step + 1}, of pairs {named}",
+                "lower --lr, or look at the pairs with `sepo show`",
+            )
 
     def compute_loss(
         self,
@@ -330,18 +341,6 @@ class _Report(TrainerCallback):
             with self._metrics.open("a", encoding="utf-8") as file:
                 file.write(_line(entry))
         self._progress.metrics(state.global_step, state.max_steps, entry)
-
-    def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,  # noqa: ARG002 - as in transformers
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - as in transformers
-        **kwargs: Any,  # noqa: ANN401 - as in transformers
-    ) -> None:
-        # A step with such a gradient would leave weights that no later checkpoint recovers from.
-        gradients = (parameter.grad for parameter in kwargs["model"].parameters() if parameter.grad is not None)
-        if not all(bool(gradient.isfinite().all()) for gradient in gradients):
-            raise SepoError(f"the gradient of step {state.global_step + 1} is not finite", "lower --lr")
 
 
 def history(state: TrainerState) -> list[dict[str, float]]:
