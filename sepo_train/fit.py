@@ -18,6 +18,7 @@ from schemas.errors import SepoError
 from sepo_data.atomic import write_text
 from sepo_data.directory import MANIFEST, claim
 from sepo_train.curve import CURVE, draw_curve
+from sepo_train.head import output_scale
 from sepo_train.merge import merge_lora as merge
 from sepo_train.model_card import write_model_card
 from sepo_train.models import adapter_base, default_device, load_model, resolve
@@ -200,6 +201,8 @@ def fit(
         weights, where the processes shared them out among them.
     """
     checkpoint = _last_checkpoint(out) if resume else None
+    # Asked while each process has the whole model: it takes a pass, which of several that share it all have to make.
+    output_scale(model)
     trainer = PairTrainer(
         model,
         _arguments(training, out, looks=held_out is not None, resumed=checkpoint is not None),

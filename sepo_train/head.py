@@ -95,7 +95,8 @@ def _try_scale(model: PreTrainedModel) -> float | None:
 
 def _vocabulary(head: torch.nn.Module) -> int:
     weight = getattr(head, "weight", None)
-    return 1 if weight is None else int(weight.shape[0])
+    # Under DeepSpeed, a weight that processes share is empty between passes.
+    return int(getattr(head, "out_features", 1 if weight is None else weight.shape[0]))
 
 
 @contextmanager
