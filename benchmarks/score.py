@@ -22,14 +22,12 @@ FLOPs are those of the tokens that had to be computed: what all prompts begin wi
 each response up to its last token but one, two
 for every weight of a linear layer, the head where a token is predicted, and attention to visible positions alone.
 
-Measured on 200 pairs of at most 256 tokens (89 of prompt, 44 of a response on average), medians of three turns: sepo
-72.3 s, the plain loop 131.3 s (1.82 times), padded batches of 8 rows 151.9 s (2.10 times). sepo reaches 77% of the
-rate of torch.mm, 120 of 156 GFLOP/s, and the loop nearly as much: its 1.7 times as many FLOPs are what is gained. A
-first turn on pairs of any length (159 and 55 tokens) gave 91.3, 157.7 and 290.7 s. On 16 of the pairs: sepo 8.5 s,
-TRL's log-probabilities 21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time (1.61 times). Scoring added 234
-MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs 183. All that was before the preamble was
-computed once, and with peers that took the log-softmax of responses alone; one turn since then: sepo 72.1 s, the loop
-131.8 s, padded batches 189.0 s.
+Measured on 200 pairs (159 tokens of prompt, 55 of a response on average), three turns of which only the first had the
+machine to itself: sepo 78.1 s, the plain loop 179.4 s (2.30 times), padded batches of 8 rows 286.6 s (3.67 times); the
+medians are 90.5, 194.3 (2.15 times) and 360.5 s (3.98 times). sepo reaches 71% of the rate of torch.mm, 135 of 191
+GFLOP/s. Measured before the preamble was computed once and before each thread had a batch of its own, on 16 pairs of at
+most 256 tokens: sepo 8.5 s, TRL's log-probabilities 21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time (1.61
+times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs 183.
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ NO_LIMIT = 1 << 40
 CHECKED_TREES = 4
 """On how many trees within the attention window, and on how many beyond it, layouts are compared."""
 
+HEAD_TOKENS = 64
+"""Tokens of the prompt, and of a response, on which the output head is compared with full logits."""
+
 TOLERANCE = 1e-4
 """How far any log-probability may move in fp32 before a layout is refused."""
 
@@ -217,8 +220,11 @@ def _moved(
 
 def _check_head(model: PreTrainedModel, checked: Checked) -> None:
     """Raise where the output head gives other values on the wanted positions alone than in a plain forward pass."""
-    for tree, logps in sorted(checked, key=lambda item: item[0].longest)[:1]:
-        plain = torch.cat([_full_logits(model, branch) for branch in tree.apart()])
+    for tree, _ in sorted(checked, key=lambda item: item[0].longest)[:1]:
+        # The logits of a long row would be the most memory that a run ever takes.
+        short = Tree(tree.prompt_ids[-HEAD_TOKENS:], [response[:HEAD_TOKENS] for response in tree.responses]).apart()
+        plain = torch.cat([_full_logits(model, branch) for branch in short])
+        logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in short])
         change = (plain - logps).abs()
         if float(change.mean() if _is_16_bit(model) else change.max()) > GROSS * _tolerance(model):
             raise SepoError(
