@@ -42,6 +42,8 @@ CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 STATE = "trainer_state.json"
 LOSS = "loss"
+FULL = ("os error 28", "PytorchStreamWriter", "unexpected pos")
+"""What safetensors and `torch.save` say of a full disk; the latter tells no more than where its writer stopped."""
 SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing", "save_steps", "eval_steps", "report_to"})
 
 
@@ -235,12 +237,12 @@ def _told_where_to_go_on(out: Path) -> Iterator[None]:
     """Add to an error of training which checkpoint is whole, and make one of a disk that is full."""
     try:
         yield
-    except (SepoError, OSError, SafetensorError) as error:
+    except (SepoError, OSError, SafetensorError, RuntimeError) as error:
         last = _last_checkpoint(out)
         if isinstance(error, SepoError):
             kept = f"; {last} is the last checkpoint before" if last else ""
             raise SepoError(f"{error}{kept}", error.hint) from None
-        if not (getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)):
+        if getattr(error, "errno", None) != errno.ENOSPC and not any(text in str(error) for text in FULL):
             raise
         if is_main_process():
             for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
@@ -287,7 +289,6 @@ def save(
     tokenizer.save_pretrained(partial)
     for file in partial.iterdir():
         file.replace(out / file.name)
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
 def finish(
@@ -301,12 +302,21 @@ def finish(
             progress.note("no picture of the training curve: pip install 'sepo[plot]' draws it the next time")
         write_model_card(out, finished)
         write_text(out / MANIFEST, finished.to_json())
+        _clear_checkpoints(out)
     return finished
+
+
+def _clear_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a run that is whole, and keep what TensorBoard wrote beside them."""
+    if (runs := out / CHECKPOINTS / "runs").exists():
+        shutil.rmtree(out / "runs", ignore_errors=True)
+        runs.replace(out / "runs")
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
 def _arguments(training: Training, out: Path, *, looks: bool, resumed: bool) -> TrainingArguments:
     on_cpu = default_device().type == "cpu"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         learning_rate=training.lr,
         num_train_epochs=training.epochs,
@@ -326,3 +336,6 @@ def _arguments(training: Training, out: Path, *, looks: bool, resumed: bool) -> 
         disable_tqdm=True,
         remove_unused_columns=False,
     )
+    # A process has one accelerator: nn.DataParallel would deal out the rows of a layout that belongs together.
+    arguments._n_gpu = min(1, arguments.n_gpu)  # noqa: SLF001 - there is no public way
+    return arguments

@@ -152,13 +152,14 @@ def _generated(model: PreTrainedModel, prompts: Sequence[Sequence[int]], config:
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
-    # What `config` leaves open would be taken from the model's own.
     generating: Any = model
-    own, model.generation_config = model.generation_config, GenerationConfig()
+    # What `config` leaves open would be taken from the model's own; peft hands its own down to the model that it wraps.
+    bare: Any = generating.get_base_model() if hasattr(generating, "get_base_model") else model
+    own, bare.generation_config = bare.generation_config, GenerationConfig()
     try:
         return generating.generate(ids, attention_mask=mask, generation_config=config)
     finally:
-        model.generation_config = own
+        bare.generation_config = own
 
 
 def _until_end(ids: list[int], ends: set[int]) -> list[int]:

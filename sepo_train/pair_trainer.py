@@ -166,6 +166,7 @@ class PairTrainer(Trainer):
         self._warmup_share = warmup_share
         self._objective = objective
         self._held_out = held_out
+        self._pairs_of_step = ""
         self._sums = torch.zeros(len(METRICS) + 1, device=arguments.device)
         # Standard output belongs to the command's answer.
         self.remove_callback(PrinterCallback)
@@ -193,6 +194,7 @@ class PairTrainer(Trainer):
     ) -> Tensor:
         """Forward and backward of each micro-batch; processes exchange gradients in the last one alone."""
         model.train()
+        self._pairs_of_step = ", ".join(pair_id for batch in inputs for pair_id in batch["pair_ids"])
         pairs = torch.stack([batch["weights"].sum() for batch in inputs]).sum().to(self.args.device)
         pairs = self.accelerator.gather(pairs).sum()
         loss = torch.zeros((), device=self.args.device)
@@ -204,18 +206,17 @@ class PairTrainer(Trainer):
                     part = self.compute_loss(model, batch, num_items_in_batch=pairs)
                 self.accelerator.backward(part)
             loss += part.detach()
-        self._check_gradients(model, inputs)
         return loss
 
-    def _check_gradients(self, model: torch.nn.Module, step: list[dict[str, Any]]) -> None:
-        """Raise where the optimizer would leave weights that no later checkpoint recovers from."""
-        gradients = (parameter.grad for parameter in model.parameters() if parameter.grad is not None)
-        if not all(bool(gradient.isfinite().all()) for gradient in gradients):
-            named = ", ".join(pair_id for batch in step for pair_id in batch["pair_ids"])
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Tensor | float | None = None) -> Tensor | float | None:
+        """The norm of the step's gradient; raise where the optimizer would leave weights that nothing recovers from."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
             raise SepoError(
-                f"the gradient is not finite in step {self.state.global_step + 1}, of pairs {named}",
+                f"the gradient is not finite in step {self.state.global_step + 1}, of pairs {self._pairs_of_step}",
                 "lower --lr, or look at the pairs with `sepo show`",
             )
+        return norm
 
     def compute_loss(
         self,
