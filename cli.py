@@ -482,10 +482,10 @@ def oracle(
     It starts from the reference model. The result is a plain transformers checkpoint; seen_pairs.jsonl beside it
     records the pairs it was trained on.
     """
-    _confirm(out, overwrite=overwrite, yes=yes)
     from sepo_train.ranks import current_rank
 
-    first = current_rank().first
+    if first := current_rank().first:
+        _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
         from sepo_train.oracle import train_oracle
@@ -739,10 +739,10 @@ def train(
     No reference model takes part, unless the loss compares with one. The result is a plain transformers checkpoint,
     with the metrics of every step and their curve beside it.
     """
-    _confirm(out, overwrite=overwrite, yes=yes)
     from sepo_train.ranks import current_rank
 
-    first = current_rank().first
+    if first := current_rank().first:
+        _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         from sepo_train.fit import Training
         from sepo_train.objectives import objective
@@ -750,6 +750,8 @@ def train(
         from sepo_train.publish import push as push_to_hub
         from sepo_train.train import train as train_policy
 
+        if public and push is None:
+            raise typer.BadParameter("nothing is uploaded without --push USER/NAME", param_hint="--public")
         if push is not None:
             check_push(push)
         manifest = train_policy(

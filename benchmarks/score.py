@@ -26,8 +26,8 @@ Measured on 200 pairs (159 tokens of prompt, 55 of a response on average), three
 machine to itself: sepo 78.1 s, the plain loop 179.4 s (2.30 times), padded batches of 8 rows 286.6 s (3.67 times); the
 medians are 90.5, 194.3 (2.15 times) and 360.5 s (3.98 times). sepo reaches 71% of the rate of torch.mm, 135 of 191
 GFLOP/s. Measured before the preamble was computed once and before each thread had a batch of its own, on 16 pairs of at
-most 256 tokens: sepo 8.5 s, TRL's log-probabilities 21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time (1.61
-times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs 183.
+most 256 tokens: sepo 8.5 s, TRL's log-probabilities 21.6 s in batches of 8 (2.54 times), 13.7 s one pair at a time
+(1.61 times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs 183.
 """
 
 from __future__ import annotations

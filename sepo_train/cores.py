@@ -27,7 +27,9 @@ MOST = 16
 """Threads at a time; with more, Python's own share of the work begins to queue."""
 
 
-def on_cores(do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel, items: deque[Item]) -> list[Item]:
+def on_cores(
+    do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel, items: deque[Item], *, most: int = MOST
+) -> list[Item]:
     """`do` what is in `items`, from the left, until nothing is left or something could not be done.
 
     An accelerator, or one of several processes that train together, does one after the other, with `model` itself.
@@ -36,14 +38,18 @@ def on_cores(do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel
         do: called in threads, each with a model of its own; False where it could not be done now.
         model: in evaluation mode and not changed meanwhile.
         items: those that were begun are taken out.
+        most: threads at a time.
 
     Returns:
         Those that were begun and could not be done.
     """
     total = torch.get_num_threads()
     alone = model.device.type == "cpu" and not torch.distributed.is_initialized()
-    workers = min(total, len(items), MOST) if alone else 1
+    workers = min(total, len(items), most) if alone else 1
     stop, failed = threading.Event(), []
+
+    kind = model.device.type
+    autocast, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
 
     def work(own: PreTrainedModel) -> None:
         while items and not stop.is_set():
@@ -51,7 +57,9 @@ def on_cores(do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel
                 item = items.popleft()
             except IndexError:  # another thread was faster
                 return
-            if not do(own, item):
+            with torch.autocast(kind, dtype, enabled=autocast):  # a thread begins without that of its maker
+                done = do(own, item)
+            if not done:
                 failed.append(item)
                 stop.set()
 
@@ -59,13 +67,15 @@ def on_cores(do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel
         work(model)
         return failed
     models = [model, *(with_same_weights(model) for _ in range(workers - 1))]
-    with ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, total // workers)) as pool:
-        try:
-            for done in [pool.submit(work, own) for own in models]:
-                done.result()
-        finally:
-            stop.set()
-    torch.set_num_threads(total)  # a part of it holds for the whole process
+    try:
+        with ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, -(-total // workers))) as pool:
+            try:
+                for done in [pool.submit(work, own) for own in models]:
+                    done.result()
+            finally:
+                stop.set()
+    finally:
+        torch.set_num_threads(total)  # a part of it holds for the whole process
     return failed
 
 

@@ -159,6 +159,11 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
     return model
 
 
+def in_training_dtype(model: PreTrainedModel, training: Training) -> torch.autocast:
+    """A context in which `model` makes its products as in training, so that what is computed before is comparable."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=training.bf16)
+
+
 def _disable_dropout(model: PreTrainedModel) -> None:
     """A reward or loss that changes from pass to pass is noise; DPO and its kin train without dropout."""
     for module in model.modules():
@@ -227,7 +232,7 @@ def fit(
         progress.note(f"resuming from {checkpoint}")
     with _told_where_to_go_on(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if LOSS in history(trainer.state)[-1]:  # the last step was not one of those after which it looks
+        if LOSS in history(trainer.state)[-1]:  # it was stopped between the last step and the look after it
             trainer.evaluate()
         return history(trainer.state), trainer.whole_weights()
 

@@ -176,7 +176,7 @@ def _is_padded_exactly(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
         return True
     padded = _next_logps(model, [shortest, longest])[0]
     change = (padded - _next_logps(model, [shortest])[0]).abs()
-    is_16_bit = model.dtype.itemsize < torch.float32.itemsize
+    is_16_bit = model.dtype.itemsize < torch.float32.itemsize or torch.is_autocast_enabled(model.device.type)
     return float(change.mean() if is_16_bit else change.max()) <= (TOLERANCE_16_BIT if is_16_bit else TOLERANCE)
 
 

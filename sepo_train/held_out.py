@@ -16,6 +16,7 @@ from sepo_data.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
 from sepo_data.holdout import HOLDOUT, SPLIT
 from sepo_data.reading import Reading
 from sepo_data.share import parse_share
+from sepo_train.ancestors import read_ancestors
 from sepo_train.layout import Tree
 from sepo_train.model_files import context_length, fitting_length, load_config, load_tokenizer
 from sepo_train.models import check_same_vocabulary
@@ -140,8 +141,11 @@ def _held_out_rows(
         if held:
             return held, "those whose column split says holdout"
     trained = read_manifest(Path(model)) if (Path(model) / MANIFEST).exists() else None
-    if trained is None or trained.stage is not Stage.POLICY or trained.parent != fingerprint:
+    if trained is None or trained.stage is not Stage.POLICY:
         return None, ""
+    if trained.parent != fingerprint:
+        made_of = {manifest.fingerprint for manifest in read_ancestors(trained).values()}
+        return None, "all, and the model was trained on some of them" if fingerprint in made_of else ""
     # That same selection trained the model: what it has not seen is what `sepo train --holdout` kept out.
     share = str(trained.options.get("holdout", "0%"))
     if share.rstrip("%") in {"0", "None"}:

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import math
 import re
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -70,10 +71,11 @@ def transcript(messages: Sequence[Message]) -> str:
 def _load_function(place: str, name: str) -> Callable[[str, str], object]:
     try:
         if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            spec = importlib.util.spec_from_file_location(f"sepo_judge_{Path(place).stem}", place)
             if spec is None or spec.loader is None:
                 raise ImportError(f"{place} is no Python file")  # noqa: TRY301 - told as any other failure
             module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # dataclasses look their module up there
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)

@@ -12,7 +12,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from schemas.errors import SepoError
 from sepo_train.attention import attention_inputs
-from sepo_train.cores import on_cores
+from sepo_train.cores import MOST, on_cores
 from sepo_train.head import head_logps
 from sepo_train.layout import batches_by_tokens, rows_apart
 from sepo_train.models import default_device
@@ -99,8 +99,13 @@ def score_trees(
         return True
 
     batches = deque(batches_by_tokens(lengths, batch_tokens))
-    while failed := on_cores(fits, model, batches):
+    at_a_time = MOST
+    while failed := on_cores(fits, model, batches, most=at_a_time):
         clear_device_cache(garbage_collection=True)
+        if at_a_time > 1 and model.device.type == "cpu":
+            at_a_time = 1  # several batches were too much, one may not be
+            batches.extendleft(reversed(failed))
+            continue
         first = failed[0]
         if len(first) == len(trees[first[0]].responses) == 1:
             raise SepoError(

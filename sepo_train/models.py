@@ -132,16 +132,20 @@ def template_difference(first: PreTrainedTokenizerBase, second: PreTrainedTokeni
     """Where the chat templates of two tokenizers first render a conversation otherwise; None where they do not."""
     if first.chat_template == second.chat_template:
         return None
-    ours, theirs = (
-        str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False, add_generation_prompt=True))
-        if tokenizer.chat_template
-        else ""
-        for tokenizer in (first, second)
-    )
+    ours, theirs = map(_rendered, (first, second))
     if ours == theirs:
         return None
     at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
     return f"{ours[at : at + 40]!r} for {theirs[at : at + 40]!r}, after {ours[max(0, at - 20) : at]!r}"
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase) -> str:
+    if not tokenizer.chat_template:
+        return ""
+    try:
+        return str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # noqa: BLE001 - a template is a program of somebody else's
+        return f"no conversation ({type(error).__name__}: {error})"
 
 
 def _hub_commit(name: str) -> str:

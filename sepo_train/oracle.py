@@ -21,7 +21,16 @@ from sepo_data.reading import Reading, as_reading
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
 from sepo_train.engine import choose_engine
-from sepo_train.fit import Training, claim_together, finish, fit, is_main_process, save, trainable_model
+from sepo_train.fit import (
+    Training,
+    claim_together,
+    finish,
+    fit,
+    in_training_dtype,
+    is_main_process,
+    save,
+    trainable_model,
+)
 from sepo_train.layout import Tree
 from sepo_train.logps import default_batch_tokens, score_trees
 from sepo_train.models import model_record, tokenizer_record
@@ -104,7 +113,8 @@ def train_oracle(
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
     engine = choose_engine([model], trees, batch_tokens=default_batch_tokens())
     progress.note(f"{engine.path}; reference log-probabilities of {len(pairs):,} pairs")
-    reference = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
+    with in_training_dtype(model, training):
+        reference = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
     rows = [
         TrainingPair(item.pair.pair_id, tree, (float(chosen.sum()), float(rejected.sum())))
         for item, tree, (chosen, rejected) in zip(pairs, trees, reference, strict=True)

@@ -171,7 +171,7 @@ class PairTrainer(Trainer):
         # Standard output belongs to the command's answer.
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.add_callback(_Report(progress, metrics))
+        self.add_callback(_Report(progress, metrics, looks=held_out is not None))
 
     def get_train_dataloader(self) -> DataLoader[list[TrainingPair]]:
         """This process's steps; accelerate, which would deal them out once more, is left out."""
@@ -313,9 +313,10 @@ def _collate(engine: Engine) -> Callable[[list[list[TrainingPair]]], list[dict[s
 class _Report(TrainerCallback):
     """Tells the command how far training is, and keeps `metrics.jsonl` up to date."""
 
-    def __init__(self, progress: Progress, metrics: Path) -> None:
+    def __init__(self, progress: Progress, metrics: Path, *, looks: bool) -> None:
         self._progress = progress
         self._metrics = metrics
+        self._looks = looks
 
     def on_train_begin(
         self,
@@ -327,6 +328,16 @@ class _Report(TrainerCallback):
         # A run that goes on from a checkpoint drops what was logged after it.
         if state.is_world_process_zero:
             write_text(self._metrics, "".join(map(_line, history(state))))
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - as in transformers
+        state: TrainerState,
+        control: TrainerControl,
+        **_kwargs: Any,  # noqa: ANN401 - as in transformers
+    ) -> None:
+        # The last look belongs into the run: after it, loggers are closed.
+        control.should_evaluate |= self._looks and state.global_step >= state.max_steps
 
     def on_log(
         self,
@@ -354,4 +365,4 @@ def _is_metric(entry: Mapping[str, float]) -> bool:
 
 
 def _line(entry: Mapping[str, float]) -> str:
-    return json.dumps(entry) + "\n"
+    return json.dumps({name: value for name, value in entry.items() if math.isfinite(value)}) + "\n"

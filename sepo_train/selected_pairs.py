@@ -64,7 +64,7 @@ class SelectedPairs(Sequence[TrainingPair]):
         """The pairs to train on and those held out, as their column `split` says."""
         sides = self.table.column(SPLIT).to_pylist()
         seen, held_out = ([row for row in self.rows if sides[row] == side] for side in (TRAIN, HOLDOUT))
-        return replace(self, rows=seen), replace(self, rows=held_out)
+        return replace(self, rows=seen, ref_logps=None), replace(self, rows=held_out, ref_logps=None)
 
     def split(self, holdout: int) -> tuple[SelectedPairs, SelectedPairs]:
         """The pairs to train on and those held out (a share in basis points); a prompt is wholly on one side.
@@ -76,7 +76,7 @@ class SelectedPairs(Sequence[TrainingPair]):
             prompt = self.table.column("prompt_ids")[row].values.to_numpy(zero_copy_only=False)
             digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
             sides[int.from_bytes(digest[:8]) % WHOLE < holdout].append(row)
-        return replace(self, rows=sides[0]), replace(self, rows=sides[1])
+        return replace(self, rows=sides[0], ref_logps=None), replace(self, rows=sides[1], ref_logps=None)
 
     @property
     def prompts(self) -> list[list[int]]:

@@ -13,8 +13,8 @@ from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
-from sepo_train.engine import choose_engine
-from sepo_train.fit import Training, claim_together, finish, fit, save, trainable_model
+from sepo_train.engine import NO_LIMIT, choose_engine
+from sepo_train.fit import Training, claim_together, finish, fit, in_training_dtype, save, trainable_model
 from sepo_train.generate import end_ids
 from sepo_train.held_out_metrics import held_out_metrics
 from sepo_train.logps import default_batch_tokens
@@ -92,6 +92,8 @@ def train(
             "selection's prompts, and is saved with the selection's template"
         )
         tokenizer.chat_template = rendered_by.chat_template
+    if ref_logps != POLICY and not objective.needs_reference:
+        raise SepoError(f"--loss {objective.name} compares with no reference", "leave out --ref-logps")
     rewards = find_rewards(selection, parent, ref_logps) if objective.needs_reference and ref_logps != POLICY else None
     plan = Manifest(
         stage=Stage.POLICY,
@@ -120,7 +122,8 @@ def train(
         raise SepoError(f"the column split of {selection} says what is held out", "leave out --holdout")
     seen, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
     if not seen:
-        raise SepoError(f"{selection} leaves no pair to train on", "lower --holdout, or score more pairs")
+        kept = "raise --limit" if pairs.have_sides else "lower --holdout"
+        raise SepoError(f"{selection} leaves no pair to train on", f"{kept}, or score more pairs")
     if training.eval_steps and not held_out:
         raise SepoError("--eval-steps has no held-out pairs to look at", "hold some out with --holdout 5%")
     progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")
@@ -134,24 +137,28 @@ def train(
         else:
             scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
             progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
-        seen, held_out = (
-            replace(
-                side,
-                ref_logps=stored_ref_logps(rewards, side) if rewards else computed_ref_logps(model, side, engine),
+        with in_training_dtype(model, training):
+            seen, held_out = (
+                replace(
+                    side,
+                    ref_logps=stored_ref_logps(rewards, side) if rewards else computed_ref_logps(model, side, engine),
+                )
+                for side in (seen, held_out)
             )
-            for side in (seen, held_out)
-        )
     ends = end_ids(model, tokenizer.eos_token_id)
-    probe = Probe.start(model, held_out.prompts, eos_ids=ends, seed=training.seed, engine=engine) if held_out else None
+    with in_training_dtype(model, training):
+        prompts = held_out.prompts
+        probe = Probe.start(model, prompts, eos_ids=ends, seed=training.seed, engine=engine) if prompts else None
 
     def look(model: PreTrainedModel) -> dict[str, float]:
-        return held_out_metrics(model, held_out, engine, objective) | (probe.metrics(model) if probe else {})
+        with in_training_dtype(model, training):
+            return held_out_metrics(model, held_out, engine, objective) | (probe.metrics(model) if probe else {})
 
     manifest = claim_together(out, plan, overwrite=overwrite)
     history, weights = fit(
         model,
         seen,
-        lengths=seen.lengths,
+        lengths=seen.lengths if engine.shared_limit == NO_LIMIT else [engine.length(pair.tree) for pair in seen],
         objective=objective,
         engine=engine,
         training=training,

@@ -4,9 +4,11 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
@@ -304,11 +306,15 @@ def test_rewards_that_are_gone_or_others(selection, tiny_model, tiny_models, exa
     assert not (tmp_path / "out").exists()
 
 
-def test_merged_adapters_are_a_whole_checkpoint(run, tmp_path):
+def test_merged_adapters_are_a_whole_checkpoint(run, tiny_model, tmp_path):
     _, _, call = run
-    lora = replace(TRAINING, lora_r=4, lr=1e-2)
-    call(tmp_path / "adapter", training=lora)
-    call(tmp_path / "merged", training=replace(lora, merge_lora=True))
+    shutil.copytree(tiny_model, tmp_path / "talks")
+    (tmp_path / "talks" / "generation_config.json").write_text('{"eos_token_id": [1, 2]}', encoding="utf-8")
+    lora = {"policy": str(tmp_path / "talks"), "training": replace(TRAINING, lora_r=4, lr=1e-2)}
+    call(tmp_path / "adapter", **lora)
+    call(tmp_path / "merged", **lora | {"training": replace(lora["training"], merge_lora=True)})
+    settings = json.loads((tmp_path / "merged" / "generation_config.json").read_text(encoding="utf-8"))
+    assert settings["eos_token_id"] == [1, 2], "sampling on the way leaves them alone"
     names = {path.name for path in (tmp_path / "merged").iterdir()}
     assert "model.safetensors" in names
     assert not [name for name in names if name.startswith("adapter")]
@@ -328,9 +334,42 @@ def test_bf16_autocast_on_a_cpu(run, tmp_path):
     assert rough.results["first_loss"] != manifest.results["first_loss"]
     weights = load_model(str(tmp_path / "rough"), dtype="float32").state_dict().values()
     assert all(bool(tensor.isfinite().all()) for tensor in weights)
+    before = rough.results["held_out"]["before"]
+    assert (before["kl"], before["length_drift"]) == (0.0, 0.0), "the start was sampled and scored in bf16, too"
 
 
-def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch):
+def test_the_reference_is_computed_in_the_type_of_training(run, tmp_path):
+    _, _, call = run
+    rough = call(
+        tmp_path / "out",
+        training=replace(TRAINING, dtype="bfloat16", epochs=1.0),
+        objective=objective("dpo"),
+        holdout=0,
+    )
+    assert rough.results["first_loss"] == pytest.approx(math.log(2), abs=1e-3)
+
+
+def test_a_reference_for_a_loss_that_has_none_is_refused(run, tmp_path):
+    _, _, call = run
+    with pytest.raises(SepoError, match="--loss sepo compares with no reference"):
+        call(tmp_path / "out", ref_logps="stored")
+
+
+def into_a_full_disk():
+    raise OSError(28, "No space left on device")
+
+
+def torch_into_a_full_disk():
+    torch.save(torch.zeros(10**6), "/dev/full")
+
+
+def safetensors_into_a_full_disk():
+    save_file({"weight": torch.zeros(10**6)}, "/dev/full")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+@pytest.mark.parametrize("write", [into_a_full_disk, torch_into_a_full_disk, safetensors_into_a_full_disk])
+def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch, write):
     """The second checkpoint finds no space; what there is of it goes, and the same command goes on from the first."""
     from sepo_train.pair_trainer import PairTrainer
 
@@ -344,7 +383,7 @@ def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypat
             folder = tmp_path / "out" / "checkpoints" / "checkpoint-4"
             folder.mkdir()
             (folder / "model.safetensors").write_bytes(b"part")
-            raise OSError(28, "No space left on device")
+            write()
         save(trainer, *arguments, **options)
 
     with monkeypatch.context() as patched:

@@ -15,6 +15,7 @@ from sepo_train.fit import METRICS, Training
 from sepo_train.layout import Tree
 from sepo_train.logps import score_trees
 from sepo_train.losses import dpo_loss
+from sepo_train.objectives import SideLogps, objective
 from sepo_train.score import score
 from sepo_train.train import train
 
@@ -106,6 +107,17 @@ def test_stored_reference_log_probabilities_in_dpo(rewards, tiny_models, tmp_pat
     )
     reference = (torch.tensor(rows[f"ref_{side}_logps"]) for side in ("chosen", "rejected"))
     loss = float(dpo_loss(sums[:, 0], sums[:, 1], *reference, beta=0.3).mean())
+
+    for theirs_name, name in (("ipo", "ipo"), ("apo_zero", "kto")):
+        other = script.train(str(rewards), policy, str(tmp_path / name), **options | {"loss_type": [theirs_name]})
+        means = [torch.tensor([len(row[f"{side}_ids"]) for row in rows]) for side in ("chosen", "rejected")]
+        references = [torch.tensor(rows[f"ref_{side}_logps"]) for side in ("chosen", "rejected")]
+        sides = [
+            SideLogps(sums[:, side], sums[:, side] / means[side], references[side], references[side] / means[side])
+            for side in (0, 1)
+        ]
+        ours = float(objective(name, beta=0.3).loss(*sides).mean())
+        assert other.state.log_history[0]["loss"] == pytest.approx(ours, rel=1e-5), name
 
     first, theirs = stored.state.log_history[0], own.state.log_history[0]
     assert first["loss"] == pytest.approx(loss, rel=1e-5)
