@@ -57,8 +57,12 @@ def on_cores(
                 item = items.popleft()
             except IndexError:  # another thread was faster
                 return
-            with torch.autocast(kind, dtype, enabled=autocast):  # a thread begins without that of its maker
-                done = do(own, item)
+            try:
+                with torch.autocast(kind, dtype, enabled=autocast):  # a thread begins without that of its maker
+                    done = do(own, item)
+            except BaseException:
+                stop.set()
+                raise
             if not done:
                 failed.append(item)
                 stop.set()

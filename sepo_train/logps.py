@@ -102,12 +102,12 @@ def score_trees(
     at_a_time = MOST
     while failed := on_cores(fits, model, batches, most=at_a_time):
         clear_device_cache(garbage_collection=True)
-        if at_a_time > 1 and model.device.type == "cpu":
-            at_a_time = 1  # several batches were too much, one may not be
-            batches.extendleft(reversed(failed))
-            continue
         first = failed[0]
         if len(first) == len(trees[first[0]].responses) == 1:
+            if at_a_time > 1 and len(failed) + len(batches) > 1:
+                at_a_time = 1  # together with others it was too much, alone it may not be
+                batches.extendleft(reversed(failed))
+                continue
             raise SepoError(
                 f"a single row of {lengths[first[0]]} tokens does not fit into memory",
                 "set long pairs aside with --max-length, or use a smaller --dtype",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from schemas.errors import RefusedError, SepoError
@@ -364,10 +364,10 @@ def torch_into_a_full_disk():
 
 
 def safetensors_into_a_full_disk():
-    save_file({"weight": torch.zeros(10**6)}, "/dev/full")
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full to write to")
 @pytest.mark.parametrize("write", [into_a_full_disk, torch_into_a_full_disk, safetensors_into_a_full_disk])
 def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch, write):
     """The second checkpoint finds no space; what there is of it goes, and the same command goes on from the first."""
