@@ -487,7 +487,7 @@ def oracle(
     if first := current_rank().first:
         _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
-        from sepo_train.fit import Training
+        from sepo_train.fit import Training, leave_together
         from sepo_train.oracle import train_oracle
 
         manifest = train_oracle(
@@ -510,6 +510,7 @@ def oracle(
         terminal.note(
             f"next: sepo score {_typed(reading)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/"
         )
+        leave_together()
     if first:
         _answer(out, manifest, as_json=json)
 
@@ -744,7 +745,7 @@ def train(
     if first := current_rank().first:
         _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
-        from sepo_train.fit import Training
+        from sepo_train.fit import Training, leave_together
         from sepo_train.objectives import objective
         from sepo_train.publish import check_push
         from sepo_train.publish import push as push_to_hub
@@ -770,6 +771,7 @@ def train(
         if push is not None and first:
             terminal.note(f"pushed to {push_to_hub(out, push, private=not public, progress=terminal)}")
         terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
+        leave_together()
     if first:
         _answer(out, manifest, as_json=json)
 

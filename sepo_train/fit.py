@@ -118,6 +118,12 @@ def claim_together(out: Path, plan: Manifest, *, overwrite: bool) -> Manifest:
         return claim(out, plan, overwrite=overwrite and is_main_process())
 
 
+def leave_together() -> None:
+    """End the group of processes that trained together; its threads, cut off at exit, may abort a process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return bool(_processes().is_main_process)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.errors import SepoError
 from sepo_data.reasons import REASONS, BadRow
 from sepo_data.shapes import detect_shape
 
@@ -60,7 +61,10 @@ def test_pairs_or_a_reason(name, choice):
     @settings(max_examples=30)
     @given(rows(example))
     def read(row):
-        assert detect_shape(list(example), [*[example] * 12, row], pairs=choice).name == name, "most rows decide"
+        try:
+            assert detect_shape(list(example), [*[example] * 12, row], pairs=choice).name == name, "most rows decide"
+        except SepoError as error:  # a number that no coding of votes has puts all of them in doubt
+            assert "--columns" in error.hint  # noqa: PT017 - most rows raise nothing
         reason = detail = None
         pairs = []
         try:
@@ -83,8 +87,6 @@ def test_pairs_or_a_reason(name, choice):
 @given(st.lists(st.dictionaries(st.sampled_from(["prompt", "chosen", "rejected", "completions", "winner"]), VALUES)))
 @settings(max_examples=30)
 def test_any_sample_is_a_shape_or_our_error(sample):
-    from schemas.errors import SepoError
-
     columns = list(dict.fromkeys(column for row in sample for column in row))
     try:
         said = detect_shape(columns, sample).description

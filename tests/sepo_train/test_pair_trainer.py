@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT
 from sepo_train.engine import PLAIN, Engine
-from sepo_train.fit import METRICS, Training, fit, is_main_process, save, trainable_model
+from sepo_train.fit import METRICS, Training, fit, is_main_process, leave_together, save, trainable_model
 from sepo_train.layout import Tree, shared_layout
 from sepo_train.models import load_tokenizer
 from sepo_train.objectives import objective
@@ -265,6 +265,7 @@ def uneven_run(folder, model):
         )
         if is_main_process():
             save(policy, tokenizer, folder / str(count))
+    leave_together()
 
 
 def test_two_processes_give_what_one_gives(tiny_model, tmp_path):
