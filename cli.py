@@ -482,12 +482,8 @@ def oracle(
     It starts from the reference model. The result is a plain transformers checkpoint; seen_pairs.jsonl beside it
     records the pairs it was trained on.
     """
-    from sepo_train.ranks import current_rank
-
-    if first := current_rank().first:
-        _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
-        from sepo_train.fit import Training, leave_together
+    with _training_stage(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
+        from sepo_train.fit import Training
         from sepo_train.oracle import train_oracle
 
         manifest = train_oracle(
@@ -510,7 +506,6 @@ def oracle(
         terminal.note(
             f"next: sepo score {_typed(reading)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/"
         )
-        leave_together()
     if first:
         _answer(out, manifest, as_json=json)
 
@@ -740,12 +735,8 @@ def train(
     No reference model takes part, unless the loss compares with one. The result is a plain transformers checkpoint,
     with the metrics of every step and their curve beside it.
     """
-    from sepo_train.ranks import current_rank
-
-    if first := current_rank().first:
-        _confirm(out, overwrite=overwrite, yes=yes)
-    with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
-        from sepo_train.fit import Training, leave_together
+    with _training_stage(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
+        from sepo_train.fit import Training
         from sepo_train.objectives import objective
         from sepo_train.publish import check_push
         from sepo_train.publish import push as push_to_hub
@@ -771,7 +762,6 @@ def train(
         if push is not None and first:
             terminal.note(f"pushed to {push_to_hub(out, push, private=not public, progress=terminal)}")
         terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
-        leave_together()
     if first:
         _answer(out, manifest, as_json=json)
 
@@ -1128,6 +1118,22 @@ def _stage(*, quiet: bool, no_progress: bool, goes_on: str = SHARDS_GO_ON) -> It
         except KeyboardInterrupt:
             terminal.note(f"interrupted; {goes_on}")
             raise
+
+
+@contextmanager
+def _training_stage(
+    out: Path, *, overwrite: bool, yes: bool, quiet: bool, no_progress: bool
+) -> Iterator[tuple[Terminal, bool]]:
+    """Of the processes that train together, which leave together, the first one alone asks, speaks and answers."""
+    from sepo_train.ranks import current_rank
+
+    if first := current_rank().first:
+        _confirm(out, overwrite=overwrite, yes=yes)
+    with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
+        yield terminal, first
+        from sepo_train.fit import leave_together
+
+        leave_together()
 
 
 def _confirm(out: Path, *, overwrite: bool, yes: bool) -> None:

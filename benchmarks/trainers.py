@@ -39,10 +39,9 @@ if TYPE_CHECKING:
 
 def by_sepo(task: Task, objective: str) -> Measured:
     """`sepo train` or `sepo oracle`, from the model in memory to the last step."""
-    from sepo_train.engine import choose_engine
+    from sepo_train.engine import CHECKED_PAIRS, choose_engine
     from sepo_train.fit import trainable_model
     from sepo_train.logps import default_batch_tokens
-    from sepo_train.train import CHECKED_PAIRS
 
     training = sepo_training(task.batch_size, checkpointing=task.checkpointing)
     model = trainable_model(task.model, training)

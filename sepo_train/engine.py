@@ -39,6 +39,9 @@ TOLERANCE_16_BIT = 0.1
 NOISE = 2
 """How many times as far as padding moves them a shared prompt may move values: rounding grows with the model."""
 
+CHECKED_PAIRS = 100
+"""Pairs of a dataset that are worth reading for those that can tell."""
+
 GROSS = 4
 """What moves values this many times as far as is tolerated is no rounding: padding that does so is refused, and a
 window whose absence does so was seen to matter."""
@@ -144,10 +147,10 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
 
     padded = Engine(0, padded_limit=padded_limit)
     noise, how = moved(padded, known)
-    if noise > GROSS * _tolerance(model):
+    if noise > GROSS * tolerance(model):
         alone = Engine(0, f"padding {how}", padded_limit=0)
         return alone, alone
-    tolerated = max(_tolerance(model), NOISE * noise)
+    tolerated = max(tolerance(model), NOISE * noise)
 
     def preambled(engine: Engine, checked: Checked) -> Engine:
         tried, shared = replace(engine, preamble=True), common_preamble([tree for tree, _ in checked])
@@ -211,11 +214,7 @@ def _moved(
     changes = changes.abs().nan_to_num(math.inf)[torch.tensor(predicting) >= beyond]
     if not len(changes):
         return 0.0, ""
-    largest = float(changes.max())
-    return (
-        float(changes.mean()) if _is_16_bit(model) else largest,
-        f"changes log-probabilities by up to {largest:.2g}",
-    )
+    return extent(model, changes), f"changes log-probabilities by up to {float(changes.max()):.2g}"
 
 
 def _check_head(model: PreTrainedModel, checked: Checked) -> None:
@@ -226,7 +225,7 @@ def _check_head(model: PreTrainedModel, checked: Checked) -> None:
         plain = torch.cat([_full_logits(model, branch) for branch in short])
         logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in short])
         change = (plain - logps).abs()
-        if float(change.mean() if _is_16_bit(model) else change.max()) > GROSS * _tolerance(model):
+        if extent(model, change) > GROSS * tolerance(model):
             raise SepoError(
                 f"{type(model).__name__} gives other logits where only some positions are asked for: log-probabilities "
                 f"differ by up to {change.max():.2g}",
@@ -243,12 +242,18 @@ def _full_logits(model: PreTrainedModel, tree: Tree) -> Tensor:
     return logps[wanted + len(tree.prompt_ids) - 1, torch.tensor(tree.responses[0])[wanted]]
 
 
-def _tolerance(model: PreTrainedModel) -> float:
+def extent(model: PreTrainedModel, changes: Tensor) -> float:
+    """What of the `changes` of log-probabilities is held against `tolerance`: their mean in 16 bits, or the largest."""
+    return float(changes.mean() if _is_16_bit(model) else changes.max())
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """How far the log-probabilities of `model` may move by rounding alone; see `extent`."""
     return TOLERANCE_16_BIT if _is_16_bit(model) else TOLERANCE
 
 
 def _is_16_bit(model: PreTrainedModel) -> bool:
-    return model.dtype.itemsize < torch.float32.itemsize
+    return model.dtype.itemsize < torch.float32.itemsize or torch.is_autocast_enabled(model.device.type)
 
 
 def _padded_limit(config: PretrainedConfig) -> int:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 STATE = "trainer_state.json"
-LOSS = "loss"
 FULL = ("os error 28", "PytorchStreamWriter", "unexpected pos")
 """What safetensors and `torch.save` say of a full disk; the latter tells no more than where its writer stopped."""
 SETTINGS = frozenset({"micro_batch_size", "gradient_checkpointing", "save_steps", "eval_steps", "report_to"})
@@ -238,7 +237,7 @@ def fit(
         progress.note(f"resuming from {checkpoint}")
     with _told_where_to_go_on(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if LOSS in history(trainer.state)[-1]:  # it was stopped between the last step and the look after it
+        if "loss" in history(trainer.state)[-1]:  # it was stopped between the last step and the look after it
             trainer.evaluate()
         return history(trainer.state), trainer.whole_weights()
 

@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT, Progress
-from sepo_train.engine import TOLERANCE, TOLERANCE_16_BIT
+from sepo_train.engine import extent, tolerance
 from sepo_train.layout import batches_by_tokens
 from sepo_train.logps import default_batch_tokens
 from sepo_train.model_files import context_length
@@ -176,8 +176,7 @@ def _is_padded_exactly(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
         return True
     padded = _next_logps(model, [shortest, longest])[0]
     change = (padded - _next_logps(model, [shortest])[0]).abs()
-    is_16_bit = model.dtype.itemsize < torch.float32.itemsize or torch.is_autocast_enabled(model.device.type)
-    return float(change.mean() if is_16_bit else change.max()) <= (TOLERANCE_16_BIT if is_16_bit else TOLERANCE)
+    return extent(model, change) <= tolerance(model)
 
 
 def _next_logps(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Tensor:

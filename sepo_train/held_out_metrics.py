@@ -40,7 +40,7 @@ def held_out_metrics(
             places = pair.tree.wanted(branch)
             wanted.append(side[places])
             response += [2 * number + branch] * len(places)
-            weights += [1.0 if pair.tree.weights is None else pair.tree.weights[branch][place] for place in places]
+            weights += pair.tree.counts(branch)
     reference = torch.tensor([pair.ref_logps for pair in pairs])
     chosen, rejected = side_logps(torch.cat(wanted), torch.tensor(response), torch.tensor(weights), reference)
     found = {

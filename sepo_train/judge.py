@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 from schemas.errors import SepoError
 from sepo_data.suggest import listed
-from sepo_train.layout import batches_by_tokens
+from sepo_train.layout import batches_by_tokens, padded
 from sepo_train.logps import default_batch_tokens
 from sepo_train.model_files import context_length, explained, load_config, load_tokenizer, resolve
 from sepo_train.models import DTYPES, default_device, default_dtype
@@ -25,7 +25,6 @@ from sepo_train.models import DTYPES, default_device, default_dtype
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from sepo_data.pairs import Message
@@ -123,7 +122,7 @@ def _classify(name: str, items: Sequence[tuple[list[Message], str]]) -> list[flo
     for batch in batches_by_tokens(lengths, 1 if pad is None else default_batch_tokens()):
         rows = [encoded[index] for index in batch]
         inputs = {
-            part: _padded_right([row[part] for row in rows], fill).to(model.device)
+            part: padded([row[part] for row in rows], fill).to(model.device)
             for part, fill in (("input_ids", pad or 0), ("attention_mask", 0), ("token_type_ids", 0))
             if part in wanted and part in rows[0]
         }
@@ -159,11 +158,6 @@ def _encode(messages: list[Message], answer: str, tokenizer: PreTrainedTokenizer
     spoken: Any = [*messages, {"role": "assistant", "content": answer}]
     ids = list(tokenizer.apply_chat_template(spoken, tokenize=True, return_dict=False))
     return {"input_ids": ids, "attention_mask": [1] * len(ids)}
-
-
-def _padded_right(rows: Sequence[list[int]], fill: int) -> Tensor:
-    longest = max(map(len, rows))
-    return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
 
 def _finite(score: float, name: str, prompt: str) -> float:

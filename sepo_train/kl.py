@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 ESTIMATOR = "k3 over tokens sampled from the model at temperature 1"
 
 
+def k3(own: Tensor, other: Tensor) -> Tensor:
+    """(tokens,) r - 1 - log r, r = p_other / p_own, of tokens with log-probabilities `own` and `other`.
+
+    Where the tokens are sampled from `own` it estimates KL(own || other), without bias and never below 0 (k3 of
+    http://joschu.net/blog/kl-approx.html).
+    """
+    log_ratio = other.double() - own.double()
+    return log_ratio.expm1() - log_ratio
+
+
 def sampled_kl(own: Sequence[Tensor], other: Sequence[Tensor]) -> dict[str, Any]:
     """KL(model || other) from log-probabilities of answers that `model` sampled from its whole distribution.
 
@@ -30,16 +40,16 @@ def sampled_kl(own: Sequence[Tensor], other: Sequence[Tensor]) -> dict[str, Any]
         `per_token` (all tokens of all answers alike) and `per_answer`, in nats, each with its standard error over
         answers; `k1_per_token` and `k1_per_answer`; `answers` and `tokens`, how many they are from.
     """
-    log_ratios = [theirs.double() - ours.double() for ours, theirs in zip(own, other, strict=True)]
-    k3 = [float((log_ratio.expm1() - log_ratio).sum()) for log_ratio in log_ratios]
-    k1 = [-float(log_ratio.sum()) for log_ratio in log_ratios]
-    sizes = [len(log_ratio) for log_ratio in log_ratios]
+    both = list(zip(own, other, strict=True))
+    k3s = [float(k3(ours, theirs).sum()) for ours, theirs in both]
+    k1s = [float((ours.double() - theirs.double()).sum()) for ours, theirs in both]
+    sizes = [len(ours) for ours in own]
     return {
         "estimator": ESTIMATOR,
-        "per_token": ratio_with_error(k3, sizes),
-        "per_answer": mean_with_error(k3),
-        "k1_per_token": ratio_with_error(k1, sizes),
-        "k1_per_answer": mean_with_error(k1),
+        "per_token": ratio_with_error(k3s, sizes),
+        "per_answer": mean_with_error(k3s),
+        "k1_per_token": ratio_with_error(k1s, sizes),
+        "k1_per_answer": mean_with_error(k1s),
         "answers": len(sizes),
         "tokens": sum(sizes),
     }

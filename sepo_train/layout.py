@@ -42,6 +42,11 @@ class Tree:
             return list(range(len(self.responses[branch])))
         return [index for index, kept in enumerate(self.keep[branch]) if kept]
 
+    def counts(self, branch: int) -> list[float]:
+        """How much each wanted token of response `branch` counts."""
+        wanted = self.wanted(branch)
+        return [1.0] * len(wanted) if self.weights is None else [self.weights[branch][index] for index in wanted]
+
     def inputs(self, branch: int) -> Sequence[int]:
         """The tokens of response `branch` that have to be fed: all before the last wanted one."""
         return self.responses[branch][: max(self.wanted(branch), default=0)]
@@ -172,15 +177,15 @@ def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout
             # The first token of a response is predicted by the last one of the prompt, the others by their predecessor.
             predicting.append([(number, start + index - 1 if index else prompt - 1) for index in wanted])
             targets.append([tree.responses[branch][index] for index in wanted])
-            weights.append([1.0 if tree.weights is None else tree.weights[branch][index] for index in wanted])
+            weights.append(tree.counts(branch))
         ids.append(row_ids)
         segments.append(row_segments)
         positions.append(row_positions)
     length = max(map(len, ids))
     return Layout(
-        input_ids=_padded(ids, length, 0),
-        segments=_padded(segments, length, PADDING),
-        position_ids=_padded(positions, length, 0),
+        input_ids=padded(ids, 0),
+        segments=padded(segments, PADDING),
+        position_ids=padded(positions, 0),
         predicting=torch.tensor([row * length + column for part in predicting for row, column in part]),
         targets=torch.tensor([token for part in targets for token in part]),
         weights=torch.tensor([weight for part in weights for weight in part], dtype=torch.float32),
@@ -190,8 +195,10 @@ def _layout(rows: list[list[tuple[Tree, list[int]]]], *, shared: bool) -> Layout
     )
 
 
-def _padded(rows: list[list[int]], length: int, fill: int) -> Tensor:
-    return torch.tensor([row + [fill] * (length - len(row)) for row in rows])
+def padded(rows: Sequence[list[int]], fill: int) -> Tensor:
+    """(rows, longest) the `rows`, filled up on the right."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
 
 def batches_by_tokens(lengths: Sequence[int], budget: int, *, most: int | None = None) -> list[list[int]]:

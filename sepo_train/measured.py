@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT, Progress
 from sepo_train.conversations import Answers, answer_prompts
-from sepo_train.engine import choose_engine
+from sepo_train.engine import CHECKED_PAIRS, choose_engine
 from sepo_train.generate import end_ids, generate
 from sepo_train.layout import Tree
 from sepo_train.logps import default_batch_tokens, score_trees
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sepo_train.benchmark_prompts import Prompt
     from sepo_train.generate import Generation
     from sepo_train.preference import PairLogps
-
-CHECKED_PAIRS = 100
-"""Pairs among which those are looked for that tell whether prompts may be shared."""
 
 TOLD = 256
 """Pairs between two words on how far it is."""

@@ -101,8 +101,11 @@ def objective(name: LossName, **given: float | None) -> Objective:  # noqa: C901
     def mean(side: SideLogps) -> Tensor:
         return beta * side.means
 
-    def log_ratio(side: SideLogps) -> Tensor:
-        return beta * (side.sums - side.ref_sums)
+    def of_log_ratios(loss: Callable[..., Tensor]) -> Objective:
+        return made(
+            lambda chosen, rejected: loss(chosen.sums, rejected.sums, chosen.ref_sums, rejected.ref_sums, beta=beta),
+            lambda side: beta * (side.sums - side.ref_sums),
+        )
 
     match name:
         case "sepo":
@@ -112,12 +115,7 @@ def objective(name: LossName, **given: float | None) -> Objective:  # noqa: C901
                 lambda side: gamma * side.means,
             )
         case "dpo":
-            return made(
-                lambda chosen, rejected: dpo_loss(
-                    chosen.sums, rejected.sums, chosen.ref_sums, rejected.ref_sums, beta=beta
-                ),
-                log_ratio,
-            )
+            return of_log_ratios(dpo_loss)
         case "ipo":
             return made(
                 lambda chosen, rejected: ipo_loss(
@@ -137,12 +135,7 @@ def objective(name: LossName, **given: float | None) -> Objective:  # noqa: C901
         case "orpo":
             return made(lambda chosen, rejected: orpo_loss(chosen.means, rejected.means, beta=beta), mean)
         case "kto":
-            return made(
-                lambda chosen, rejected: kto_loss(
-                    chosen.sums, rejected.sums, chosen.ref_sums, rejected.ref_sums, beta=beta
-                ),
-                log_ratio,
-            )
+            return of_log_ratios(kto_loss)
         case "rrhf":
             return made(
                 lambda chosen, rejected: rrhf_loss(chosen.means, rejected.means, chosen.sums, alpha=alpha),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sepo_train.generate import generate
+from sepo_train.kl import k3
 from sepo_train.layout import Tree
 from sepo_train.logps import default_batch_tokens, score_trees
 
@@ -64,19 +65,18 @@ class Probe:
         """The distance of `model` from the start.
 
         Returns:
-            `kl`: nats a token of KL(start || model), the mean of r - 1 - log r over the tokens of the start's answers,
-            r = p_model / p_start (http://joschu.net/blog/kl-approx.html, k3), which is unbiased and never negative;
-            `length`: mean tokens of answers that `model` samples now, cut at 64; `length_drift`: how much more that is
-            than at the start.
+            `kl`: nats a token of KL(start || model), the mean of `k3` over the tokens of the start's answers; `length`:
+            mean tokens of answers that `model` samples now, cut at 64; `length_drift`: how much more that is than at
+            the start.
         """
         if not self.answers:
             return {}
-        log_ratio = (torch.cat(_logps(model, self.answers, self.engine)) - torch.cat(self.logps)).double()
+        now = _logps(model, self.answers, self.engine)
         prompts = [tuple(tree.prompt_ids) for tree in self.answers]
         length = _mean_length(_sample(model, prompts, self.eos_ids, self.seed))
         start = _mean_length([tree.responses[0] for tree in self.answers])
         return {
-            "kl": round(float((log_ratio.expm1() - log_ratio).mean()), 6),
+            "kl": round(float(k3(torch.cat(self.logps), torch.cat(now)).mean()), 6),
             "length": round(length, 2),
             "length_drift": round(length - start, 2),
         }

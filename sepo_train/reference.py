@@ -83,6 +83,4 @@ def computed_ref_logps(model: PreTrainedModel, pairs: SelectedPairs, engine: Eng
 
 def weighted_sum(logps: Sequence[float] | NDArray[np.float32], tree: Tree, side: int) -> float:
     """The sum of `logps` of the wanted tokens of response `side`, times their soft weights where `tree` has any."""
-    weights = None if tree.weights is None else np.asarray(tree.weights[side], np.float64)[tree.wanted(side)]
-    values = np.asarray(logps, np.float64)
-    return float(values.sum() if weights is None else values @ weights)
+    return float(np.asarray(logps, np.float64) @ np.asarray(tree.counts(side)))

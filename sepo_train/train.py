@@ -13,7 +13,7 @@ from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
-from sepo_train.engine import NO_LIMIT, choose_engine
+from sepo_train.engine import CHECKED_PAIRS, NO_LIMIT, choose_engine
 from sepo_train.fit import Training, claim_together, finish, fit, in_training_dtype, save, trainable_model
 from sepo_train.generate import end_ids
 from sepo_train.held_out_metrics import held_out_metrics
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sepo_train.objectives import Objective
-
-CHECKED_PAIRS = 100
-"""Pairs among which those are looked for that tell whether prompts may be shared."""
 
 
 def train(
@@ -131,13 +128,14 @@ def train(
     checked = [seen[index].tree for index in range(min(CHECKED_PAIRS, len(seen)))]
     engine = choose_engine([model], checked, batch_tokens=default_batch_tokens())
     progress.note(engine.path)
-    if objective.needs_reference:
-        if rewards is None:
-            progress.note(f"reference log-probabilities of {len(pairs):,} pairs from the policy as it starts")
-        else:
-            scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
-            progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
-        with in_training_dtype(model, training):
+    ends = end_ids(model, tokenizer.eos_token_id)
+    with in_training_dtype(model, training):
+        if objective.needs_reference:
+            if rewards is None:
+                progress.note(f"reference log-probabilities of {len(pairs):,} pairs from the policy as it starts")
+            else:
+                scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
+                progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
             seen, held_out = (
                 replace(
                     side,
@@ -145,8 +143,6 @@ def train(
                 )
                 for side in (seen, held_out)
             )
-    ends = end_ids(model, tokenizer.eos_token_id)
-    with in_training_dtype(model, training):
         prompts = held_out.prompts
         probe = Probe.start(model, prompts, eos_ids=ends, seed=training.seed, engine=engine) if prompts else None
 

@@ -66,7 +66,7 @@ def test_rows_that_may_not_be_padded_run_alone(model, prompts, monkeypatch, new_
     expected = generate(model, prompts, eos_ids=[], max_new_tokens=8)
     together, alone = new_progress(), new_progress()
     generate(model, prompts, eos_ids=[], max_new_tokens=8, progress=together)
-    monkeypatch.setattr(generation, "TOLERANCE", -1.0)
+    monkeypatch.setattr(generation, "tolerance", lambda _model: -1.0)
     assert generate(model, prompts, eos_ids=[], max_new_tokens=8, progress=alone) == expected
     assert (len(together.steps), len(alone.steps)) == (1, 5)
 
