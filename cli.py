@@ -294,9 +294,7 @@ def _reading(
     """What a command says about its input; these are the options of every command that reads preferences."""
     names = dataset or []
     if not mix and len(names) != 1:
-        raise typer.BadParameter(
-            f"{len(names)} datasets: name one, or mix several with --mix NAME=WEIGHT NAME=WEIGHT", param_hint="DATASET"
-        )
+        raise typer.BadParameter(f"{len(names)} datasets: name one, or mix several with --mix NAME=WEIGHT NAME=WEIGHT")
     return Reading(
         dataset="" if mix else names[0],
         mix=tuple(_part(text) for text in (*mix, *names)) if mix else (),
@@ -1131,7 +1129,7 @@ def _training_stage(
         _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         yield terminal, first
-        from sepo_train.fit import leave_together
+        from sepo_train.processes import leave_together
 
         leave_together()
 

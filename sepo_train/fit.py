@@ -10,19 +10,19 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
-from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import TrainingArguments, set_seed
 
 from schemas.errors import SepoError
 from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST, claim
+from sepo_data.directory import MANIFEST
 from sepo_train.curve import CURVE, draw_curve
 from sepo_train.head import output_scale
 from sepo_train.merge import merge_lora as merge
 from sepo_train.model_card import write_model_card
 from sepo_train.models import adapter_base, default_device, load_model, resolve
 from sepo_train.pair_trainer import PairTrainer, history
+from sepo_train.processes import is_main_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -109,28 +109,6 @@ class Training:
                 f"--report-to {self.report_to} is not a logger that is installed here",
                 f"choose one of {', '.join(sorted(known))}, or install it",
             )
-
-
-def claim_together(out: Path, plan: Manifest, *, overwrite: bool) -> Manifest:
-    """`claim` for all processes of a run: the main one starts or replaces `out`, the others find it so."""
-    with _processes().main_process_first():
-        return claim(out, plan, overwrite=overwrite and is_main_process())
-
-
-def leave_together() -> None:
-    """End the group of processes that trained together; its threads, cut off at exit, may abort a process."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that writes."""
-    return bool(_processes().is_main_process)
-
-
-def _processes() -> PartialState:
-    """The processes that `torchrun` or `accelerate launch` started, or this one alone."""
-    return PartialState(cpu=default_device().type == "cpu")
 
 
 def trainable_model(name: str, training: Training) -> PreTrainedModel:

@@ -31,6 +31,7 @@ class MicroBatches(Sampler[list[list[int]]]):
         epoch: the current epoch, asked when an iteration begins.
         rank: number of this process.
         processes: how many there are.
+        steps: those of the whole run, which may end within an epoch; asked when an iteration begins.
     """
 
     lengths: Sequence[int]
@@ -41,13 +42,16 @@ class MicroBatches(Sampler[list[list[int]]]):
     epoch: Callable[[], int]
     rank: int = 0
     processes: int = 1
+    steps: Callable[[], float] = lambda: math.inf
 
     def __len__(self) -> int:
         return math.ceil(len(self.lengths) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[list[int]]]:
-        order = np.random.default_rng([self.seed, self.epoch()]).permutation(len(self.lengths)).tolist()
-        for start in range(0, len(order), self.batch_size):
+        epoch = self.epoch()
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.lengths)).tolist()
+        steps = min(len(self), self.steps() - epoch * len(self))
+        for start in range(0, steps * self.batch_size, self.batch_size):
             step = order[start : start + self.batch_size]
             lengths = [self.lengths[number] for number in step]
             dealt = deal(lengths, self.micro_batch_size, self.tokens, self.processes)

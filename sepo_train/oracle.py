@@ -20,24 +20,15 @@ from sepo_data.progress import SILENT, Progress
 from sepo_data.reading import Reading, as_reading
 from sepo_data.share import WHOLE, format_share, quota
 from sepo_data.versions import versions
-from sepo_train.engine import choose_engine
-from sepo_train.fit import (
-    Training,
-    claim_together,
-    finish,
-    fit,
-    in_training_dtype,
-    is_main_process,
-    save,
-    trainable_model,
-)
+from sepo_train.fit import Training, finish, fit, in_training_dtype, save, trainable_model
 from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
 from sepo_train.models import model_record, tokenizer_record
 from sepo_train.objectives import objective
 from sepo_train.oracle_record import write_seen_pairs
 from sepo_train.pair_trainer import TrainingPair
 from sepo_train.preparation import prepare
+from sepo_train.processes import choose_engine_together, claim_together, is_main_process
+from sepo_train.reference import computed_ref_logps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,13 +102,13 @@ def train_oracle(
     progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
     model = trainable_model(ref, training)
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
-    engine = choose_engine([model], trees, batch_tokens=default_batch_tokens())
+    engine = choose_engine_together(model, trees)
     progress.note(f"{engine.path}; reference log-probabilities of {len(pairs):,} pairs")
     with in_training_dtype(model, training):
-        reference = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
+        ref_logps = computed_ref_logps(model, trees, engine).tolist()
     rows = [
-        TrainingPair(item.pair.pair_id, tree, (float(chosen.sum()), float(rejected.sum())))
-        for item, tree, (chosen, rejected) in zip(pairs, trees, reference, strict=True)
+        TrainingPair(item.pair.pair_id, tree, (chosen, rejected))
+        for item, tree, (chosen, rejected) in zip(pairs, trees, ref_logps, strict=True)
     ]
     manifest = claim_together(out, plan, overwrite=overwrite)
     history, weights = fit(

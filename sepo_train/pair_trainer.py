@@ -151,6 +151,8 @@ class PairTrainer(Trainer):
             epoch=lambda: int(self.state.epoch or 0),
             rank=arguments.process_index,
             processes=arguments.world_size,
+            # A run that goes on after its last step would make another one.
+            steps=lambda: self.state.max_steps,
         )
         # The trainer writes it into the configuration, from where it would be saved and slow generation down for ever.
         arguments.use_cache = getattr(model.config, "use_cache", True)

@@ -127,6 +127,7 @@ def _score(
     if not is_finished(out):
         raise SepoError("the Ray workers died before the dataset was whole", "run the same command again; it goes on")
     manifest = read_manifest(out)
+    progress.note(str(manifest.results["path"]))  # what workers say themselves is not heard here
     if check_precision and isinstance(found := manifest.results.get("precision"), dict):
         progress.note(precision_text(found))
     return manifest

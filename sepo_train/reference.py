@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from accelerate.utils import reduce
 
 from schemas.errors import SepoError
 from schemas.stages import Stage
 from sepo_data.directory import read_stage
 from sepo_data.shards import open_shard, shard_files
 from sepo_train.logps import default_batch_tokens, score_trees
+from sepo_train.processes import processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,17 +71,20 @@ def stored_ref_logps(rewards: Path, pairs: SelectedPairs) -> NDArray[np.float32]
     return found
 
 
-def computed_ref_logps(model: PreTrainedModel, pairs: SelectedPairs, engine: Engine) -> NDArray[np.float32]:
-    """(pairs, 2) weighted sums over the selected tokens under `model` as it is."""
-    trees = [pair.tree for pair in pairs]
-    scores = score_trees(model, trees, engine, batch_tokens=default_batch_tokens())
-    return np.array(
-        [
-            [weighted_sum(logps.numpy(), tree, side) for side, logps in enumerate(responses)]
-            for tree, responses in zip(trees, scores, strict=True)
-        ],
-        np.float32,
-    )
+def computed_ref_logps(model: PreTrainedModel, trees: Sequence[Tree], engine: Engine) -> NDArray[np.float32]:
+    """(trees, 2) weighted sums over the selected tokens under `model` as it is.
+
+    Of several processes, each with the whole model, every one computes its part and gets all.
+    """
+    state = processes()
+    mine = range(state.process_index, len(trees), state.num_processes)
+    scores = score_trees(model, [trees[index] for index in mine], engine, batch_tokens=default_batch_tokens())
+    sums = torch.zeros(len(trees), 2)
+    for index, responses in zip(mine, scores, strict=True):
+        for side, logps in enumerate(responses):
+            sums[index, side] = weighted_sum(logps.numpy(), trees[index], side)
+    found: NDArray[np.float32] = reduce(sums.to(state.device), "sum").cpu().numpy()
+    return found
 
 
 def weighted_sum(logps: Sequence[float] | NDArray[np.float32], tree: Tree, side: int) -> float:

@@ -13,11 +13,10 @@ from sepo_data.directory import TOKENIZER, find_run, read_stage
 from sepo_data.progress import SILENT, Progress
 from sepo_data.share import format_share
 from sepo_data.versions import versions
-from sepo_train.engine import CHECKED_PAIRS, NO_LIMIT, choose_engine
-from sepo_train.fit import Training, claim_together, finish, fit, in_training_dtype, save, trainable_model
+from sepo_train.engine import CHECKED_PAIRS, NO_LIMIT
+from sepo_train.fit import Training, finish, fit, in_training_dtype, save, trainable_model
 from sepo_train.generate import end_ids
 from sepo_train.held_out_metrics import held_out_metrics
-from sepo_train.logps import default_batch_tokens
 from sepo_train.models import (
     check_same_vocabulary,
     context_length,
@@ -29,6 +28,7 @@ from sepo_train.models import (
 )
 from sepo_train.objectives import objective as make_objective
 from sepo_train.probe import Probe
+from sepo_train.processes import choose_engine_together, claim_together
 from sepo_train.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
 from sepo_train.selected_pairs import SelectedPairs, is_conversational
 
@@ -126,7 +126,7 @@ def train(
     progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")
     model = trainable_model(policy, training)
     checked = [seen[index].tree for index in range(min(CHECKED_PAIRS, len(seen)))]
-    engine = choose_engine([model], checked, batch_tokens=default_batch_tokens())
+    engine = choose_engine_together(model, checked)
     progress.note(engine.path)
     ends = end_ids(model, tokenizer.eos_token_id)
     with in_training_dtype(model, training):
@@ -139,7 +139,9 @@ def train(
             seen, held_out = (
                 replace(
                     side,
-                    ref_logps=stored_ref_logps(rewards, side) if rewards else computed_ref_logps(model, side, engine),
+                    ref_logps=stored_ref_logps(rewards, side)
+                    if rewards
+                    else computed_ref_logps(model, [pair.tree for pair in side], engine),
                 )
                 for side in (seen, held_out)
             )

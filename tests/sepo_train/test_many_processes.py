@@ -274,6 +274,7 @@ def test_ray_workers_that_are_killed_are_replaced(
     assert len(first) == 2
     assert 1 <= done < 12, "they were killed in the middle"
     assert "2 Ray workers with 1 CPUs and 0 GPUs each" in talk
+    assert "shared prompt" in talk, "whatever the workers found exact is told"
     assert "precision: 2 pairs again in fp32" in talk
     assert not workers_of(ray_environment)
     found = everything(out)

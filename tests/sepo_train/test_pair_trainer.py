@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 from schemas.errors import SepoError
 from sepo_data.progress import SILENT
 from sepo_train.engine import PLAIN, Engine
-from sepo_train.fit import METRICS, Training, fit, is_main_process, leave_together, save, trainable_model
+from sepo_train.fit import CHECKPOINTS, METRICS, Training, fit, save, trainable_model
 from sepo_train.layout import Tree, shared_layout
 from sepo_train.models import load_tokenizer
 from sepo_train.objectives import objective
 from sepo_train.pair_trainer import METRICS as NAMES
 from sepo_train.pair_trainer import TrainingPair, learning_rate_factor, response_logps
+from sepo_train.processes import is_main_process, leave_together
 
 SHARED = Engine(1 << 40)
 STEP = Training(lr=1e-2, batch_size=8, micro_batch_size=8, seed=3)
@@ -194,10 +195,10 @@ class CutAfter:
             raise PowerCutError
 
 
-@pytest.mark.parametrize("lora_r", [0, 2])
-def test_resuming_gives_the_uninterrupted_weights(tiny_model, tmp_path, lora_r):
-    """8 pairs, 2 a step in two passes, two epochs: cut in step 6, checkpoints after 3 and 5 (both within an epoch)."""
-    training = replace(STEP, batch_size=2, micro_batch_size=1, epochs=2.0, save_steps=1, lora_r=lora_r)
+@pytest.mark.parametrize(("lora_r", "epochs", "cut"), [(0, 2.0, 7), (2, 2.0, 7), (0, 1.5, "after the last step")])
+def test_resuming_gives_the_uninterrupted_weights(tiny_model, tmp_path, lora_r, epochs, cut):
+    """8 pairs, 2 a step in two passes: cut in step 7, within an epoch; or whole but not saved, which adds no step."""
+    training = replace(STEP, batch_size=2, micro_batch_size=1, epochs=epochs, save_steps=1, lora_r=lora_r)
     whole, history = run(tmp_path / "whole", tiny_model, training, pairs_of(8))
 
     def attempt(progress, *, resume):
@@ -215,15 +216,18 @@ def test_resuming_gives_the_uninterrupted_weights(tiny_model, tmp_path, lora_r):
         )
         return model.state_dict(), again
 
-    with pytest.raises(PowerCutError):
-        attempt(CutAfter(7), resume=False)
+    if cut == 7:
+        with pytest.raises(PowerCutError):
+            attempt(CutAfter(cut), resume=False)
+    else:
+        attempt(SILENT, resume=False)
     # A checkpoint that was being written when the power went has no state yet and must not be taken.
     (tmp_path / "cut" / "checkpoints" / "checkpoint-99").mkdir()
     resumed, again = attempt(SILENT, resume=True)
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     assert [entry["loss"] for entry in again] == [entry["loss"] for entry in history]
     lines = (tmp_path / "cut" / METRICS).read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 9))
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 1 + int(4 * epochs)))
 
 
 def test_a_loss_that_is_not_finite_names_its_pairs(tiny_model, tmp_path):
@@ -234,6 +238,12 @@ def test_a_loss_that_is_not_finite_names_its_pairs(tiny_model, tmp_path):
     pairs[2] = replace(pairs[2], ref_logps=(7.0, 0.0))
     with pytest.raises(SepoError, match=r"not finite for pairs pair2 in step 1$"):
         run(tmp_path, tiny_model, STEP, pairs, minimised=replace(SEPO, loss=loss))
+    one = replace(STEP, batch_size=1, save_steps=1)
+    with pytest.raises(SepoError, match=r"pairs pair2 in step \d; .* is the last checkpoint before$") as caught:
+        run(tmp_path, tiny_model, one, pairs, minimised=replace(SEPO, loss=loss))
+    last = max((tmp_path / CHECKPOINTS).iterdir(), key=lambda folder: int(folder.name.split("-")[1]))
+    assert str(last) in str(caught.value)
+    assert all(torch.isfinite(weight).all() for weight in load_file(last / "model.safetensors").values())
 
 
 PROGRAM = """

@@ -28,6 +28,7 @@ from sepo_train import head
 from sepo_train.fit import METRICS, Training
 from sepo_train.layout import Tree, shared_layout
 from sepo_train.losses import sepo_loss
+from sepo_train.objectives import objective
 from sepo_train.pair_trainer import response_logps
 from sepo_train.score import score
 from sepo_train.train import train
@@ -161,11 +162,11 @@ def logged(folder):
 
 
 def test_fsdp2_trains_as_one_process_does(two, selection, tied, tiny_model, tmp_path):
-    """First a whole model with a tied head, held-out pairs and samples; then, by the command, LoRA and checkpoints."""
+    """First a whole model with a tied head, held-out pairs and samples; by the command, LoRA, checkpoints and DPO."""
     answers = two(
         "train_whole_model",
         *("train", selection, "--policy", tiny_model, "--lora-r=2", "--save-steps=1", "--out", tmp_path / "adapter"),
-        *("--batch-size=5", "--micro-batch-size=1", "--lr=1e-3"),
+        *("--batch-size=5", "--micro-batch-size=1", "--lr=1e-3", "--loss=dpo"),
         SELECTION=str(selection),
         POLICY=str(tied),
         OUT=str(tmp_path / "whole"),
@@ -174,7 +175,8 @@ def test_fsdp2_trains_as_one_process_does(two, selection, tied, tiny_model, tmp_
     )
     assert answers == [f"{tmp_path / 'adapter'}\n", ""], "the first process answers for both"
     train(selection, tmp_path / "whole1", policy=str(tied), training=WHOLE, holdout=3000)
-    train(selection, tmp_path / "adapter1", policy=str(tiny_model), training=replace(STEPS, lora_r=2))
+    lora = replace(STEPS, lora_r=2)
+    train(selection, tmp_path / "adapter1", policy=str(tiny_model), training=lora, objective=objective("dpo"))
     for name, file in (("whole", "model"), ("adapter", "adapter_model")):
         for together, alone in zip(logged(tmp_path / name), logged(tmp_path / f"{name}1"), strict=True):
             assert together == pytest.approx(alone, rel=1e-4, abs=2e-4)
