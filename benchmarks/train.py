@@ -14,6 +14,7 @@ tokens after the last one. The parts:
   `CPOTrainer` with SimPO's loss. A step is timed from the end of the one before, so the first is left out, and with it
   what is done once, sepo's comparison of layouts and TRL's reference; `everything` has these. The losses of sepo and
   dense are compared step by step; so are those of SimPO and of sepo with every token selected, the same function.
+- defaults: TRL's trainers with the gradient checkpointing that they have by default; half of the pairs.
 - memory: the peak of a process that trains three steps on the longest pairs; pair by pair, too, and as TRL is by
   default, with gradient checkpointing.
 - equal: loss and every gradient of one step of eight pairs, of sepo and dense, and of both against fp64.
@@ -74,6 +75,9 @@ class Bench:
     trees: list[Tree]
     runs: int
 
+    def half(self) -> Bench:
+        return replace(self, trees=self.trees[: max(2 * BATCH, len(self.trees) // 2)])
+
     def task(self, way: str, share: int = SHARE) -> Task:
         return Task(way, self.model, selected(self.trees, share))
 
@@ -84,7 +88,7 @@ def main() -> None:
     parser.add_argument("--dataset", default=str(Path(__file__).parents[2] / "shared" / "data" / "hh_helpful"))
     parser.add_argument("--model", help="a folder or a GGUF file in the place of SmolLM2-135M")
     parser.add_argument("--max-length", type=int, help="tokens of prompt and one response; longer pairs are left out")
-    parser.add_argument("--runs", type=int, default=1, help="of the parts main and oracle")
+    parser.add_argument("--runs", type=int, default=1, help="of the parts main, defaults and oracle")
     parser.add_argument("--parts", default=",".join(PARTS))
     given = parser.parse_args()
     disable_progress_bar()
@@ -173,6 +177,16 @@ def compare_losses(who: str, ours: Sequence[Result], theirs: Sequence[Result]) -
     print(f" (first {first}, last {last})", flush=True)
 
 
+def defaults(bench: Bench) -> None:
+    """TRL's trainers with gradient checkpointing, as they are by default; half of the pairs."""
+    half = bench.half()
+    names = {"trl dpo precomputed": "TRL DPO, reference precomputed", "trl simpo": "TRL SimPO (CPOTrainer)"}
+    tasks = {"sepo, 30%": half.task("sepo")} | {
+        name: replace(half.task(way), checkpointing=True) for way, name in names.items()
+    }
+    time_table(f"by default, {len(half.trees)} pairs, seconds", in_turns(tasks, bench.runs))
+
+
 def memory(bench: Bench) -> None:
     """The peak of three steps on the longest pairs."""
     by_length = sorted(bench.trees, key=lambda tree: -tree.padded_length)[: (STEPS - 1) * BATCH]
@@ -223,7 +237,7 @@ def sweep(bench: Bench) -> None:
 
 def oracle(bench: Bench) -> None:
     """DPO, from the reference to the last step."""
-    half = replace(bench, trees=bench.trees[: max(2 * BATCH, len(bench.trees) // 2)])
+    half = bench.half()
     tasks = {
         "sepo oracle": half.task("sepo dpo", WHOLE),
         "TRL DPO, reference precomputed": half.task("trl dpo precomputed"),
@@ -237,6 +251,7 @@ def oracle(bench: Bench) -> None:
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "main": speed,
+    "defaults": defaults,
     "memory": memory,
     "equal": lambda bench: equal(bench.model, selected(bench.trees[: 2 * BATCH], SHARE)),
     "sweep": sweep,
