@@ -42,7 +42,7 @@ def claim_together(out: Path, plan: Manifest, *, overwrite: bool) -> Manifest:
 def choose_engine_together(model: PreTrainedModel, trees: Sequence[Tree]) -> Engine:
     """`choose_engine`, the same for all processes: the pairs of a step are dealt out by how long their rows are."""
     engine = choose_engine([model], trees, batch_tokens=default_batch_tokens())
-    processes()
+    processes()  # makes the group in which they gather
     found: list[Engine] = gather_object([engine])
     if len(set(found)) == 1:
         return engine
