@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ class MicroBatches(Sampler[list[list[int]]]):
     epoch: Callable[[], int]
     rank: int = 0
     processes: int = 1
-    steps: Callable[[], float] = lambda: math.inf
+    steps: Callable[[], int] = lambda: sys.maxsize
 
     def __len__(self) -> int:
         return math.ceil(len(self.lengths) / self.batch_size)
