@@ -10,10 +10,9 @@ from dense import backward
 from trainers import fit_pairs, sepo_training
 from training_task import GAMMA
 
-from sepo_train.engine import choose_engine
 from sepo_train.fit import trainable_model
-from sepo_train.logps import default_batch_tokens
 from sepo_train.models import load_model
+from sepo_train.processes import choose_engine_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +57,7 @@ def by_sepo(name: str, pairs: Sequence[Tree]) -> tuple[float, Gradients]:
     """The loss and, before they are clipped, the gradients of the one step that `fit` makes of `pairs`."""
     training = sepo_training(len(pairs))
     model = trainable_model(name, training)
-    engine = choose_engine([model], pairs, batch_tokens=default_batch_tokens())
+    engine = choose_engine_together(model, pairs)
     found: Gradients = {}
     names = {parameter: name for name, parameter in model.named_parameters()}
 

