@@ -22,7 +22,9 @@ TILE = 1 << 25
 _ANCHORS = (-3.0, 0.5, 2.0, 40.0)
 
 
-def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Tensor, targets: Tensor) -> Tensor:
+def head_logps(
+    model: PreTrainedModel, run: Callable[[], Tensor], predicting: Tensor, targets: Tensor, *, tile: int | None = None
+) -> Tensor:
     """Log-probabilities of `targets` from one forward pass of `model`, in fp32.
 
     The model's own head runs on the predicting positions alone, inside the model's own forward pass, so that biases,
@@ -35,12 +37,13 @@ def head_logps(model: PreTrainedModel, run: Callable[[], Tensor], predicting: Te
         run: makes the forward pass, which may be that of a wrapper, and gives its logits.
         predicting: (n,) positions in the flattened rows.
         targets: (n,) token ids.
+        tile: positions at a time; by default as many as `TILE` logits allow.
 
     Returns:
         (n,) natural logarithms.
     """
     head = model.get_output_embeddings()
-    rows = max(1, TILE // _vocabulary(head))
+    rows = tile or max(1, TILE // _vocabulary(head))
     scale = None if len(targets) <= rows else output_scale(model)
     if scale is None:
         with _head_gets(head, lambda hidden: hidden.flatten(0, 1)[predicting].unsqueeze(0)):

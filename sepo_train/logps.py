@@ -28,19 +28,22 @@ if TYPE_CHECKING:
     from sepo_train.layout import Layout, Tree
 
 
-def token_logps(model: torch.nn.Module, layout: Layout, before: Cache | None = None) -> Tensor:
+def token_logps(
+    model: torch.nn.Module, layout: Layout, before: Cache | None = None, *, tile: int | None = None
+) -> Tensor:
     """Log-probabilities of `layout.targets`, in fp32; see `head_logps`.
 
     Args:
         model: as it is, or wrapped for parallel training.
         layout: rows of one or several trees.
         before: the keys and values of the layout's preamble, where it has one.
+        tile: positions that the head is run on at a time, see `head_logps`.
 
     Returns:
         (n,) log p(target i | what stands before it), natural logarithm.
     """
     if layout.alone:
-        return torch.cat([token_logps(model, row) for row in rows_apart(layout)])
+        return torch.cat([token_logps(model, row, tile=tile) for row in rows_apart(layout)])
     bare = extract_model_from_parallel(model)
     layout = layout.to(bare.device)
 
@@ -48,7 +51,7 @@ def token_logps(model: torch.nn.Module, layout: Layout, before: Cache | None = N
         past = {"use_cache": False} if before is None else {"use_cache": True, "past_key_values": before}
         return model(input_ids=layout.input_ids, **past, **attention_inputs(bare, layout)).logits
 
-    return head_logps(bare, run, layout.predicting, layout.targets)
+    return head_logps(bare, run, layout.predicting, layout.targets, tile=tile)
 
 
 @torch.no_grad()

@@ -133,6 +133,21 @@ def test_a_head_that_looks_at_all_positions_is_refused(llama, short):
         choose_engine([llama], short, batch_tokens=64)
 
 
+def test_a_head_that_cannot_be_tiled_though_it_looks_so_is_refused(llama, short):
+    """It bends logits, but not the few numbers that the head is tried with."""
+    forward = llama.forward
+
+    def bent(**given):
+        output = forward(**given)
+        if output.logits.shape[-1] != 4:
+            output.logits = 5 * (output.logits / 5).tanh()
+        return output
+
+    llama.forward = bent
+    with pytest.raises(SepoError, match="gives other logits where only some positions are asked for"):
+        choose_engine([llama], short, batch_tokens=64)
+
+
 def test_attention_that_knows_no_masks_is_not_given_one(llama, short):
     """Flash attention reads lengths out of a mask, and may take the process with it."""
     llama.config._attn_implementation = "flash_attention_2"
