@@ -45,8 +45,10 @@ def precision(folder: Path, manifest: Manifest, models: Residents, count: int) -
         nats; `agreement`, by share and side the Jaccard index of the tokens that the method selects.
     """
     lists = [f"{side}_{name}" for side in SIDES for name in ("ids", "oracle_logps", "ref_logps", "rewards")]
-    spread = scan(folder).select("prompt_ids", *lists).gather_every(max(1, manifest.rows // count))
-    stored = spread.head(count).collect()
+    count = min(count, manifest.rows)
+    places = [place * manifest.rows // count for place in range(count)]
+    rows = scan(folder).select("prompt_ids", *lists).with_row_index()
+    stored = rows.filter(pl.col("index").is_in(places)).collect(engine="streaming")
     trees = [
         Tree(prompt, (ids,))
         for prompt, *sides in stored.select("prompt_ids", "chosen_ids", "rejected_ids").iter_rows()

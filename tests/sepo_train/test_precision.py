@@ -58,7 +58,8 @@ def test_rounding_is_recorded_and_told(rounded, options):
     models = {role: load_model(options[role], dtype="float32") for role in ("oracle", "ref")}
     deltas = {"oracle_logps": [], "ref_logps": [], "rewards": []}
     both = {(share, side): [0, 0] for share in (10, 30, 50) for side in SIDES}
-    for entry in rows(folder)[:8:2]:  # every second one, 11 // 4, of which the first four
+    scored = rows(folder)
+    for entry in [scored[place] for place in (0, 2, 5, 8)]:  # four of eleven, evenly spread
         for side in SIDES:
             tree = Tree(entry["prompt_ids"], (entry[f"{side}_ids"],))
             exact = {
@@ -110,6 +111,10 @@ def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, opt
     assert score(out=folder, **options, dtype="bfloat16") == again, "the same command without it keeps what was found"
     once_more = score(out=folder, **options, dtype="bfloat16", check_precision=4)
     assert once_more.results == manifest.results
+    monkeypatch.setattr("sepo_train.precision.score_trees", None)
+    told = new_progress()
+    assert score(out=folder, **options, dtype="bfloat16", check_precision=4, progress=told) == once_more
+    assert any(note.startswith("precision: 4 pairs") for note in told), "what is recorded is told, not computed again"
 
 
 def test_more_pairs_than_there_are(rounded, options):
