@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from sepo_data.claims import Claim
+
 MANIFEST = "sepo.json"
 SKIPPED = "skipped.jsonl"
 TOKENIZER = "tokenizer"
@@ -27,7 +31,7 @@ STATE = "state.json"
 INFO = "dataset_info.json"
 RECORDS = ".sepo"
 LOCK = "directory.lock"  # in RECORDS: held by who decides what the directory is, or finishes it
-AT_WORK = "*.worker"  # in RECORDS: one for each process that writes shards, held as long as it does
+AT_WORK = ".worker"  # in RECORDS: the ending of a file for each process that writes, held as long as it does
 
 DATASETS = frozenset({Stage.REWARDS, Stage.SELECTION})
 COMMANDS = {Stage.ORACLE: "oracle", Stage.REWARDS: "score", Stage.SELECTION: "select", Stage.POLICY: "train"}
@@ -49,8 +53,8 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
     Nothing is touched. With `overwrite`, a run may start in place of any other, also of the same plan.
 
     Raises:
-        RefusedError: `path` holds another plan (the keys that differ are named) or something that is not sepo's, or
-            `overwrite` would delete what `manifest` says is read.
+        RefusedError: `path` holds another plan (the keys that differ are named) or something that is not sepo's,
+            `overwrite` would delete what `manifest` says is read, or a process is at work there that must be alone.
         SepoError: the run there is finished, but files of it are missing or cut.
     """
     if path.exists() and not path.is_dir():
@@ -59,13 +63,14 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
         return None
     if not (path / MANIFEST).exists():
         # A run that was killed at once has left no more than the beginning of a manifest.
-        if any(not _begins_a_run(entry) for entry in path.iterdir()):
+        if not all(map(_begins_a_run, path.iterdir())):
             raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
         return None
     previous = read_manifest(path)
+    if overwrite or previous.stage not in DATASETS:
+        _refuse_to_disturb(path)
     if overwrite:
         _refuse_to_delete_input(path, manifest)
-        _refuse_to_disturb(path)
         return None
     differing = previous.differing_keys(manifest)
     if differing and _holds_work(path):
@@ -115,8 +120,29 @@ def claiming(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Iter
         try:
             yield previous
         finally:
-            if previous.finished or previous.stage not in DATASETS:
+            if previous.finished:
                 drop_records(path)
+
+
+@contextmanager
+def working_alone(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Iterator[Manifest]:
+    """`claim` for a run that is no dataset; while the block runs, other processes find `path` taken."""
+    with claiming(path, manifest, overwrite=overwrite) as claimed:
+        if claimed.finished:
+            raise RefusedError(f"another process has finished {path} meanwhile", "there is nothing left to do")
+        worker = at_work(path)
+    try:
+        yield claimed
+    finally:
+        if worker is not None:
+            worker.release()
+        with suppress(OSError), alone(path):  # what the block raised matters more
+            drop_records(path)
+
+
+def at_work(path: Path) -> Claim | None:
+    """Say that this process writes into `path`, until what is returned is released."""
+    return try_claim(path / RECORDS / f"{os.getpid()}-{secrets.token_hex(4)}{AT_WORK}")
 
 
 @contextmanager
@@ -169,7 +195,7 @@ def _holds_work(path: Path) -> bool:
 
 
 def _is_busy(path: Path) -> bool:
-    return any(is_held(worker, watch=True) for worker in (path / RECORDS).glob(AT_WORK))
+    return any(is_held(worker, watch=True) for worker in (path / RECORDS).glob(f"*{AT_WORK}"))
 
 
 def _refuse_to_disturb(path: Path) -> None:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
-import secrets
 import tempfile
 import time
 import weakref
@@ -41,6 +39,7 @@ from sepo_data.directory import (
     SKIPPED,
     STATE,
     alone,
+    at_work,
     claiming,
     drop_records,
     is_finished,
@@ -227,10 +226,8 @@ def open_stage(path: Path, manifest: Manifest, *, shards: int, overwrite: bool =
     """
     with claiming(path, manifest, overwrite=overwrite) as started:
         stage = StageDirectory(path, started, shards)
-        if not started.finished:
-            worker = try_claim(path / RECORDS / f"{os.getpid()}-{secrets.token_hex(4)}.worker")
-            if worker is not None:
-                stage.leave = weakref.finalize(stage, worker.release)
+        if not started.finished and (worker := at_work(path)) is not None:
+            stage.leave = weakref.finalize(stage, worker.release)
     return stage
 
 

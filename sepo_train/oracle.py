@@ -27,7 +27,7 @@ from sepo_train.objectives import objective
 from sepo_train.oracle_record import write_seen_pairs
 from sepo_train.pair_trainer import TrainingPair
 from sepo_train.preparation import prepare
-from sepo_train.processes import choose_engine_together, claim_together, is_main_process
+from sepo_train.processes import choose_engine_together, is_main_process, working_together
 from sepo_train.reference import computed_ref_logps
 
 if TYPE_CHECKING:
@@ -110,31 +110,31 @@ def train_oracle(
         TrainingPair(item.pair.pair_id, tree, (chosen, rejected))
         for item, tree, (chosen, rejected) in zip(pairs, trees, ref_logps, strict=True)
     ]
-    manifest = claim_together(out, plan, overwrite=overwrite)
-    history, weights = fit(
-        model,
-        rows,
-        lengths=[engine.length(tree) for tree in trees],
-        objective=objective("dpo", beta=beta),
-        engine=engine,
-        training=training,
-        out=out,
-        resume=resume,
-        progress=progress,
-    )
-    save(model, prepared.tokenizer, out, weights=weights, merge_lora=training.merge_lora)
-    if is_main_process():
-        write_seen_pairs(out, (item.pair for item in pairs))
-        write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))
-    results: dict[str, JsonValue] = {
-        "pairs_seen": len(pairs),
-        "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
-        "path": engine.path,
-        "first_loss": history[0]["loss"],
-        "last_loss": history[-1]["loss"],
-        "last_accuracy": history[-1]["rewards/accuracies"],
-    }
-    return finish(manifest, out, started=started, results=results, progress=progress)
+    with working_together(out, plan, overwrite=overwrite) as manifest:
+        history, weights = fit(
+            model,
+            rows,
+            lengths=[engine.length(tree) for tree in trees],
+            objective=objective("dpo", beta=beta),
+            engine=engine,
+            training=training,
+            out=out,
+            resume=resume,
+            progress=progress,
+        )
+        save(model, prepared.tokenizer, out, weights=weights, merge_lora=training.merge_lora)
+        if is_main_process():
+            write_seen_pairs(out, (item.pair for item in pairs))
+            write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))
+        results: dict[str, JsonValue] = {
+            "pairs_seen": len(pairs),
+            "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
+            "path": engine.path,
+            "first_loss": history[0]["loss"],
+            "last_loss": history[-1]["loss"],
+            "last_accuracy": history[-1]["rewards/accuracies"],
+        }
+        return finish(manifest, out, started=started, results=results, progress=progress)
 
 
 def random_pairs(prepared: Prepared, fraction: int, seed: int) -> tuple[list[TokenizedPair], list[SkippedRow]]:

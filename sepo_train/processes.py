@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from sepo_data.directory import claim
+from sepo_data.directory import read_manifest, working_alone
 from sepo_train.engine import Engine, choose_engine
 from sepo_train.logps import default_batch_tokens
 from sepo_train.models import default_device
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -33,10 +34,16 @@ def is_main_process() -> bool:
     return bool(processes().is_main_process)
 
 
-def claim_together(out: Path, plan: Manifest, *, overwrite: bool) -> Manifest:
-    """`claim` for all processes of a run: the main one starts or replaces `out`, the others find it so."""
-    with processes().main_process_first():
-        return claim(out, plan, overwrite=overwrite and is_main_process())
+@contextmanager
+def working_together(out: Path, plan: Manifest, *, overwrite: bool) -> Iterator[Manifest]:
+    """`working_alone` for all processes of a run: the main one starts or replaces `out`, the others find it so."""
+    with ExitStack() as stack:
+        with processes().main_process_first():
+            if is_main_process():
+                manifest = stack.enter_context(working_alone(out, plan, overwrite=overwrite))
+            else:
+                manifest = read_manifest(out)
+        yield manifest
 
 
 def choose_engine_together(model: PreTrainedModel, trees: Sequence[Tree]) -> Engine:

@@ -28,7 +28,7 @@ from sepo_train.models import (
 )
 from sepo_train.objectives import objective as make_objective
 from sepo_train.probe import Probe
-from sepo_train.processes import choose_engine_together, claim_together
+from sepo_train.processes import choose_engine_together, working_together
 from sepo_train.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
 from sepo_train.selected_pairs import SelectedPairs, is_conversational
 
@@ -152,29 +152,29 @@ def train(
         with in_training_dtype(model, training):
             return held_out_metrics(model, held_out, engine, objective) | (probe.metrics(model) if probe else {})
 
-    manifest = claim_together(out, plan, overwrite=overwrite)
-    history, weights = fit(
-        model,
-        seen,
-        lengths=seen.lengths if engine.shared_limit == NO_LIMIT else [engine.length(pair.tree) for pair in seen],
-        objective=objective,
-        engine=engine,
-        training=training,
-        out=out,
-        resume=resume,
-        progress=progress,
-        held_out=look if held_out else None,
-    )
-    save(model, tokenizer, out, weights=weights, merge_lora=training.merge_lora)
-    losses, looks = ([entry for entry in history if name in entry] for name in ("loss", "eval_loss"))
-    results: dict[str, JsonValue] = {
-        "pairs": len(seen),
-        "path": engine.path,
-        "first_loss": losses[0]["loss"],
-        "last_loss": losses[-1]["loss"],
-        **({"held_out": {"before": _found(looks[0]), "after": _found(looks[-1])}} if looks else {}),
-    }
-    return finish(manifest, out, started=started, results=results, progress=progress)
+    with working_together(out, plan, overwrite=overwrite) as manifest:
+        history, weights = fit(
+            model,
+            seen,
+            lengths=seen.lengths if engine.shared_limit == NO_LIMIT else [engine.length(pair.tree) for pair in seen],
+            objective=objective,
+            engine=engine,
+            training=training,
+            out=out,
+            resume=resume,
+            progress=progress,
+            held_out=look if held_out else None,
+        )
+        save(model, tokenizer, out, weights=weights, merge_lora=training.merge_lora)
+        losses, looks = ([entry for entry in history if name in entry] for name in ("loss", "eval_loss"))
+        results: dict[str, JsonValue] = {
+            "pairs": len(seen),
+            "path": engine.path,
+            "first_loss": losses[0]["loss"],
+            "last_loss": losses[-1]["loss"],
+            **({"held_out": {"before": _found(looks[0]), "after": _found(looks[-1])}} if looks else {}),
+        }
+        return finish(manifest, out, started=started, results=results, progress=progress)
 
 
 def _found(look: dict[str, float]) -> dict[str, JsonValue]:

@@ -21,7 +21,15 @@ from schemas.errors import RefusedError, SepoError
 from schemas.manifest import InputRecord, Manifest
 from schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.atomic import SUFFIX, atomic_write, remove_leftovers, write_text
-from sepo_data.directory import claim, finished_shards, is_finished, read_manifest, read_stage
+from sepo_data.directory import (
+    claim,
+    find_run,
+    finished_shards,
+    is_finished,
+    read_manifest,
+    read_stage,
+    working_alone,
+)
 from sepo_data.hf_files import dataset_info
 from sepo_data.pairs import SkippedRow
 from sepo_data.select import select
@@ -247,6 +255,35 @@ def test_a_foreign_directory_is_refused_and_untouched(tmp_path, overwrite, name)
         claim(tmp_path / "mine", PLAN, overwrite=overwrite)
     assert content(tmp_path / "mine") == {file.name: b"precious"}
     assert not (tmp_path / "mine" / "sepo.json").exists()
+
+
+def test_a_run_that_is_no_dataset_has_its_directory_to_itself(tmp_path):
+    path, plan = tmp_path / "policy", PLAN.model_copy(update={"stage": Stage.POLICY})
+    with working_alone(path, plan) as started:
+        for overwrite in (False, True):
+            for begin in (find_run, claim):
+                with pytest.raises(RefusedError, match="another process is writing"):
+                    begin(path, plan, overwrite=overwrite)
+    assert list(path.iterdir()) == [path / "sepo.json"]
+    with working_alone(path, plan) as again:
+        assert again == started, "who comes afterwards goes on"
+    (path / "sepo.json").write_text(started.model_copy(update={"finished": True}).to_json())
+    with pytest.raises(RefusedError, match="another process has finished"), working_alone(path, plan):
+        pytest.fail("nothing is left to do")
+    assert list(path.iterdir()) == [path / "sepo.json"]
+
+
+def test_a_run_that_loses_its_directory_tells_why_it_ended(tmp_path):
+    path, plan = tmp_path / "policy", PLAN.model_copy(update={"stage": Stage.POLICY})
+
+    def run():
+        with working_alone(path, plan):
+            shutil.rmtree(path)
+            path.touch()
+            raise ValueError("the real reason")
+
+    with pytest.raises(ValueError, match="the real reason"):
+        run()
 
 
 def test_a_file_is_no_directory(tmp_path):

@@ -398,6 +398,26 @@ def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypat
     assert first == second
 
 
+def test_a_second_run_into_the_directory_of_one_that_is_at_work_is_refused(run, tmp_path, monkeypatch):
+    from sepo_train.pair_trainer import PairTrainer
+
+    _, _, call = run
+    training, refused = replace(TRAINING, save_steps=2), []
+    save = PairTrainer._save_checkpoint
+
+    def meanwhile(trainer, *arguments, **options):
+        for overwrite in (False, True):
+            with pytest.raises(RefusedError, match="another process is writing"):
+                call(tmp_path, training=training, overwrite=overwrite)
+            refused.append(overwrite)
+        save(trainer, *arguments, **options)
+
+    monkeypatch.setattr(PairTrainer, "_save_checkpoint", meanwhile)
+    assert call(tmp_path, training=training).finished
+    assert refused
+    assert not (tmp_path / ".sepo").exists()
+
+
 def test_a_gradient_that_is_not_finite_stops_before_the_step(run, tmp_path):
     """A loss that is finite with a gradient that is not: the square root at 0."""
     _, _, call = run
