@@ -22,12 +22,14 @@ FLOPs are those of the tokens that had to be computed: what all prompts begin wi
 each response up to its last token but one, two for every weight of a linear layer, the head where a token is predicted,
 and attention to visible positions alone.
 
-Measured on 200 pairs (159 tokens of prompt, 55 of a response on average), in three turns on two days that had the
-machine to themselves: sepo 78.1, 98.4 and 107.9 s, the plain loop 179.4, 208.7 and 208.0 s (2.30, 2.12 and 1.93 times),
-padded batches of 8 rows 286.6, 391.7 and 455.7 s (3.67, 3.98 and 4.22 times). In the first, sepo reached 71% of the
-rate of torch.mm, 135 of 191 GFLOP/s. On 50 of them, medians of two turns: sepo 23.8 s, TRL's log-probabilities 147.1 s
-in batches of 8 (6.18 times), 79.9 s one pair at a time (3.36 times). Scoring added 234 MiB for 16 pairs and 223 for 64
-to 513 MiB of weights; the largest batch needs 183.
+Measured on 200 pairs of at most 256 tokens (89 of prompt, 44 of a response on average), medians of three turns: sepo
+54.0 s, the plain loop 127.3 s (2.36 times), padded batches of 8 rows 190.4 s (3.53 times). On 200 pairs of any length
+(159 and 55 tokens), in three turns on two days that had the machine to themselves: sepo 78.1, 98.4 and 107.9 s, the
+plain loop 179.4, 208.7 and 208.0 s (2.30, 2.12 and 1.93 times), padded batches of 8 rows 286.6, 391.7 and 455.7 s
+(3.67, 3.98 and 4.22 times). In the first, sepo reached 71% of the rate of torch.mm, 135 of 191 GFLOP/s. On 50 of them,
+medians of two turns: sepo 23.8 s, TRL's log-probabilities 147.1 s in batches of 8 (6.18 times), 79.9 s one pair at a
+time (3.36 times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs
+183.
 """
 
 from __future__ import annotations
