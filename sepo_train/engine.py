@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -160,6 +160,8 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     windowed = Engine(NO_LIMIT, windowed=True, padded_limit=padded_limit)
     if near:
         change, how = moved(windowless, near)
+        if change <= tolerated:
+            change, how = _leaked(model, near, windowless, batch_tokens)
         if change > tolerated:
             unshared = replace(padded, reason=f"a shared prompt {how}")
             return unshared, unshared
@@ -172,6 +174,7 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     without, _ = moved(replace(windowed, windowed=False), far, beyond=window)
     seen = GROSS * tolerated < without < math.inf
     exact = seen and max(moved(windowed, known)[0], moved(windowed, far, beyond=window)[0]) <= tolerated
+    exact = exact and _leaked(model, known, windowed, batch_tokens)[0] <= tolerated
     if not exact:
         return windowless, replace(padded, reason="attention windows are not shared exactly")
     return windowless, preambled(windowed, known)
@@ -215,6 +218,30 @@ def _moved(
     if not len(changes):
         return 0.0, ""
     return extent(model, changes), f"changes log-probabilities by up to {float(changes.max()):.2g}"
+
+
+def _leaked(model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int) -> tuple[float, str]:
+    """How far the first response of a shared row moves the others, none of which may see it, and that in words.
+
+    Another response of the same length takes its place: everything keeps its shape, so rounding changes next to nothing
+    and single tokens can be judged in 16-bit types, too. There, what a convolution or a recurrent state carries over to
+    the first tokens of the next response would be lost in the mean that `_moved` gives.
+
+    Returns:
+        The largest change of a log-probability of any response but the first.
+    """
+    trees = [tree for tree, _ in checked]
+    others = [
+        replace(tree, responses=([*islice(cycle(tree.prompt_ids), len(first))], *rest))
+        for tree in trees
+        for first, *rest in [tree.responses]
+    ]
+    scores = [score_trees(model, some, engine, batch_tokens=batch_tokens) for some in (trees, others)]
+    pairs = [pair for both in zip(*scores, strict=True) for pair in list(zip(*both, strict=True))[1:]]
+    if not pairs:
+        return 0.0, ""
+    leak = float(torch.cat([ours - theirs for ours, theirs in pairs]).abs().nan_to_num(math.inf).max())
+    return leak, f"lets a response see the one before it, which changes log-probabilities by up to {leak:.2g}"
 
 
 @torch.no_grad()

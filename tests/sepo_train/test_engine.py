@@ -13,6 +13,7 @@ from sepo_train.layout import Tree, shared_layout
 from sepo_train.logps import score_trees
 
 LOCAL = {"head_dim": 8, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
+HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8, "mamba_n_groups": 1}
 WITHIN = Engine(16)
 WINDOWED = Engine(NO_LIMIT, windowed=True)
 
@@ -118,6 +119,22 @@ def test_a_model_that_padding_changes_runs_one_by_one(llama, plain_tree, short):
                 assert len(ours) == len(response)
                 assert torch.allclose(ours.double(), plain, atol=1e-4)
     embed.remove()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+        ("lfm2", {"num_hidden_layers": 3, "layer_types": ["full_attention", "full_attention", "conv"]}),
+        ("bamba", HYBRID | {"attn_layer_indices": [1]}),
+        ("falcon_h1", HYBRID | {"mamba_d_ssm": 64}),
+    ],
+)
+def test_a_leak_at_the_beginning_of_a_long_response_is_found_in_16_bits(llama_like, random_trees, kind, options):
+    """A convolution sees the end of the chosen response: a few tokens of 400, lost in a mean over all."""
+    model = llama_like(kind, **options).to(torch.bfloat16)
+    engine = choose_engine([model], random_trees((20, 200, 200), (30, 180, 220)), batch_tokens=512)
+    assert engine.reason.startswith("a shared prompt ")
 
 
 def test_a_head_that_looks_at_all_positions_is_refused(llama, short):
