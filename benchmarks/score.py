@@ -27,8 +27,8 @@ Measured on 200 pairs of at most 256 tokens (89 of prompt, 44 of a response on a
 (159 and 55 tokens), in three turns on two days that had the machine to themselves: sepo 78.1, 98.4 and 107.9 s, the
 plain loop 179.4, 208.7 and 208.0 s (2.30, 2.12 and 1.93 times), padded batches of 8 rows 286.6, 391.7 and 455.7 s
 (3.67, 3.98 and 4.22 times). In the first, sepo reached 71% of the rate of torch.mm, 135 of 191 GFLOP/s. On 50 of them,
-medians of two turns: sepo 23.8 s, TRL's log-probabilities 147.1 s in batches of 8 (6.18 times), 79.9 s one pair at a
-time (3.36 times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs
+medians of three turns: sepo 22.9 s, TRL's log-probabilities 161.3 s in batches of 8 (7.03 times), 56.1 s one pair at a
+time (2.44 times). Scoring added 234 MiB for 16 pairs and 223 for 64 to 513 MiB of weights; the largest batch needs
 183.
 """
 

@@ -6,6 +6,7 @@ An object store knows no renaming: there the file is written on this machine, an
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".sepo-tmp"
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 @contextmanager
@@ -58,8 +60,9 @@ def write_text(path: Path, text: str) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files under `folder` that no living process is writing."""
     for leftover in [] if is_remote(folder) else folder.rglob(f"*{SUFFIX}"):
-        with suppress(FileNotFoundError, IsADirectoryError), leftover.open("rb") as file:
-            if _lock(file):
+        # For writing, or a network file system gives no lock. What cannot be opened so is not ours to delete.
+        with suppress(FileNotFoundError, IsADirectoryError, PermissionError), leftover.open("r+b") as file:
+            if _lock(file, without=False):
                 leftover.unlink()
 
 
@@ -68,15 +71,19 @@ def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
         file = cast("BinaryIO", temporary.open("w+b"))
         # Between these two lines another process may have found the file without a lock and deleted it.
-        if _lock(file) and os.fstat(file.fileno()).st_nlink:
+        if _lock(file, without=True) and os.fstat(file.fileno()).st_nlink:
             return file, temporary
         file.close()
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Whether `file` is locked by this process now."""
+def _lock(file: BinaryIO, *, without: bool) -> bool:
+    """Whether `file` is locked by this process now; `without`, where the file system knows no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return without
     return True

@@ -11,6 +11,7 @@ and is the same: shards are written whole and have the same bytes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -66,12 +67,18 @@ def try_claim(name: Path, *, watch: bool = False) -> Claim | None:
 def is_held(name: Path, *, watch: bool = False) -> bool:
     """Whether some process, this one included, holds `name` now; of a lease that it was not given back."""
     if is_remote(name):
-        return _read(name) is not None and not (watch and _last_sign(name) is not None)
-    if not name.exists():
+        return _read(name) is not None and not (watch and _clear(name))
+    try:
+        with name.open("rb") as file:  # reading is enough to look at a directory of somebody else's
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    if (claim := try_claim(name)) is None:
+    except BlockingIOError:
         return True
-    claim.release()
+    except OSError:  # the file system has no such locks, for which filelock has a way of its own
+        if (claim := try_claim(name)) is None:
+            return True
+        claim.release()
     return False
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +197,10 @@ def _holds_work(path: Path) -> bool:
 
 
 def _is_busy(path: Path) -> bool:
-    return any(is_held(worker, watch=True) for worker in (path / RECORDS).glob(f"*{AT_WORK}"))
+    workers = list((path / RECORDS).glob(f"*{AT_WORK}"))
+    # In a store, to see that a process is dead takes minutes.
+    with ThreadPoolExecutor(max(1, len(workers))) as pool:
+        return any(pool.map(partial(is_held, watch=True), workers))
 
 
 def _refuse_to_disturb(path: Path) -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from transformers import GenerationConfig
 
 from schemas.errors import SepoError
@@ -16,6 +16,7 @@ from sepo_train.engine import extent, tolerance
 from sepo_train.layout import batches_by_tokens
 from sepo_train.logps import default_batch_tokens
 from sepo_train.model_files import context_length
+from sepo_train.models import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ def _batch(
                 "the model's probabilities are not finite, so that nothing can be sampled",
                 "its weights are broken, or need --dtype float32",
             ) from error
-        if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
+        if not is_out_of_memory(error):
             raise
         clear_device_cache(garbage_collection=True)
         if len(prompts) == 1:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import extract_model_from_parallel
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 
 from schemas.errors import SepoError
 from sepo_train.attention import attention_inputs
 from sepo_train.cores import MOST, on_cores
 from sepo_train.head import head_logps
 from sepo_train.layout import batches_by_tokens, rows_apart
-from sepo_train.models import default_device
+from sepo_train.models import default_device, is_out_of_memory
 from sepo_train.preamble import common_preamble, preamble_cache
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def score_trees(
         try:
             logps = token_logps(model, layout, before if layout.preamble else None).cpu()
         except (RuntimeError, MemoryError) as error:
-            if not (isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(error)):
+            if not is_out_of_memory(error):
                 raise
             return False
         responses = iter(logps.split(torch.bincount(layout.response, minlength=layout.responses).tolist()))
@@ -115,7 +115,7 @@ def score_trees(
                 f"a single row of {lengths[first[0]]} tokens does not fit into memory",
                 "set long pairs aside with --max-length, or use a smaller --dtype",
             )
-        batch_tokens = lengths[first[0]] * len(first) // 2
+        batch_tokens = min(batch_tokens, lengths[first[0]] * len(first) // 2)  # a long tree exceeds it alone
         if on_out_of_memory is not None:
             on_out_of_memory(batch_tokens)
         left = [*chain.from_iterable(failed), *chain.from_iterable(batches)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
+from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from schemas.errors import HubError, SepoError
@@ -28,16 +30,15 @@ MAX_LENGTH = 2048
 
 def load_config(name: str) -> PretrainedConfig:
     """The configuration of the text model that `name` is, or is an adapter of."""
-    folder = resolve(name)
+    whole = adapter_base(name) or name
     with explained(name):
-        return AutoConfig.from_pretrained(adapter_base(name) or folder)
+        return AutoConfig.from_pretrained(resolve(whole), revision=revision(whole))
 
 
 def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
     """Load the tokenizer of `name`, with another chat template where one is given."""
-    folder = resolve(name)
     with explained(name):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision(name))
     tokenizer.name_or_path = name
     if not tokenizer.is_fast:
         raise SepoError(f"{name} has no fast tokenizer (tokenizer.json)", "convert it once with save_pretrained()")
@@ -61,10 +62,24 @@ def resolve(name: str) -> str:
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
+def revision(name: str) -> str | None:
+    """The commit of `name` on the Hub that this process uses, whatever is pushed meanwhile; None for a folder."""
+    return None if Path(resolve(name)).is_dir() else _commit(name)
+
+
+@cache
+def _commit(name: str) -> str:
+    with explained(name):
+        file = find_adapter_config_file(name) or cached_file(name, "config.json")
+    if (commit := extract_commit_hash(file, None)) is None:
+        raise SepoError(f"the revision of {name} on the Hub cannot be told", "download it, and give the folder")
+    return str(commit)
+
+
 def adapter_base(name: str) -> str | None:
     """The model that the LoRA adapter `name` belongs to; None where `name` is a whole model."""
     with explained(name):
-        file = find_adapter_config_file(resolve(name))
+        file = find_adapter_config_file(resolve(name), revision=revision(name))
     return None if file is None else str(json.loads(Path(file).read_text("utf-8"))["base_model_name_or_path"])
 
 
@@ -100,7 +115,7 @@ def explained(name: str) -> Iterator[None]:
                 f"model {name} is neither a local folder nor was it found on the Hub",
                 "check the spelling; for a private or gated model log in with `hf auth login` or set HF_TOKEN",
             ) from error
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SepoError(
             f"cannot load {name}: {first}", "give a transformers folder with safetensors weights, a Hub id or a .gguf"
         ) from error

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from transformers import AutoModelForCausalLM
-from transformers.utils.hub import cached_file, extract_commit_hash
 
 from schemas.errors import SepoError
 from schemas.manifest import ModelRecord, TokenizerRecord
@@ -24,6 +24,7 @@ from sepo_train.model_files import (
     load_config,
     load_tokenizer,
     resolve,
+    revision,
 )
 
 if TYPE_CHECKING:
@@ -59,16 +60,34 @@ def default_dtype() -> str:
     return "float32" if default_device().type == "cpu" else "bfloat16"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, Exception) and should_reduce_batch_size(error)
+
+
 def load_model(name: str, *, dtype: str) -> PreTrainedModel:
     """Load a causal language model in evaluation mode: a folder (also of a LoRA adapter), a Hub id or a GGUF file."""
+    base = adapter_base(name)
+    pinned = {"revision": revision(base or name), "adapter_kwargs": {"revision": revision(name)} if base else None}
     with explained(name):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            resolve(name),
-            dtype=DTYPES[dtype],
-            device_map=default_device(),
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        try:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                resolve(name),
+                dtype=DTYPES[dtype],
+                device_map=default_device(),
+                use_safetensors=True,
+                output_loading_info=True,
+                **pinned,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise SepoError(
+                f"{name} in {dtype} does not fit into the memory that is left",
+                "use a smaller --dtype or --resident one",
+            ) from error
     model: PreTrainedModel
     model, loading = loaded
     if missing := sorted(loading["missing_keys"]):
@@ -82,14 +101,13 @@ def load_model(name: str, *, dtype: str) -> PreTrainedModel:
 
 def model_record(name: str) -> ModelRecord:
     """A model's identity: the hash of its weight files, or the commit of its Hub repository; a LoRA's base included."""
-    folder = Path(resolve(name))
     with explained(name), torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(load_config(name)).num_parameters()
-    revision = None if folder.is_dir() else _hub_commit(name)
-    weights = _folder_hash(folder) if revision is None else f"hub:{revision}"
+    commit = revision(name)
+    weights = _folder_hash(Path(resolve(name))) if commit is None else f"hub:{commit}"
     if base := adapter_base(name):
         weights = _sha256(weights + model_record(base).weights)
-    return ModelRecord(name=name, revision=revision, weights=weights, parameters=parameters)
+    return ModelRecord(name=name, revision=commit, weights=weights, parameters=parameters)
 
 
 def tokenizer_record(tokenizer: PreTrainedTokenizerBase) -> TokenizerRecord:
@@ -146,14 +164,6 @@ def _rendered(tokenizer: PreTrainedTokenizerBase) -> str:
         return str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False, add_generation_prompt=True))
     except Exception as error:  # noqa: BLE001 - a template is a program of somebody else's
         return f"no conversation ({type(error).__name__}: {error})"
-
-
-def _hub_commit(name: str) -> str:
-    with explained(name):
-        commit = extract_commit_hash(cached_file(name, ADAPTER if adapter_base(name) else "config.json"), None)
-    if commit is None:
-        raise SepoError(f"the revision of {name} on the Hub cannot be told", "download it, and give the folder")
-    return str(commit)
 
 
 def _folder_hash(folder: Path) -> str:

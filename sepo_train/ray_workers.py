@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from contextlib import redirect_stdout, suppress
@@ -17,6 +18,8 @@ from sepo_train.ranks import Rank
 from sepo_train.score import score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemas.manifest import Manifest
     from sepo_data.reading import Reading
 
@@ -54,7 +57,7 @@ def score_with_ray(
         options: everything else that `score` takes.
 
     Raises:
-        SepoError: what a worker raised, the workers died again and again, or none can have so many GPUs.
+        SepoError: what a worker raised, the workers died again and again, or no node has so many GPUs.
     """
     # Read when Ray is imported; who scores what concerns nobody else.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -92,30 +95,31 @@ def _score(
     check_precision: int,
     progress: Progress,
 ) -> Manifest:
-    there = ray.cluster_resources()
-    if gpus > there.get("GPU", 0):
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not (able := [node for node in nodes if node.get("GPU", 0) >= gpus]):
+        most = max(node.get("GPU", 0) for node in nodes)
         raise SepoError(
-            f"a worker wants {gpus:g} GPUs, the Ray cluster has {there.get('GPU', 0):g}", "choose a smaller --gpus"
+            f"a worker wants {gpus:g} GPUs, no node of the Ray cluster has more than {most:g}", "lower --gpus"
         )
-    share = there.get("CPU", 1) / workers
-    cpus = int(share) or share  # above one, Ray knows only whole ones
+    cpus = cpus_of_each([node.get("CPU", 0) for node in able], workers)
     limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
     actor = ray.remote(**limits)(_Worker)
-    crew = [actor.remote(str(Path.cwd()), *call) for _ in range(workers)]
+    crew = [actor.remote(str(Path.cwd()), gpus, *call) for _ in range(workers)]
     progress.note(f"{workers} Ray workers with {cpus:g} CPUs and {gpus:g} GPUs each")
     out = call[1]
     try:
         if overwrite:
             ray.get(crew[0].score.remote(overwrite=True, only_shard=0))
-        first, *others = (
-            worker.score.remote(rank=Rank(index, workers), check_precision=0 if index else check_precision)
+        at_work = {
+            worker.score.remote(rank=Rank(index, workers), check_precision=0 if index else check_precision): worker
             for index, worker in enumerate(crew)
-        )
-        running, told = [first, *others], 0
-        while running:
-            done, running = ray.wait(running, timeout=POLL)
-            for worker in done:
-                _outcome(ray, worker, progress)
+        }
+        first, told = next(iter(at_work)), 0
+        while at_work:
+            done, _ = ray.wait(list(at_work), timeout=POLL)
+            for task in done:
+                _outcome(ray, task, progress)
+                ray.kill(at_work.pop(task))  # its CPUs and GPUs may be what another one waits for
             told = _tell(out, told, progress)
             if first in done and is_finished(out):
                 break  # the others have nothing left to do, or were never started where CPUs or GPUs are few
@@ -133,10 +137,21 @@ def _score(
     return manifest
 
 
+def cpus_of_each(nodes: Sequence[float], workers: int) -> float:
+    """The most CPUs that each of `workers` can have at the same time, on nodes with so many."""
+    for cpus in range(int(sum(nodes) / workers), 0, -1):
+        if sum(node // cpus for node in nodes) >= workers:
+            return cpus
+    # Above one, Ray knows only whole CPUs. More workers than this wait for others to end.
+    return min(1.0, max(nodes) / math.ceil(workers / len(nodes))) or 1.0
+
+
 class _Worker:
     """One process; as `score` loads the models anew in every call, it is called once for all shards."""
 
-    def __init__(self, folder: str, dataset: str | Reading, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, folder: str, gpus: float, dataset: str | Reading, out: Path, options: dict[str, Any]) -> None:
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides GPUs only from those that ask for some
         with suppress(FileNotFoundError):  # on another machine, where names are absolute or of the Hub
             os.chdir(folder)
         self._dataset, self._out, self._options = dataset, out, options

@@ -235,8 +235,8 @@ def _logps(
 
     def remember(tokens: int) -> None:
         nonlocal remaining
-        remaining = tokens
-        progress.note(f"out of memory: {tokens} tokens a batch from now on")
+        remaining = min(remaining, tokens)
+        progress.note(f"out of memory: {remaining} tokens a batch from now on")
 
     trees, places = prompt_groups(pairs, batch_tokens)
 

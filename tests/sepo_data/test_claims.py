@@ -1,5 +1,7 @@
 """Several processes and one directory: real ones, started, stopped and killed."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -171,6 +173,32 @@ def test_a_look_at_a_lock_does_not_take_a_shard_away(tmp_path):
     finally:
         looker.kill()
         looker.wait(10)
+
+
+def test_two_looks_at_a_lock_do_not_see_each_other(tmp_path):
+    name = tmp_path / "x.lock"
+    assert not is_held(name)
+    assert not name.exists(), "a look leaves nothing"
+    name.touch()
+    with name.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not is_held(name)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert is_held(name)
+    assert not is_held(name)
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
+def test_where_there_are_no_kernel_locks_a_look_works_all_the_same(tmp_path, monkeypatch):
+    def missing(_file, _operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    name = tmp_path / "x.lock"
+    held = try_claim(name)
+    assert is_held(name)
+    held.release()
+    assert not is_held(name)
 
 
 def test_a_shard_that_was_not_written_is_not_given_again(tmp_path):

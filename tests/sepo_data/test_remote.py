@@ -20,7 +20,7 @@ from schemas.stages import Stage
 from sepo_data import claims
 from sepo_data.atomic import atomic_write, write_text
 from sepo_data.claims import is_held, try_claim
-from sepo_data.directory import is_finished, read_stage
+from sepo_data.directory import find_run, is_finished, read_stage
 from sepo_data.fetch import fetched
 from sepo_data.info import read_info, summary
 from sepo_data.location import filesystem, is_remote, location, public_name
@@ -168,6 +168,18 @@ def test_the_lease_of_a_dead_holder_is_taken_over(store):
     assert held is not None
     assert time.monotonic() - begun >= claims.LEASE
     held.release()
+
+
+def test_dead_processes_are_watched_all_at_once_and_once(store, tables):
+    folder = location(store) / "out"
+    open_stage(folder, PLAN, shards=len(tables)).leave()
+    for number in range(8):
+        dead = json.dumps({"host": "gone", "pid": number, "key": "k", "time": 0})
+        write_text(folder / ".sepo" / f"{number}.worker", dead)
+    begun = time.monotonic()
+    assert find_run(folder, PLAN, overwrite=True) is None
+    assert claims.LEASE <= time.monotonic() - begun < 4 * claims.LEASE
+    assert not list((folder / ".sepo").glob("*.worker"))
 
 
 def test_a_lease_that_was_taken_over_is_not_given_back(store):

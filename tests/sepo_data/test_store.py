@@ -5,6 +5,7 @@ import ctypes
 import datetime as dt
 import decimal
 import errno
+import fcntl
 import io
 import json
 import os
@@ -579,6 +580,33 @@ def test_a_run_killed_at_its_first_write_begins_again(tmp_path):
     (tmp_path / f"sepo.json.0a1b2c3d{SUFFIX}").write_text("{")
     assert claim(tmp_path, PLAN).fingerprint == PLAN.fingerprint
     assert {file.name for file in tmp_path.iterdir()} == {"sepo.json", ".sepo"}
+
+
+def test_leftovers_on_a_network_file_system(tmp_path, monkeypatch):
+    """There, only a file that is open for writing can be locked."""
+    lock = fcntl.flock
+
+    def strict(file, operation):
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", strict)
+    (tmp_path / f"data{SUFFIX}").touch()
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_kernel_locks_nothing_is_taken_for_a_leftover(tmp_path, monkeypatch):
+    def missing(_file, _operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    write_text(tmp_path / "text", "whole")
+    leftover = tmp_path / f"data{SUFFIX}"
+    leftover.touch()
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [leftover, tmp_path / "text"]
 
 
 def test_what_a_living_process_writes_is_no_leftover(tmp_path):

@@ -174,6 +174,19 @@ def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
         assert all(torch.allclose(a, b, atol=1e-5, rtol=0) for a, b in zip(one, two, strict=True))
 
 
+def test_out_of_memory_in_a_long_tree_makes_no_batch_larger(llama, random_trees):
+    def limit(_module, _args, kwargs):
+        if kwargs["input_ids"].numel() > 50:
+            raise torch.OutOfMemoryError("out of memory")
+
+    handle, told = llama.register_forward_pre_hook(limit, with_kwargs=True), []
+    try:
+        score_trees(llama, random_trees((20, 21, 20)), Engine(SHARED), batch_tokens=16, on_out_of_memory=told.append)
+    finally:
+        handle.remove()
+    assert told == [16], "not half of the 60 tokens that were too many"
+
+
 def test_scoring_has_no_dropout_and_leaves_no_hook(llama, random_model, trees):
     model = random_model("gpt2", n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.5, embd_pdrop=0.5)
     model.train()

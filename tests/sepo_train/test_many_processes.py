@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from schemas.errors import SepoError
-from sepo_train.ray_workers import score_with_ray
+from sepo_train.ray_workers import cpus_of_each, score_with_ray
 
 SEPO = Path(sys.executable).with_name("sepo")
 SLOW = """
@@ -343,6 +343,23 @@ def test_what_a_ray_worker_raises_is_what_the_user_reads(ray_environment, score_
     assert "a worker wants 64 GPUs" in greedy[1]
     assert everything(six_shards) == before
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cpus"),
+    [
+        ([2], 2, 1),
+        ([16], 3, 5),
+        ([8, 8, 8, 8], 2, 8),  # not the 16 that no node has
+        ([64, *[16] * 8], 8, 16),
+        ([8, 8, 8, 8], 3, 8),
+        ([2], 8, 0.25),
+        ([4, 4], 3, 2),
+        ([0], 2, 1),  # Ray waits, and says so
+    ],
+)
+def test_every_ray_worker_fits_on_a_node(nodes, workers, cpus):
+    assert cpus_of_each(nodes, workers) == cpus
 
 
 def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):

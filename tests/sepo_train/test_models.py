@@ -9,6 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaModel, T5Config
 
 from schemas.errors import SepoError
+from sepo_train import model_files
 from sepo_train.models import (
     check_same_vocabulary,
     context_length,
@@ -139,20 +140,64 @@ def test_one_vocabulary(tiny_model):
     assert "reference" in str(caught.value)
 
 
-def test_a_hub_model_is_known_by_its_commit(tiny_model, tmp_path, monkeypatch):
-    """Two revisions, or two repositories, are two models."""
-    commits = iter(["a" * 40, "b" * 40])
-    files = [tmp_path / "models--u--m" / "snapshots" / commit / "config.json" for commit in commits]
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The commits of some repositories, which the test may change; no Hub is asked."""
+    commits = {}
+
+    def snapshot(name, *_):
+        return str(tmp_path / f"models--{name.replace('/', '--')}" / "snapshots" / commits[name] / "config.json")
+
+    monkeypatch.setattr(model_files, "find_adapter_config_file", lambda *_, **__: None)
+    monkeypatch.setattr(model_files, "cached_file", snapshot)
+    model_files._commit.cache_clear()
+    yield commits
+    model_files._commit.cache_clear()
+
+
+def test_a_hub_model_is_known_by_its_commit(tiny_model, hub, monkeypatch):
     monkeypatch.setattr("sepo_train.models.load_config", lambda _: AutoConfig.from_pretrained(tiny_model))
-    monkeypatch.setattr("sepo_train.model_files.find_adapter_config_file", lambda _: None)
-    records = []
-    for file in files:
-        monkeypatch.setattr("sepo_train.models.cached_file", lambda *_, file=file: str(file))
-        records.append(model_record("user/model"))
-    assert [record.weights for record in records] == [f"hub:{'a' * 40}", f"hub:{'b' * 40}"]
-    monkeypatch.setattr("sepo_train.models.cached_file", lambda *_: "elsewhere/config.json")
+    hub |= {"user/one": "a" * 40, "user/two": "b" * 40, "user/none": "main"}
+    assert [model_record(name).weights for name in ("user/one", "user/two")] == [f"hub:{'a' * 40}", f"hub:{'b' * 40}"]
     with pytest.raises(SepoError, match="cannot be told"):
-        model_record("user/model")
+        model_record("user/none")
+
+
+def test_a_push_to_the_hub_changes_no_run(tiny_model, hub, monkeypatch):
+    """Scoring loads a model for every shard, for hours."""
+    asked = []
+
+    def load(name, *, revision, **_):
+        asked.append((name, revision))
+        raise ZeroDivisionError
+
+    for auto in ("models.AutoModelForCausalLM", "model_files.AutoConfig", "model_files.AutoTokenizer"):
+        monkeypatch.setattr(f"sepo_train.{auto}.from_pretrained", load)
+    for commit in ("a" * 40, "c" * 40):
+        hub["user/one"] = commit
+        for use in (load_config, load_tokenizer, lambda name: load_model(name, dtype="float32")):
+            with pytest.raises(ZeroDivisionError):
+                use("user/one")
+    assert asked == [("user/one", "a" * 40)] * 6
+
+
+def test_an_error_without_words_is_named(tiny_model, monkeypatch):
+    def fail(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr("sepo_train.models.AutoModelForCausalLM.from_pretrained", fail)
+    with pytest.raises(SepoError, match=r"cannot load .*: NotImplementedError"):
+        load_model(str(tiny_model), dtype="float32")
+
+
+def test_a_model_that_does_not_fit_says_so(tiny_model, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("sepo_train.models.AutoModelForCausalLM.from_pretrained", full)
+    with pytest.raises(SepoError, match="in float32 does not fit into the memory") as caught:
+        load_model(str(tiny_model), dtype="float32")
+    assert "--resident one" in caught.value.hint
 
 
 def test_another_kind_of_model_is_an_error(tmp_path):
