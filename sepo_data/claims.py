@@ -18,8 +18,10 @@ import secrets
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
@@ -27,6 +29,7 @@ from filelock import FileLock, Timeout
 from sepo_data.location import filesystem, is_remote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 GLANCE = 0.1
@@ -34,6 +37,9 @@ GLANCE = 0.1
 
 LEASE = 120.0
 """Seconds without a sign of life after which a lease is free."""
+
+WATCHERS = 64
+"""Leases that are watched at a time."""
 
 GONE = b""
 """What is read of a lease that was given back."""
@@ -80,6 +86,12 @@ def is_held(name: Path, *, watch: bool = False) -> bool:
             return True
         claim.release()
     return False
+
+
+def any_held(names: Iterable[Path]) -> bool:
+    """Whether any of `names` is held by a living process; leases are watched all at once, and dead ones taken away."""
+    with ThreadPoolExecutor(WATCHERS) as pool:
+        return any(list(pool.map(partial(is_held, watch=True), names)))
 
 
 # Leases.

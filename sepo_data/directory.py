@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,8 @@ from schemas.errors import RefusedError, SepoError
 from schemas.manifest import Manifest, ShardRecord
 from schemas.stages import Stage
 from sepo_data.atomic import SUFFIX, remove_leftovers, write_text
-from sepo_data.claims import is_held, try_claim
-from sepo_data.location import is_remote, make_folder, public_name, remove_tree
+from sepo_data.claims import any_held, try_claim
+from sepo_data.location import is_remote, make_folder, public_name, read_text, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,10 +195,7 @@ def _holds_work(path: Path) -> bool:
 
 
 def _is_busy(path: Path) -> bool:
-    workers = list((path / RECORDS).glob(f"*{AT_WORK}"))
-    # In a store, to see that a process is dead takes minutes.
-    with ThreadPoolExecutor(max(1, len(workers))) as pool:
-        return any(pool.map(partial(is_held, watch=True), workers))
+    return any_held((path / RECORDS).glob(f"*{AT_WORK}"))
 
 
 def _refuse_to_disturb(path: Path) -> None:
@@ -256,7 +251,7 @@ def shard_entries(path: Path) -> list[dict[str, Any]]:
     entries = []
     for file in sorted((path / RECORDS).glob("*.json"), key=lambda file: file.name):
         with suppress(FileNotFoundError):  # the dataset was finished by another process in the meantime
-            entries.append(json.loads(file.read_text(encoding="utf-8")))
+            entries.append(json.loads(read_text(file)))
     return entries
 
 
@@ -268,7 +263,7 @@ def read_manifest(path: Path) -> Manifest:
         state = "is not a directory of sepo's: it has no sepo.json" if path.is_dir() else state
         raise SepoError(f"{path} {state}", "give a directory that `sepo score` or `sepo select` wrote")
     try:
-        return Manifest.from_json(file.read_text(encoding="utf-8"))
+        return Manifest.from_json(read_text(file))
     except ValueError as error:
         # pydantic tells the number of problems in its first line, and in the next two where the first one is and what.
         reason = " ".join(line.strip() for line in str(error).splitlines()[:3])

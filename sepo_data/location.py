@@ -78,6 +78,14 @@ def filesystem(path: Path) -> tuple[Any, str]:
     return remote.fs, remote.path
 
 
+def read_text(path: Path) -> str:
+    """A whole text file, UTF-8; an object in one request, or one that is replaced meanwhile would be torn or vanish."""
+    if not is_remote(path):
+        return path.read_text(encoding="utf-8")
+    store, key = filesystem(path)
+    return str(store.cat_file(key).decode())
+
+
 def upload(file: str, path: Path) -> None:
     """Make the object `path` of a local file: all of it or, whatever happens on the way, nothing."""
     store, name = filesystem(path)

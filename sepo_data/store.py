@@ -31,7 +31,7 @@ from schemas.errors import SepoError
 from schemas.manifest import Manifest, ShardRecord
 from sepo_data.atomic import atomic_write, remove_leftovers, write_text
 from sepo_data.bad_rows import skipped_lines
-from sepo_data.claims import try_claim
+from sepo_data.claims import any_held, try_claim
 from sepo_data.directory import (
     INFO,
     MANIFEST,
@@ -48,7 +48,7 @@ from sepo_data.directory import (
     shard_name,
 )
 from sepo_data.hf_files import dataset_info, dataset_state
-from sepo_data.location import make_folder
+from sepo_data.location import make_folder, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,10 +87,12 @@ class StageDirectory:
         patient = False
         while True:
             before = len(claimed)
-            missing = frozenset(self.missing())
+            missing = frozenset(self.missing()) - claimed
+            if patient:
+                any_held(map(self._lock_path, missing.intersection(order)))
             for index in order:
                 if index in missing and index not in claimed:
-                    claim = try_claim(self._lock_path(index), watch=patient)
+                    claim = try_claim(self._lock_path(index))
                     try:
                         # It may have been finished between the look and the claim.
                         if claim is not None and not self._is_there(index) and self._is_open():
@@ -200,7 +202,7 @@ class StageDirectory:
 
     def _is_there(self, index: int) -> bool:
         try:
-            size = json.loads(self._record_path(index).read_text(encoding="utf-8"))["record"]["bytes"]
+            size = json.loads(read_text(self._record_path(index)))["record"]["bytes"]
             return bool((self.path / self._file_name(index)).stat().st_size == size)
         except FileNotFoundError:
             return False

@@ -23,7 +23,7 @@ from sepo_data.claims import is_held, try_claim
 from sepo_data.directory import find_run, is_finished, read_stage
 from sepo_data.fetch import fetched
 from sepo_data.info import read_info, summary
-from sepo_data.location import filesystem, is_remote, location, public_name
+from sepo_data.location import filesystem, is_remote, location, public_name, read_text
 from sepo_data.pairs import SkippedRow
 from sepo_data.shards import scan
 from sepo_data.sources import open_source
@@ -145,6 +145,25 @@ def test_a_failed_write_leaves_no_object(store):
     assert file.read_bytes() == "ä".encode()
 
 
+def test_what_is_replaced_while_it_is_read_is_read_whole(store):
+    name, texts = location(store) / "text", {"short", "long " * 100_000}
+    write_text(name, "short")
+    done = threading.Event()
+
+    def rewrite():
+        while not done.is_set():
+            for text in texts:
+                write_text(name, text)
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        assert {read_text(name) for _ in range(100)} <= texts
+    finally:
+        done.set()
+        writer.join(30)
+
+
 def test_a_lease_is_renewed_and_given_back(store):
     name = location(store) / "x.lock"
     held = try_claim(name)
@@ -180,6 +199,16 @@ def test_dead_processes_are_watched_all_at_once_and_once(store, tables):
     assert find_run(folder, PLAN, overwrite=True) is None
     assert claims.LEASE <= time.monotonic() - begun < 4 * claims.LEASE
     assert not list((folder / ".sepo").glob("*.worker"))
+
+
+def test_the_shards_of_dead_processes_are_watched_all_at_once(store):
+    stage = open_stage(location(store) / "out", PLAN, shards=8)
+    for index in range(1, 8):
+        write_text(stage._lock_path(index), json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    begun = time.monotonic()
+    assert sorted(stage.claim_shards(range(8))) == list(range(8))
+    assert claims.LEASE <= time.monotonic() - begun < 6 * claims.LEASE
+    stage.leave()
 
 
 def test_a_lease_that_was_taken_over_is_not_given_back(store):
