@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.claims import is_held
+from sepo_data.claims import seems_held
 from sepo_data.directory import RECORDS, shard_entries, shards_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_pace(folder: Path, manifest: Manifest) -> Pace:
     records = [entry["record"] for entry in entries]
     total = _total(records, manifest)
     there = {record["file"].split("-")[1] for record in records}
-    held = sum(lock.stem not in there and is_held(lock) for lock in (folder / RECORDS).glob("[0-9]*.lock"))
+    held = sum(lock.stem not in there and seems_held(lock) for lock in (folder / RECORDS).glob("[0-9]*.lock"))
     speed = tokens_per_second(entries)
     left = None
     if speed and total:

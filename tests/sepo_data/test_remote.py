@@ -201,6 +201,17 @@ def test_dead_processes_are_watched_all_at_once_and_once(store, tables):
     assert not list((folder / ".sepo").glob("*.worker"))
 
 
+def test_what_a_dead_process_held_is_not_told_to_be_written(store, tables):
+    out = location(store) / "out"
+    stage = open_stage(out, PLAN, shards=3)
+    stage.write_shard(1, tables[1], seconds=1.0)
+    held = try_claim(stage._lock_path(0))
+    write_text(stage._lock_path(2), json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    assert summary(out, read_info(out))["pace"]["held"] == 1
+    held.release()
+    stage.leave()
+
+
 def test_the_shards_of_dead_processes_are_watched_all_at_once(store):
     stage = open_stage(location(store) / "out", PLAN, shards=8)
     for index in range(1, 8):
