@@ -21,7 +21,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GLANCE = 0.1
-"""Seconds to wait for what somebody may hold for no longer than a look at it takes: `is_held` does."""
+"""Seconds to wait for what may be held for a moment only: by a look, or by the child of a dead process as it begins."""
 
 LEASE = 120.0
 """Seconds without a sign of life after which a lease is free."""
@@ -70,10 +69,20 @@ def try_claim(name: Path, *, watch: bool = False) -> Claim | None:
     return lock
 
 
-def is_held(name: Path, *, watch: bool = False) -> bool:
+def is_held(name: Path) -> bool:
     """Whether some process, this one included, holds `name` now; of a lease that it was not given back."""
     if is_remote(name):
-        return _read(name) is not None and not (watch and _clear(name))
+        return _read(name) is not None
+    until = time.monotonic() + GLANCE
+    while _is_locked(name):
+        if time.monotonic() > until:
+            return True
+        time.sleep(GLANCE / 10)
+    return False
+
+
+def _is_locked(name: Path) -> bool:
+    """Whether the file `name` is locked at this moment."""
     try:
         with name.open("rb") as file:  # reading is enough to look at a directory of somebody else's
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -98,8 +107,12 @@ def seems_held(name: Path) -> bool:
 
 def any_held(names: Iterable[Path]) -> bool:
     """Whether any of `names` is held by a living process; leases are watched all at once, and dead ones taken away."""
+
+    def held(name: Path) -> bool:
+        return is_held(name) and not (is_remote(name) and _clear(name))
+
     with ThreadPoolExecutor(WATCHERS) as pool:
-        return any(list(pool.map(partial(is_held, watch=True), names)))
+        return any(list(pool.map(held, names)))
 
 
 # Leases.
