@@ -98,6 +98,9 @@ class Engine:
 Checked: TypeAlias = "list[tuple[Tree, Tensor]]"
 """Trees, each with the (wanted tokens,) log-probabilities of its responses, each by itself."""
 
+Scores: TypeAlias = "list[list[Tensor]]"
+"""What `score_trees` gives."""
+
 PLAIN = Engine(shared_limit=0, reason="not asked for")
 
 
@@ -142,11 +145,11 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     known = [*near, *far] or _checked(model, trees)
     _check_head(model, known)
 
-    def moved(engine: Engine, checked: Checked, *, beyond: int = 0) -> tuple[float, str]:
+    def moved(engine: Engine, checked: Checked, *, beyond: int = 0) -> tuple[float, str, Scores]:
         return _moved(model, checked, engine, batch_tokens, beyond=beyond)
 
     padded = Engine(0, padded_limit=padded_limit)
-    noise, how = moved(padded, known)
+    noise, how, _ = moved(padded, known)
     if noise > GROSS * tolerance(model):
         alone = Engine(0, f"padding {how}", padded_limit=0)
         return alone, alone
@@ -159,9 +162,7 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     windowless = Engine(window, padded_limit=padded_limit)
     windowed = Engine(NO_LIMIT, windowed=True, padded_limit=padded_limit)
     if near:
-        change, how = moved(windowless, near)
-        if change <= tolerated:
-            change, how = _leaked(model, near, windowless, batch_tokens)
+        change, how = _inexact(model, near, windowless, batch_tokens, tolerated=tolerated)
         if change > tolerated:
             unshared = replace(padded, reason=f"a shared prompt {how}")
             return unshared, unshared
@@ -171,11 +172,10 @@ def _choose(model: PreTrainedModel, trees: Sequence[Tree], batch_tokens: int) ->
     windowless = preambled(windowless, near)
     if window == NO_LIMIT:
         return windowless, replace(windowless, windowed=not windowless.reason)
-    without, _ = moved(replace(windowed, windowed=False), far, beyond=window)
+    without, *_ = moved(replace(windowed, windowed=False), far, beyond=window)
     seen = GROSS * tolerated < without < math.inf
-    exact = seen and max(moved(windowed, known)[0], moved(windowed, far, beyond=window)[0]) <= tolerated
-    exact = exact and _leaked(model, known, windowed, batch_tokens)[0] <= tolerated
-    if not exact:
+    exact = seen and moved(windowed, far, beyond=window)[0] <= tolerated
+    if not exact or _inexact(model, known, windowed, batch_tokens, tolerated=tolerated)[0] > tolerated:
         return windowless, replace(padded, reason="attention windows are not shared exactly")
     return windowless, preambled(windowed, known)
 
@@ -195,18 +195,18 @@ def _checked(model: PreTrainedModel, trees: Iterable[Tree]) -> Checked:
 
 def _moved(
     model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int, *, beyond: int
-) -> tuple[float, str]:
+) -> tuple[float, str, Scores]:
     """How far `engine` moves the log-probabilities predicted at position `beyond` and later, and that in words.
 
     Returns:
-        The largest change in fp32, the mean in 16-bit types.
+        The largest change in fp32, the mean in 16-bit types; the words; and what `engine` gave, nothing where refused.
     """
     if not checked:
-        return 0.0, ""
+        return 0.0, "", []
     try:
         scores = score_trees(model, [tree for tree, _ in checked], engine, batch_tokens=batch_tokens)
     except Exception as error:  # noqa: BLE001 - a model's own code may fail in any way on a mask it does not know
-        return math.inf, f"is refused ({type(error).__name__})"
+        return math.inf, f"is refused ({type(error).__name__})", []
     predicting = [
         len(tree.prompt_ids) + index - 1
         for tree, _ in checked
@@ -216,28 +216,44 @@ def _moved(
     changes = torch.cat([logps for responses in scores for logps in responses]) - torch.cat([own for _, own in checked])
     changes = changes.abs().nan_to_num(math.inf)[torch.tensor(predicting) >= beyond]
     if not len(changes):
-        return 0.0, ""
-    return extent(model, changes), f"changes log-probabilities by up to {float(changes.max()):.2g}"
+        return 0.0, "", scores
+    return extent(model, changes), f"changes log-probabilities by up to {float(changes.max()):.2g}", scores
 
 
-def _leaked(model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int) -> tuple[float, str]:
+def _inexact(
+    model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int, *, tolerated: float
+) -> tuple[float, str]:
+    """How far rows that share their prompt, as `engine` has it, are from exact, and that in words."""
+    change, how, scores = _moved(model, checked, engine, batch_tokens, beyond=0)
+    return (change, how) if change > tolerated else _leaked(model, checked, engine, batch_tokens, scores)
+
+
+def _leaked(
+    model: PreTrainedModel, checked: Checked, engine: Engine, batch_tokens: int, scores: Scores
+) -> tuple[float, str]:
     """How far the first response of a shared row moves the others, none of which may see it, and that in words.
 
     Another response of the same length takes its place: everything keeps its shape, so rounding changes next to nothing
     and single tokens can be judged in 16-bit types, too. There, what a convolution or a recurrent state carries over to
     the first tokens of the next response would be lost in the mean that `_moved` gives.
 
+    Args:
+        model: the one that is tried.
+        checked: trees, of which the rows are made.
+        engine: shares their prompts.
+        batch_tokens: as in the run to come.
+        scores: what `engine` gives of the trees as they are.
+
     Returns:
         The largest change of a log-probability of any response but the first.
     """
-    trees = [tree for tree, _ in checked]
-    others = [
+    exchanged = [
         replace(tree, responses=([*islice(cycle(tree.prompt_ids), len(first))], *rest))
-        for tree in trees
+        for tree, _ in checked
         for first, *rest in [tree.responses]
     ]
-    scores = [score_trees(model, some, engine, batch_tokens=batch_tokens) for some in (trees, others)]
-    pairs = [pair for both in zip(*scores, strict=True) for pair in list(zip(*both, strict=True))[1:]]
+    others = score_trees(model, exchanged, engine, batch_tokens=batch_tokens)
+    pairs = [pair for both in zip(scores, others, strict=True) for pair in list(zip(*both, strict=True))[1:]]
     if not pairs:
         return 0.0, ""
     leak = float(torch.cat([ours - theirs for ours, theirs in pairs]).abs().nan_to_num(math.inf).max())
