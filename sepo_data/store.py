@@ -91,7 +91,7 @@ class StageDirectory:
             if patient:
                 any_held(map(self._lock_path, missing.intersection(order)))
             for index in order:
-                if index in missing and index not in claimed:
+                if index in missing:
                     claim = try_claim(self._lock_path(index))
                     try:
                         # It may have been finished between the look and the claim.

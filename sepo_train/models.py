@@ -60,11 +60,9 @@ def default_dtype() -> str:
     return "float32" if default_device().type == "cpu" else "bfloat16"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether an allocation failed, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, Exception) and should_reduce_batch_size(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or bool(should_reduce_batch_size(error))
 
 
 def load_model(name: str, *, dtype: str) -> PreTrainedModel:

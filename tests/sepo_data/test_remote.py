@@ -164,6 +164,10 @@ def test_what_is_replaced_while_it_is_read_is_read_whole(store):
         writer.join(30)
 
 
+def leave_a_dead_lease(name, host="gone"):
+    write_text(name, json.dumps({"host": host, "pid": 1, "key": "k", "time": 0}))
+
+
 def test_a_lease_is_renewed_and_given_back(store):
     name = location(store) / "x.lock"
     held = try_claim(name)
@@ -179,7 +183,7 @@ def test_a_lease_is_renewed_and_given_back(store):
 
 def test_the_lease_of_a_dead_holder_is_taken_over(store):
     name = location(store) / "x.lock"
-    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    leave_a_dead_lease(name)
     assert is_held(name)
     assert try_claim(name) is None, "nobody has watched it yet"
     begun = time.monotonic()
@@ -193,8 +197,7 @@ def test_dead_processes_are_watched_all_at_once_and_once(store, tables):
     folder = location(store) / "out"
     open_stage(folder, PLAN, shards=len(tables)).leave()
     for number in range(8):
-        dead = json.dumps({"host": "gone", "pid": number, "key": "k", "time": 0})
-        write_text(folder / ".sepo" / f"{number}.worker", dead)
+        leave_a_dead_lease(folder / ".sepo" / f"{number}.worker")
     begun = time.monotonic()
     assert find_run(folder, PLAN, overwrite=True) is None
     assert claims.LEASE <= time.monotonic() - begun < 4 * claims.LEASE
@@ -206,7 +209,7 @@ def test_what_a_dead_process_held_is_not_told_to_be_written(store, tables):
     stage = open_stage(out, PLAN, shards=3)
     stage.write_shard(1, tables[1], seconds=1.0)
     held = try_claim(stage._lock_path(0))
-    write_text(stage._lock_path(2), json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    leave_a_dead_lease(stage._lock_path(2))
     assert summary(out, read_info(out))["pace"]["held"] == 1
     held.release()
     stage.leave()
@@ -215,7 +218,7 @@ def test_what_a_dead_process_held_is_not_told_to_be_written(store, tables):
 def test_the_shards_of_dead_processes_are_watched_all_at_once(store):
     stage = open_stage(location(store) / "out", PLAN, shards=8)
     for index in range(1, 8):
-        write_text(stage._lock_path(index), json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+        leave_a_dead_lease(stage._lock_path(index))
     begun = time.monotonic()
     assert sorted(stage.claim_shards(range(8))) == list(range(8))
     assert claims.LEASE <= time.monotonic() - begun < 6 * claims.LEASE
@@ -225,7 +228,7 @@ def test_the_shards_of_dead_processes_are_watched_all_at_once(store):
 def test_a_lease_that_was_taken_over_is_not_given_back(store):
     name = location(store) / "x.lock"
     held = try_claim(name)
-    write_text(name, json.dumps({"host": "other", "pid": 1, "key": "k", "time": 0}))
+    leave_a_dead_lease(name, host="other")
     held.release()
     assert json.loads(name.read_bytes())["host"] == "other"
 
@@ -251,7 +254,7 @@ def test_only_one_of_many_creates_a_lease(store):
 
 def test_only_one_of_many_takes_a_dead_lease_over(store):
     name = location(store) / "x.lock"
-    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    leave_a_dead_lease(name)
     got = []
     threads = [threading.Thread(target=lambda: got.append(try_claim(name, watch=True))) for _ in range(8)]
     for thread in threads:
@@ -267,7 +270,7 @@ def test_only_one_of_many_takes_a_dead_lease_over(store):
 
 def test_who_saw_a_lease_die_leaves_the_one_that_came_after_it(store, monkeypatch):
     name = location(store) / "x.lock"
-    write_text(name, json.dumps({"host": "gone", "pid": 1, "key": "k", "time": 0}))
+    leave_a_dead_lease(name)
     first = []
     watched = claims._last_sign
 

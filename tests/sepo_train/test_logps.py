@@ -127,13 +127,13 @@ def test_scores_do_not_depend_on_neighbours_or_order(llama, random_trees):
 
 
 class TooBig:
-    """Lets a model run out of memory on more than `rows` rows."""
+    """Lets a model run out of memory on more than `rows` rows, or more than `tokens` tokens in all."""
 
-    def __init__(self, rows):
-        self.rows, self.refused = rows, 0
+    def __init__(self, rows=math.inf, tokens=math.inf):
+        self.rows, self.tokens, self.refused = rows, tokens, 0
 
     def __call__(self, _module, _args, kwargs):
-        if len(kwargs["input_ids"]) > self.rows:
+        if len(kwargs["input_ids"]) > self.rows or kwargs["input_ids"].numel() > self.tokens:
             self.refused += 1
             raise torch.OutOfMemoryError("out of memory")
 
@@ -161,11 +161,7 @@ def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
     trees = random_trees((3, 2, 2), (3, 4, 5, 6), (3, 2, 2))
     expected = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
 
-    def limit(_module, _args, kwargs):
-        if kwargs["input_ids"].numel() > 9:
-            raise torch.OutOfMemoryError("out of memory")
-
-    handle = llama.register_forward_pre_hook(limit, with_kwargs=True)
+    handle = llama.register_forward_pre_hook(TooBig(tokens=9), with_kwargs=True)
     try:
         found = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
     finally:
@@ -175,11 +171,7 @@ def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
 
 
 def test_out_of_memory_in_a_long_tree_makes_no_batch_larger(llama, random_trees):
-    def limit(_module, _args, kwargs):
-        if kwargs["input_ids"].numel() > 50:
-            raise torch.OutOfMemoryError("out of memory")
-
-    handle, told = llama.register_forward_pre_hook(limit, with_kwargs=True), []
+    handle, told = llama.register_forward_pre_hook(TooBig(tokens=50), with_kwargs=True), []
     try:
         score_trees(llama, random_trees((20, 21, 20)), Engine(SHARED), batch_tokens=16, on_out_of_memory=told.append)
     finally:
