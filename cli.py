@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.models import ArgumentInfo
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.reading import Reading
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from schemas.manifest import Manifest
-    from sepo_data.terminal import Terminal
+    from sepo_data.console.terminal import Terminal
+    from sepo_data.schemas.manifest import Manifest
 
 SHARDS_GO_ON = "what was finished is safe, the same command goes on"
 CHECKPOINTS_GO_ON = "with --save-steps, the same command and --resume go on from the last checkpoint"
@@ -118,7 +118,7 @@ class Loss(StrEnum):
 
 
 def _share(text: str) -> int:
-    from sepo_data.share import parse_share
+    from sepo_data.selection.share import parse_share
 
     try:
         return parse_share(str(text))
@@ -134,7 +134,7 @@ def _row_limit(text: str) -> Callable[[int], int]:
     """How many of so many rows: `20` for that many, `1%` for a share."""
     if str(text).isdecimal():
         return lambda _rows: int(text)
-    from sepo_data.share import WHOLE
+    from sepo_data.selection.share import WHOLE
 
     share = _share_or_none(text)
     return lambda rows: rows * share // WHOLE
@@ -142,7 +142,7 @@ def _row_limit(text: str) -> Callable[[int], int]:
 
 def _amount(text: str) -> str:
     """An amount that is one; which rules take it is for them to say."""
-    from sepo_data.amount import parse_amount
+    from sepo_data.selection.quota import parse_amount
 
     try:
         return str(text) and str(parse_amount(str(text)))
@@ -166,7 +166,7 @@ def _roles(text: str) -> dict[str, str]:
 
 
 def _part(text: str) -> tuple[str, float]:
-    from sepo_data.mixture import parse_part
+    from sepo_data.preferences.mixture import parse_part
 
     try:
         return parse_part(text)
@@ -175,13 +175,13 @@ def _part(text: str) -> tuple[str, float]:
 
 
 def _location(text: str) -> Path:
-    from sepo_data.location import location
+    from sepo_data.storage.location import location
 
     return location(str(text))
 
 
 def _local(text: str) -> Path:
-    from sepo_data.location import is_remote
+    from sepo_data.storage.location import is_remote
 
     if is_remote(folder := _location(text)):
         raise typer.BadParameter(f"{folder}: models are written to a folder on this machine")
@@ -190,11 +190,11 @@ def _local(text: str) -> Path:
 
 def _stage_folder(text: str) -> Path:
     """A stage directory to read; of one in a store, its copy on this machine."""
-    from sepo_data.location import is_remote
+    from sepo_data.storage.location import is_remote
 
     if not is_remote(folder := _location(text)):
         return folder
-    from sepo_data.shards import fetched_stage
+    from sepo_data.stages.scan import fetched_stage
 
     return fetched_stage(folder)
 
@@ -363,7 +363,7 @@ _trains = _takes("training", _training)
 
 def _print_versions(wanted: bool) -> None:
     if wanted:
-        from sepo_data.versions import versions
+        from sepo_data.stages.versions import versions
 
         print("\n".join(f"{name} {number}" for name, number in versions().items()))
         raise typer.Exit
@@ -385,7 +385,7 @@ def root(
     ] = False,
 ) -> None:
     if config is not None:
-        from sepo_data.config import read_config
+        from sepo_data.commands.config_file import read_config
 
         known = {
             name: {option.name: getattr(option, "multiple", False) for option in command.params if option.name}
@@ -422,9 +422,9 @@ def check(
     if tokenizer is None and (max_length or chat_template):
         raise typer.BadParameter("--max-length and --chat-template need a --tokenizer")
     with _stage(quiet=quiet, no_progress=no_progress, goes_on="nothing was written") as terminal:
-        from sepo_data.check import check as look
-        from sepo_data.check_text import check_lines
-        from sepo_data.printable import printable
+        from sepo_data.analysis.check import check as look
+        from sepo_data.analysis.check_report import check_lines
+        from sepo_data.console.printable import printable
 
         loaded = None
         if tokenizer is not None:
@@ -442,7 +442,7 @@ def _tokenizer_alone(
     if not model.endswith(".gguf"):  # one that was never used is converted first, by torch
         # transformers imports torch wherever it finds it, and needs none for a tokenizer.
         sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
-    from sepo_train.model_files import fitting_length, load_config, load_tokenizer
+    from sepo_train.models.files import fitting_length, load_config, load_tokenizer
 
     return load_tokenizer(model, chat_template=chat_template), fitting_length({model: load_config(model)}, max_length)
 
@@ -481,8 +481,8 @@ def oracle(
     records the pairs it was trained on.
     """
     with _training_stage(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
-        from sepo_train.fit import Training
-        from sepo_train.oracle import train_oracle
+        from sepo_train.training.oracle import train_oracle
+        from sepo_train.training.run import Training
 
         manifest = train_oracle(
             reading,
@@ -567,14 +567,14 @@ def score(
         raise typer.BadParameter("--only-shard is for one process; --engine ray deals out all shards")
     _confirm(out, overwrite=overwrite and not dry_run, yes=yes)
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_train.ranks import current_rank
+        from sepo_train.scoring.ranks import current_rank
 
         if engine is Engine.RAY and not dry_run:
-            from sepo_train.ray_workers import score_with_ray
+            from sepo_train.scoring.ray_workers import score_with_ray
 
             score_dataset = partial(score_with_ray, workers=workers, gpus=gpus)
         else:
-            from sepo_train.score import score
+            from sepo_train.scoring.score import score
 
             score_dataset = partial(score, dry_run=dry_run, only_shard=only_shard)
         manifest = score_dataset(
@@ -642,13 +642,13 @@ def select(
     Response by response: max(1, floor(share x n)) of its n tokens, the earlier of two equal rewards first.
     """
     with _stage(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_data.directory import MANIFEST
-        from sepo_data.filters import Filters
-        from sepo_data.grid import grid_rules
-        from sepo_data.rule_language import parse_rule
-        from sepo_data.select import select_many
-        from sepo_data.selection import Selection
-        from sepo_data.soft_weights import parse_weights
+        from sepo_data.selection.filters import Filters
+        from sepo_data.selection.grid import grid_rules
+        from sepo_data.selection.parse import parse_rule
+        from sepo_data.selection.select import select_many
+        from sepo_data.selection.selection import Selection
+        from sepo_data.selection.soft_weights import parse_weights
+        from sepo_data.stages.directory import MANIFEST
 
         sides = {side: amount for side, amount in (("chosen", chosen), ("rejected", rejected)) if amount}
         if grid and sides:
@@ -734,11 +734,11 @@ def train(
     with the metrics of every step and their curve beside it.
     """
     with _training_stage(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
-        from sepo_train.fit import Training
-        from sepo_train.objectives import objective
-        from sepo_train.publish import check_push
-        from sepo_train.publish import push as push_to_hub
-        from sepo_train.train import train as train_policy
+        from sepo_train.publishing.push import check_push
+        from sepo_train.publishing.push import push as push_to_hub
+        from sepo_train.training.objectives import objective
+        from sepo_train.training.policy import train as train_policy
+        from sepo_train.training.run import Training
 
         if public and push is None:
             raise typer.BadParameter("nothing is uploaded without --push USER/NAME", param_hint="--public")
@@ -817,10 +817,10 @@ def evaluate(
         _confirm(out, overwrite=overwrite, yes=yes)
     goes_on = "the same command begins anew, and needs --overwrite where --out holds answers by now"
     with _stage(quiet=quiet, no_progress=no_progress, goes_on=goes_on) as terminal:
-        from sepo_data.printable import printable
-        from sepo_train.evaluate import evaluate as measure
-        from sepo_train.evaluation_text import evaluation_lines
-        from sepo_train.generate import Generation
+        from sepo_data.console.printable import printable
+        from sepo_train.engine.generate import Generation
+        from sepo_train.evaluation.evaluate import evaluate as measure
+        from sepo_train.evaluation.report import evaluation_lines
 
         found = measure(
             model,
@@ -872,8 +872,8 @@ def show(
 
     from rich.console import Console
 
-    from sepo_data.atomic import write_text
-    from sepo_data.show import read_pair, render_pair
+    from sepo_data.analysis.show import read_pair, render_pair
+    from sepo_data.storage.atomic import write_text
 
     shown = read_pair(directory, pair, chosen=chosen, rejected=rejected)
     if svg is not None:
@@ -899,8 +899,8 @@ def info(
 
     Rows, tokens, rows set aside, models, options, versions: what its sepo.json says.
     """
-    from sepo_data.info import lines, read_info
-    from sepo_data.printable import printable
+    from sepo_data.analysis.info import lines, read_info
+    from sepo_data.console.printable import printable
 
     manifest = read_info(directory)
     if json:
@@ -937,7 +937,7 @@ def config(context: typer.Context, json: AsJson = False) -> None:
 @app.command(epilog=_examples("sepo env"))
 def env(json: AsJson = False) -> None:
     """Print versions and hardware, for a bug report."""
-    from sepo_train.environment import environment
+    from sepo_train.models.environment import environment
 
     found = environment()
     print(dumps(found) if json else "\n".join(f"{name:<12} {text}" for name, text in found.items()))
@@ -983,7 +983,7 @@ def query(
     has `a`, `a_tokens` and `a_vocabulary`. Nothing but reading is possible.
     """
     if listing:
-        from sepo_data.named_queries import listing as list_queries
+        from sepo_data.analysis.named_queries import listing as list_queries
 
         named = next((text for text in (directory, sql) if text and text.startswith("@")), None)
         print("\n".join(list_queries(named)))
@@ -994,9 +994,9 @@ def query(
         raise typer.BadParameter("give one query: SQL, @NAME, - for standard input, or --file")
     text = _query_text(sql, file)
 
-    from sepo_data.output import Format, default_format, write, write_file
-    from sepo_data.query import query as ask
-    from sepo_data.query import schema_of
+    from sepo_data.analysis.query import query as ask
+    from sepo_data.analysis.query import schema_of
+    from sepo_data.analysis.table_output import Format, default_format, write, write_file
 
     tables = _tables(directory, table or [])
     answer = schema_of(tables).lazy() if schema else ask(text, tables)
@@ -1031,8 +1031,8 @@ def diff(
     """
     from dataclasses import asdict
 
-    from sepo_data.diff import diff as compare
-    from sepo_data.diff import report
+    from sepo_data.analysis.diff import diff as compare
+    from sepo_data.analysis.diff import report
 
     found = compare(a, b, pairs=pairs)
     print(dumps(asdict(found)) if json else "\n".join(report(found)))
@@ -1094,7 +1094,7 @@ def _hush() -> None:
 def _fail(message: str, hint: str, code: int = 1) -> NoReturn:
     if os.environ.get("SEPO_DEBUG"):
         traceback.print_exc()
-    from sepo_data.printable import printable
+    from sepo_data.console.printable import printable
 
     sys.stderr.write(printable(f"Error: {message}\n" + (f"Hint: {hint}\n" if hint else "")))
     sys.exit(code)
@@ -1108,7 +1108,7 @@ def _bug() -> NoReturn:
 
 @contextmanager
 def _stage(*, quiet: bool, no_progress: bool, goes_on: str = SHARDS_GO_ON) -> Iterator[Terminal]:
-    from sepo_data.terminal import Terminal
+    from sepo_data.console.terminal import Terminal
 
     with Terminal(quiet=quiet, bars=not no_progress) as terminal:
         try:
@@ -1123,13 +1123,13 @@ def _training_stage(
     out: Path, *, overwrite: bool, yes: bool, quiet: bool, no_progress: bool
 ) -> Iterator[tuple[Terminal, bool]]:
     """Of the processes that train together, which leave together, the first one alone asks, speaks and answers."""
-    from sepo_train.ranks import current_rank
+    from sepo_train.scoring.ranks import current_rank
 
     if first := current_rank().first:
         _confirm(out, overwrite=overwrite, yes=yes)
     with _stage(quiet=quiet or not first, no_progress=no_progress, goes_on=CHECKPOINTS_GO_ON) as terminal:
         yield terminal, first
-        from sepo_train.processes import leave_together
+        from sepo_train.training.processes import leave_together
 
         leave_together()
 
@@ -1156,14 +1156,14 @@ def _typed(reading: Reading) -> str:
 
 
 def _tell_skipped(terminal: Terminal, used: str, reasons: dict[str, int], out: Path) -> None:
-    from sepo_data.bad_rows import reasons_text
+    from sepo_data.preferences.skipped import reasons_text
 
     where = f"; {out}/skipped.jsonl has each row and why" if reasons else ""
     terminal.note(f"{used}, {reasons_text(reasons)}{where}")
 
 
 def _report_skipped(terminal: Terminal, manifest: Manifest, out: Path, allowed: int) -> None:
-    from sepo_data.bad_rows import bad_count
+    from sepo_data.preferences.skipped import bad_count
 
     reasons = manifest.total("skipped")
     _tell_skipped(terminal, f"{manifest.rows:,} pairs scored", reasons, out)
@@ -1183,7 +1183,7 @@ def _answers(made: list[tuple[Path, Manifest]], *, as_json: bool, dry_run: bool)
     if not as_json and not dry_run:
         print("\n".join(str(out) for out, _ in made))
         return
-    from sepo_data.info import planned, summary
+    from sepo_data.analysis.info import planned, summary
 
     answers = [planned(out, manifest) if dry_run else summary(out, manifest) for out, manifest in made]
     print(dumps(answers[0] if len(answers) == 1 else {"selections": answers}, indent=None if as_json else 2))

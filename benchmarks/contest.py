@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sepo_train.engine import Engine, choose_engine
-from sepo_train.layout import Tree, batches_by_tokens
-from sepo_train.logps import score_trees
-from sepo_train.models import load_model
-from sepo_train.preparation import prepare
+from sepo_train.engine.choose import Engine, choose_engine
+from sepo_train.engine.layout import Tree, batches_by_tokens
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.dataset import prepare
+from sepo_train.models.load import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

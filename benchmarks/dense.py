@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.layout import Tree
+    from sepo_train.engine.layout import Tree
 
 
 def dense_losses(model: PreTrainedModel, pairs: Sequence[Tree], *, gamma: float) -> Tensor:

@@ -17,12 +17,12 @@ from contest import BATCH, Bench, note, open_bench, padded, plain_loop, response
 from process import status
 from torch.profiler import ProfilerActivity, profile
 
-from sepo_data.reading import Reading
-from sepo_data.shards import shard_files
-from sepo_train.engine import Engine
-from sepo_train.layout import Tree, batches_by_tokens
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.score import score
+from sepo_data.preferences.reading import Reading
+from sepo_data.stages.scan import shard_files
+from sepo_train.engine.choose import Engine
+from sepo_train.engine.layout import Tree, batches_by_tokens
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.scoring.score import score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

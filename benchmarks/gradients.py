@@ -10,16 +10,16 @@ from dense import backward
 from trainers import fit_pairs, sepo_training
 from training_task import GAMMA
 
-from sepo_train.fit import trainable_model
-from sepo_train.models import load_model
-from sepo_train.processes import choose_engine_together
+from sepo_train.models.load import load_model
+from sepo_train.training.processes import choose_engine_together
+from sepo_train.training.run import trainable_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from sepo_train.layout import Tree
+    from sepo_train.engine.layout import Tree
 
     Gradients = dict[str, Tensor]
 

@@ -13,9 +13,9 @@ from contest import note
 from training_task import Task, run
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from sepo_data.share import quota
-from sepo_train.layout import Tree
-from sepo_train.models import load_config
+from sepo_data.selection.share import quota
+from sepo_train.engine.layout import Tree
+from sepo_train.models.load import load_config
 
 GIB = 1 << 30
 LIMIT = 4 * GIB

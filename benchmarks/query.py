@@ -51,9 +51,9 @@ import polars as pl
 import pyarrow as pa
 from random_rewards import VOCABULARY, build
 
-from sepo_data.query import query
-from sepo_data.shards import open_shard, scan, shard_files
-from sepo_data.tokens import tokens
+from sepo_data.analysis.query import query
+from sepo_data.analysis.tokens import tokens
+from sepo_data.stages.scan import open_shard, scan, shard_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.store import open_stage
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.stages.writer import open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

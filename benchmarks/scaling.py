@@ -42,7 +42,7 @@ def main() -> None:
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for parameters in given.parameters:
         flops = given.pairs * shared * 2 * 2 * parameters
-        # As in sepo_train.scoring_plan.default_shard_rows, on an accelerator.
+        # As in sepo_train.scoring.plan.default_shard_rows, on an accelerator.
         rows = 2 ** min(14, max(6, math.floor(math.log2(300 * 1e14 / (4 * shared * parameters)))))
         shards = math.ceil(given.pairs / rows)
         print(

@@ -69,10 +69,10 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from sepo_train.engine import PLAIN
-from sepo_train.layout import Tree
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.preamble import common_preamble
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.prefix_cache import common_preamble
+from sepo_train.models.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -52,12 +52,12 @@ import polars as pl
 import pyarrow as pa
 from random_rewards import SHARD, VOCABULARY, build
 
-from schemas.stages import SIDES
-from sepo_data.amount import Amount
-from sepo_data.rules import top
-from sepo_data.select import select
-from sepo_data.selection import Selection, mask_columns
-from sepo_data.shards import scan, shard_files
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.quota import Amount
+from sepo_data.selection.rules import top
+from sepo_data.selection.select import select
+from sepo_data.selection.selection import Selection, mask_columns
+from sepo_data.stages.scan import scan, shard_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,15 +35,15 @@ from typing import TYPE_CHECKING, Any
 
 from contest import smollm
 
-from sepo_data.encoding import Encoder
-from sepo_data.pairs import Pair
-from sepo_data.preferences import read_preferences
-from sepo_data.prepared import CHUNK, WORKERS, Prepared
-from sepo_data.read_ahead import ReadAhead
-from sepo_data.rendering import RenderedPair, render_pairs
-from sepo_data.sources import open_source
-from sepo_data.tokenization import TokenizedPair, tokenize_pairs
-from sepo_train.models import load_tokenizer
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.readers.source import open_source
+from sepo_data.shapes.pairs import Pair
+from sepo_data.tokenization.chat_template import RenderedPair, render_pairs
+from sepo_data.tokenization.encoding import Encoder
+from sepo_data.tokenization.prefetch import ReadAhead
+from sepo_data.tokenization.tokenize import TokenizedPair, tokenize_pairs
+from sepo_data.tokenization.tokenized_dataset import CHUNK, WORKERS, Prepared
+from sepo_train.models.load import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -49,10 +49,10 @@ from score import resized
 from training_task import BATCH, THREADS, Task, run
 from transformers.utils.logging import disable_progress_bar
 
-from sepo_data.share import quota
-from sepo_train.layout import Tree
-from sepo_train.models import load_config
-from sepo_train.preparation import prepare
+from sepo_data.selection.share import quota
+from sepo_train.engine.layout import Tree
+from sepo_train.models.dataset import prepare
+from sepo_train.models.load import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -29,19 +29,19 @@ from process import end_beyond, status
 from training_task import BETA, GAMMA, LEARNING_RATE, THREADS, Measured, Result, Task
 from transformers.utils.logging import disable_progress_bar
 
-from sepo_train.layout import Tree
+from sepo_train.engine.layout import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sepo_train.fit import Training
+    from sepo_train.training.run import Training
 
 
 def by_sepo(task: Task, objective: str) -> Measured:
     """`sepo train` or `sepo oracle`, from the model in memory to the last step."""
-    from sepo_train.engine import CHECKED_PAIRS
-    from sepo_train.fit import trainable_model
-    from sepo_train.processes import choose_engine_together
+    from sepo_train.engine.choose import CHECKED_PAIRS
+    from sepo_train.training.processes import choose_engine_together
+    from sepo_train.training.run import trainable_model
 
     training = sepo_training(task.batch_size, checkpointing=task.checkpointing)
     model = trainable_model(task.model, training)
@@ -54,7 +54,7 @@ def by_sepo(task: Task, objective: str) -> Measured:
 
 def sepo_training(batch_size: int, *, checkpointing: bool = False) -> Training:
     """The defaults of sepo, but for what has to be the same for all."""
-    from sepo_train.fit import Training
+    from sepo_train.training.run import Training
 
     return Training(lr=LEARNING_RATE, batch_size=batch_size, warmup_share=0.0, gradient_checkpointing=checkpointing)
 
@@ -69,10 +69,10 @@ def fit_pairs(
     """What `sepo train` and, with "dpo", `sepo oracle` do with a model; when each step ended, and its loss."""
     import numpy as np
 
-    from sepo_train.fit import fit
-    from sepo_train.objectives import objective as named
-    from sepo_train.pair_trainer import TrainingPair
-    from sepo_train.reference import computed_ref_logps
+    from sepo_train.training.objectives import objective as named
+    from sepo_train.training.pair_trainer import TrainingPair
+    from sepo_train.training.reference import computed_ref_logps
+    from sepo_train.training.run import fit
 
     minimised = named("dpo", beta=BETA) if objective == "dpo" else named("sepo", gamma=GAMMA)
     sums = [(0.0, 0.0)] * len(pairs)
@@ -119,7 +119,7 @@ def by_dense(task: Task) -> Measured:
     """The plain loop of `dense.py`."""
     from dense import train_dense
 
-    from sepo_train.models import load_model
+    from sepo_train.models.load import load_model
 
     model = load_model(task.model, dtype="float32")
     if task.checkpointing:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from process import BEYOND
 
 if TYPE_CHECKING:
-    from sepo_train.layout import Tree
+    from sepo_train.engine.layout import Tree
 
 LEARNING_RATE = 1e-5
 GAMMA, BETA = 2.0, 0.1

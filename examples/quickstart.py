@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sepo_data import scan
-from sepo_data.token_text import load_tokenizer_file, token_texts
+from sepo_data.stages.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

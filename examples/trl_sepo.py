@@ -15,9 +15,9 @@ from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-from sepo_train.layout import Tree, padded_layout
-from sepo_train.losses import sepo_loss
-from sepo_train.pair_trainer import response_logps
+from sepo_train.engine.layout import Tree, padded_layout
+from sepo_train.training.losses import sepo_loss
+from sepo_train.training.pair_trainer import response_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sepo")
 
+pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from transformers import PreTrainedTokenizerFast
 
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 HUB_DOUBLE = Path(__file__).with_name("hub_double.py")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "preferences.jsonl"
@@ -113,7 +115,7 @@ def rewards_of() -> Callable[..., pa.Table]:
     """Build a rewards table from the (chosen, rejected) token rewards of each pair; token ids are 10, 11, 12, ..."""
     import pyarrow as pa
 
-    from schemas.stages import Stage, stage_schema
+    from sepo_data.schemas.stages import Stage, stage_schema
 
     def build(pairs: Sequence[tuple[list[float], list[float]]], *, first: int = 0, messages: bool = False) -> pa.Table:
         rows = []
@@ -138,9 +140,9 @@ def rewards_of() -> Callable[..., pa.Table]:
 @pytest.fixture(scope="session")
 def write_rewards() -> Callable[..., Manifest]:
     """Write tables as the shards of a rewards directory with a tokenizer; options enter the plan."""
-    from schemas.manifest import InputRecord, Manifest
-    from schemas.stages import Stage
-    from sepo_data.store import open_stage
+    from sepo_data.schemas.manifest import InputRecord, Manifest
+    from sepo_data.schemas.stages import Stage
+    from sepo_data.stages.writer import open_stage
 
     def write(path: Path, tables: Sequence[pa.Table], *, tokenizer: str = "{}", **options: JsonValue) -> Manifest:
         rows = sum(table.num_rows for table in tables)

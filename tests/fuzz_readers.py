@@ -15,9 +15,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["sepo_data", "json", "csv"]):
-    from schemas.errors import SepoError
-    from sepo_data.reasons import REASONS
-    from sepo_data.sources import open_source
+    from sepo_data.errors import SepoError
+    from sepo_data.readers.source import open_source
+    from sepo_data.shapes.skip_reasons import REASONS
 
 KINDS = (".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".json.zst", ".parquet", ".arrow", ".db")
 

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.stages import TURN_KEYS
-from sepo_data.bad_rows import OnBadRow, judge
-from sepo_data.holdout import HOLDOUT, SPLIT
-from sepo_data.lengths import Lengths
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.preferences import read_preferences
-from sepo_data.prepared import CHUNK, Prepared
-from sepo_data.progress import SILENT, Progress
-from sepo_data.reading import Reading, as_reading
-from sepo_data.tokenization import TokenizedPair, over_limit
-from sepo_data.tool_use import json_text
+from sepo_data.analysis.lengths import Lengths
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.skipped import OnBadRow, judge
+from sepo_data.schemas.stages import TURN_KEYS
+from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.shapes.tool_calls import json_text
+from sepo_data.tokenization.tokenize import TokenizedPair, over_limit
+from sepo_data.tokenization.tokenized_dataset import CHUNK, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.pairs import Message, Text
-    from sepo_data.preferences import Preferences
+    from sepo_data.preferences.preferences import Preferences
+    from sepo_data.shapes.pairs import Message, Text
 
 PARTS = ("prompt", "chosen", "rejected")
 LONGEST = "longest"  # prompt and longer response

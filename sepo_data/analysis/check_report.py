@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.check import LONGEST, PARTS
-from sepo_data.lengths import histogram_lines
+from sepo_data.analysis.check import LONGEST, PARTS
+from sepo_data.analysis.lengths import histogram_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 import polars.selectors as cs
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage
-from sepo_data.directory import read_stage
-from sepo_data.output import table_lines
-from sepo_data.select import extreme_mask
-from sepo_data.shards import open_shard, shard_files
-from sepo_data.share import format_share
+from sepo_data.analysis.table_output import table_lines
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage
+from sepo_data.selection.select import extreme_mask
+from sepo_data.selection.share import format_share
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.scan import open_shard, shard_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.claims import seems_held
-from sepo_data.directory import RECORDS, shard_entries, shards_of
+from sepo_data.stages.directory import RECORDS, shard_entries, shards_of
+from sepo_data.storage.locks import seems_held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 RECENT = 3600.0
 """Seconds before the last shard was finished that the speed is measured over."""

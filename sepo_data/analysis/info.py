@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from schemas.stages import Stage
-from sepo_data.directory import DATASETS, finished_shards, is_finished, read_manifest
-from sepo_data.pace import pace_text, read_pace
+from sepo_data.analysis.eta import pace_text, read_pace
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import DATASETS, finished_shards, is_finished, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 
 def read_info(folder: Path) -> Manifest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.suggest import did_you_mean
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

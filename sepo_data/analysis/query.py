@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage, stage_schema
-from sepo_data import tokens as token_view
-from sepo_data import vocabulary as vocabulary_table
-from sepo_data.directory import TOKENIZER
-from sepo_data.named_queries import TWO_SELECTIONS, named_query
-from sepo_data.read_only import check_read_only
-from sepo_data.shards import scan
-from sepo_data.suggest import did_you_mean, listed
+from sepo_data.analysis import tokens as token_view
+from sepo_data.analysis import vocabulary as vocabulary_table
+from sepo_data.analysis.named_queries import TWO_SELECTIONS, named_query
+from sepo_data.analysis.read_only import check_read_only
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.stages.directory import TOKENIZER
+from sepo_data.stages.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -10,14 +10,14 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage
-from sepo_data.directory import read_stage
-from sepo_data.printable import printable, spelt_out
-from sepo_data.select import add_masks
-from sepo_data.shards import scan
-from sepo_data.suggest import did_you_mean
-from sepo_data.token_text import load_tokenizer_file, token_texts
+from sepo_data.console.printable import printable, spelt_out
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage
+from sepo_data.selection.select import add_masks
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.scan import scan
+from sepo_data.stages.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

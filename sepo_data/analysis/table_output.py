@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.atomic import atomic_write
-from sepo_data.directory import MANIFEST
-from sepo_data.suggest import listed
+from sepo_data.console.suggest import listed
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.stages.directory import MANIFEST
+from sepo_data.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.vocabulary import text_series
+from sepo_data.analysis.vocabulary import text_series
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from schemas.stages import SIDES
+from sepo_data.schemas.stages import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _totals(frame: pl.LazyFrame, kinds: set[str]) -> dict[str, NDArray[Any]]:
 
 def text_series(folder: Path) -> pl.Series:
     """The text of every token id of the tokenizer in `folder`, at the id's place."""
-    from sepo_data.token_text import load_tokenizer_file
+    from sepo_data.stages.token_text import load_tokenizer_file
 
     return pl.Series("token", single_texts(load_tokenizer_file(folder)), dtype=pl.String)
 

@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sepo_data.printable import printable
-from sepo_data.training_table import TrainingTable, metrics_line
+from sepo_data.console.printable import printable
+from sepo_data.console.training_table import TrainingTable, metrics_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sepo_data.pairs import Pair
+    from sepo_data.shapes.pairs import Pair
 
 
 @dataclass(frozen=True, eq=False)

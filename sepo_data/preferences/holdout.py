@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sepo_data.pairs import Pair
+    from sepo_data.shapes.pairs import Pair
 
 SPLIT = "split"
 """The column that tells a pair's side."""

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from sepo_data.sources import Source
+    from sepo_data.readers.source import Source
 
 SOURCE = "source"
 """The column that tells which part a pair is from."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.errors import SepoError
-from sepo_data.mixture import interleaved, part_rows
+from sepo_data.errors import SepoError
+from sepo_data.preferences.mixture import interleaved, part_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from sepo_data.reading import Reading
+    from sepo_data.preferences.reading import Reading
 
 READ_THROUGH = 100
 """Rows that nobody asked for are read along where no more of them lie between two that somebody did."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.holdout import SPLIT
-from sepo_data.mixture import SOURCE, Mixture, mixture
-from sepo_data.order import Order, reading_order, runs
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.reading import Reading, as_reading
-from sepo_data.shapes import BadRow, Shape, detect_shape
-from sepo_data.sources import Row, Source, open_source
-from sepo_data.suggest import did_you_mean, listed
-from sepo_data.survey import survey
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import SPLIT
+from sepo_data.preferences.mixture import SOURCE, Mixture, mixture
+from sepo_data.preferences.order import Order, reading_order, runs
+from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.survey import survey
+from sepo_data.readers.source import Row, Source, open_source
+from sepo_data.shapes.detect import BadRow, Shape, detect_shape
+from sepo_data.shapes.pairs import Pair, SkippedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sepo_data.duplicates import Duplicates
-    from sepo_data.holdout import Holdout
+    from sepo_data.preferences.duplicates import Duplicates
+    from sepo_data.preferences.holdout import Holdout
 
 SAMPLE_ROWS = 100  # good rows that the shape is told from
 SAMPLE_REACH = 1000  # rows among which those are looked for

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sepo_data.pairs import SkippedRow
+    from sepo_data.shapes.pairs import SkippedRow
 
 OnBadRow = Literal["skip", "fail"]
 """Set bad rows aside, or stop at the first."""

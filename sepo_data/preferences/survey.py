@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sepo_data.duplicates import Duplicates, find_duplicates
-from sepo_data.holdout import Holdout, find_holdout
-from sepo_data.pairs import Pair
+from sepo_data.preferences.duplicates import Duplicates, find_duplicates
+from sepo_data.preferences.holdout import Holdout, find_holdout
+from sepo_data.shapes.pairs import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sepo_data.pairs import SkippedRow
+    from sepo_data.shapes.pairs import SkippedRow
 
 
 def survey(

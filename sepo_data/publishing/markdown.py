@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from sepo_data.printable import spelt_out
+from sepo_data.console.printable import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,13 @@ import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from schemas.stages import Stage
-from sepo_data.location import public_name
+from sepo_data.schemas.stages import Stage
+from sepo_data.storage.location import public_name
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from schemas.manifest import InputRecord, Manifest
+    from sepo_data.schemas.manifest import InputRecord, Manifest
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _HUB_URL = re.compile(rf"hf://datasets/({_HUB_ID.pattern})(?:[@/].*)?", re.ASCII)

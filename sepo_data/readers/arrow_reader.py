@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import SepoError
-from sepo_data.remember import remembered
-from sepo_data.rows import DataFile, Row, Table, python_rows, refuse_twins
-from sepo_data.spool import content_key, spooled
+from sepo_data.errors import SepoError
+from sepo_data.readers.materialized import content_key, spooled
+from sepo_data.readers.rows import DataFile, Row, Table, python_rows, refuse_twins
+from sepo_data.storage.cache import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

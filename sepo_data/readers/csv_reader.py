@@ -10,9 +10,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.rows import DataFile, Row, Table, refuse_twins
-from sepo_data.text_rows import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, size_in_utf8, text_table
+from sepo_data.errors import SepoError
+from sepo_data.readers.rows import DataFile, Row, Table, refuse_twins
+from sepo_data.readers.text_reader import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, size_in_utf8, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

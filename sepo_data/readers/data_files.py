@@ -6,10 +6,10 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.kinds import kind_of, reader_of
-from sepo_data.splits import choose_split, split_of_file
-from sepo_data.suggest import listed
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_data.readers.formats import kind_of, reader_of
+from sepo_data.readers.splits import choose_split, split_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,19 +11,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from schemas.errors import SepoError
-from sepo_data.arrow_rows import BATCH_ROWS, read_arrow, write_stream
-from sepo_data.fetch import cache_folder
-from sepo_data.json_rows import read_answer
-from sepo_data.rows import refuse_twins
-from sepo_data.spool import content_key, spooled
-from sepo_data.suggest import listed
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, write_stream
+from sepo_data.readers.json_reader import read_answer
+from sepo_data.readers.materialized import content_key, spooled
+from sepo_data.readers.rows import refuse_twins
+from sepo_data.storage.download import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sepo_data.rows import DataFile, Table
+    from sepo_data.readers.rows import DataFile, Table
 
 DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 DUCKDB_MEMORY = "512MB"  # it writes what does not fit into the cache folder

@@ -7,12 +7,12 @@ import sys
 from glob import glob
 from pathlib import Path, PurePosixPath
 
-from schemas.errors import SepoError
-from sepo_data.data_files import files_of_folder, files_of_pattern, files_of_split
-from sepo_data.fetch import fetched, file_names, matching_names
-from sepo_data.kinds import kind_of, known_kinds, read_pipe
-from sepo_data.location import is_remote, location, public_name
-from sepo_data.rows import DataFile
+from sepo_data.errors import SepoError
+from sepo_data.readers.data_files import files_of_folder, files_of_pattern, files_of_split
+from sepo_data.readers.formats import kind_of, known_kinds, read_pipe
+from sepo_data.readers.rows import DataFile
+from sepo_data.storage.download import fetched, file_names, matching_names
+from sepo_data.storage.location import is_remote, location, public_name
 
 PIPE = "-"
 SAVED = ("dataset_dict.json", "state.json")

@@ -6,15 +6,15 @@ import codecs
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from schemas.errors import SepoError
-from sepo_data.arrow_rows import read_arrow, read_parquet
-from sepo_data.csv_rows import read_csv, read_tsv
-from sepo_data.database_rows import DATABASES, answer
-from sepo_data.json_rows import read_json, read_json_lines
-from sepo_data.rows import DataFile, Table
-from sepo_data.spool import COMPRESSIONS, decompressed, piped
-from sepo_data.suggest import listed
-from sepo_data.text_rows import ENCODINGS
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_data.readers.arrow_reader import read_arrow, read_parquet
+from sepo_data.readers.csv_reader import read_csv, read_tsv
+from sepo_data.readers.database_reader import DATABASES, answer
+from sepo_data.readers.json_reader import read_json, read_json_lines
+from sepo_data.readers.materialized import COMPRESSIONS, decompressed, piped
+from sepo_data.readers.rows import DataFile, Table
+from sepo_data.readers.text_reader import ENCODINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from schemas.errors import HubError, SepoError
-from sepo_data.arrow_rows import BATCH_ROWS, read_arrow, rows_at_once, write_stream
-from sepo_data.rows import DataFile, Row, Table, python_rows
-from sepo_data.splits import choose_split
-from sepo_data.spool import spooled
-from sepo_data.suggest import did_you_mean, listed
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import HubError, SepoError
+from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, rows_at_once, write_stream
+from sepo_data.readers.materialized import spooled
+from sepo_data.readers.rows import DataFile, Row, Table, python_rows
+from sepo_data.readers.splits import choose_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

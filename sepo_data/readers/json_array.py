@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepo_data.json_values import BadValue, scan
-from sepo_data.text_rows import ROW_BYTES, Place, is_utf8, size_in_utf8
+from sepo_data.readers.json_values import BadValue, scan
+from sepo_data.readers.text_reader import ROW_BYTES, Place, is_utf8, size_in_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from schemas.errors import SepoError
-from sepo_data.json_array import array_items
-from sepo_data.json_values import BadValue, parse
-from sepo_data.rows import DataFile, Row, Table
-from sepo_data.suggest import listed
-from sepo_data.text_rows import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, text_table
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_data.readers.json_array import array_items
+from sepo_data.readers.json_values import BadValue, parse
+from sepo_data.readers.rows import DataFile, Row, Table
+from sepo_data.readers.text_reader import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

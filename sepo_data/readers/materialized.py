@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from schemas.errors import SepoError
-from sepo_data.atomic import atomic_write, remove_leftovers
-from sepo_data.fetch import cache_folder
-from sepo_data.remember import remembered
+from sepo_data.errors import SepoError
+from sepo_data.storage.atomic import atomic_write, remove_leftovers
+from sepo_data.storage.cache import remembered
+from sepo_data.storage.download import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sepo_data.rows import DataFile
+    from sepo_data.readers.rows import DataFile
 
 PIECE = 1 << 16  # bytes copied at a time
 FIRST_LOOK = 4 << 20  # bytes copied before it is first asked whether that is enough

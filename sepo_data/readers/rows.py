@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.suggest import listed
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,16 +11,16 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from schemas.errors import HubError, SepoError
-from sepo_data.database_rows import DATABASES
-from sepo_data.find import find
-from sepo_data.hf_rows import read_hub, read_saved, stream_hub
-from sepo_data.kinds import kind_of, names_keys, read_file
-from sepo_data.location import public_name
-from sepo_data.remember import remembered
-from sepo_data.rows import DataFile, Row, Table
-from sepo_data.suggest import did_you_mean, listed
-from sepo_data.text_rows import COLUMN_ROWS
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import HubError, SepoError
+from sepo_data.readers.database_reader import DATABASES
+from sepo_data.readers.find import find
+from sepo_data.readers.formats import kind_of, names_keys, read_file
+from sepo_data.readers.hub_reader import read_hub, read_saved, stream_hub
+from sepo_data.readers.rows import DataFile, Row, Table
+from sepo_data.readers.text_reader import COLUMN_ROWS
+from sepo_data.storage.cache import remembered
+from sepo_data.storage.location import public_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,9 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from schemas.errors import SepoError
-from sepo_data.remember import remembered
-from sepo_data.rows import DataFile, Row, Table
+from sepo_data.errors import SepoError
+from sepo_data.readers.rows import DataFile, Row, Table
+from sepo_data.storage.cache import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,1 +1,1 @@
-"""What is on disk: the Arrow schema of each stage dataset, and the manifest beside it."""
+"""The on-disk contract: the Arrow schema of each stage dataset, and the manifest beside it."""

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from schemas.stages import Stage
+from sepo_data.schemas.stages import Stage
 
 SCHEMA_VERSION: Literal[1] = 1
 """Raised whenever a column or a field of the manifest changes its name, type or meaning."""

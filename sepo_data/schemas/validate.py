@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage, stage_schema, text_options
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema, text_options
 
 
 def differences(table: pa.Table, stage: Stage) -> list[str]:

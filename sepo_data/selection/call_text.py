@@ -6,8 +6,8 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.suggest import did_you_mean
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from sepo_data.amount import amounts_of_sides, texts_of_sides, whole_number
-from sepo_data.marks import mark
-from sepo_data.ragged import Ragged, ragged
-from sepo_data.rules import CERTAIN, Rule, certain, elementwise, lengths, quota, signed_rewards
-from sepo_data.token_hash import token_hashes
+from sepo_data.selection.quota import amounts_of_sides, texts_of_sides, whole_number
+from sepo_data.selection.ragged import Ragged, ragged
+from sepo_data.selection.rules import CERTAIN, Rule, certain, elementwise, lengths, quota, signed_rewards
+from sepo_data.selection.token_hash import token_hashes
+from sepo_data.selection.top_k import mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from sepo_data.rules import Score
+    from sepo_data.selection.rules import Score
 
 PARTS, PART_TOKENS = 10, 8
 """`position-random` keeps the number of selected tokens in each tenth of a response; no part is shorter than 8."""

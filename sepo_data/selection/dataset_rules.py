@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.amount import Amount, finite_number, shares_of_sides, texts_of_sides
-from sepo_data.marks import mark
-from sepo_data.order_statistics import kth_highest
-from sepo_data.ragged import Ragged, ragged
-from sepo_data.rules import Rule, elementwise, signed_rewards
-from sepo_data.share import WHOLE, format_share, parse_share
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.kth_highest import kth_highest
+from sepo_data.selection.quota import Amount, finite_number, shares_of_sides, texts_of_sides
+from sepo_data.selection.ragged import Ragged, ragged
+from sepo_data.selection.rules import Rule, elementwise, signed_rewards
+from sepo_data.selection.share import WHOLE, format_share, parse_share
+from sepo_data.selection.top_k import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

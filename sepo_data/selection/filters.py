@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.errors import SepoError
-from sepo_data.ragged import Ragged
-from sepo_data.suggest import did_you_mean
-from sepo_data.token_classes import SKIPPABLE
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
+from sepo_data.selection.ragged import Ragged
+from sepo_data.selection.token_classes import SKIPPABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
-    from sepo_data.token_classes import TokenClasses
+    from sepo_data.selection.token_classes import TokenClasses
 
     Mask = NDArray[np.bool_]
 

@@ -6,13 +6,13 @@ import re
 from itertools import product
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.rule_language import parse_rule
+from sepo_data.errors import SepoError
+from sepo_data.selection.parse import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sepo_data.rules import Rule
+    from sepo_data.selection.rules import Rule
 
 
 def grid_rules(rule: str, grid: Iterable[str]) -> dict[str, Rule]:

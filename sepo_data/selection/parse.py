@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data import controls, peer_rules, rules
-from sepo_data.call_text import bind_call
-from sepo_data.dataset_rules import budget, threshold
-from sepo_data.spans import span
-from sepo_data.suggest import did_you_mean
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
+from sepo_data.selection import control_rules as controls
+from sepo_data.selection import published_rules as peer_rules
+from sepo_data.selection import rules
+from sepo_data.selection.call_text import bind_call
+from sepo_data.selection.dataset_rules import budget, threshold
+from sepo_data.selection.span_rule import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.amount import Amount, amounts_of_sides, finite_number, shares_of_sides, texts_of_sides
-from sepo_data.ragged import ragged
-from sepo_data.rules import Rule, elementwise, lengths, quota
-from sepo_data.share import WHOLE
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.quota import Amount, amounts_of_sides, finite_number, shares_of_sides, texts_of_sides
+from sepo_data.selection.ragged import ragged
+from sepo_data.selection.rules import Rule, elementwise, lengths, quota
+from sepo_data.selection.share import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.share import WHOLE, format_share, parse_share
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.share import WHOLE, format_share, parse_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from schemas.check import check_table
-from schemas.errors import SepoError
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, stage_schema, text_options
-from sepo_data.amount import Amount
-from sepo_data.directory import TOKENIZER, find_run, read_stage
-from sepo_data.marks import highest as highest_scores
-from sepo_data.progress import SILENT, Progress
-from sepo_data.rules import top
-from sepo_data.selection import Selection, mask_columns
-from sepo_data.shards import open_shard, scan, shard_files
-from sepo_data.share import format_share
-from sepo_data.store import open_stage
-from sepo_data.token_classes import token_classes
-from sepo_data.versions import versions
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema, text_options
+from sepo_data.schemas.validate import check_table
+from sepo_data.selection.quota import Amount
+from sepo_data.selection.rules import top
+from sepo_data.selection.selection import Selection, mask_columns
+from sepo_data.selection.share import format_share
+from sepo_data.selection.token_classes import token_classes
+from sepo_data.selection.top_k import highest as highest_scores
+from sepo_data.stages.directory import TOKENIZER, find_run, read_stage
+from sepo_data.stages.scan import open_shard, scan, shard_files
+from sepo_data.stages.versions import versions
+from sepo_data.stages.writer import open_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

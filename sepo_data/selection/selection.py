@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.filters import Filters, kept_tokens
-from sepo_data.marks import mark
-from sepo_data.ragged import Ragged, ragged
-from sepo_data.rules import Rule, top
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.filters import Filters, kept_tokens
+from sepo_data.selection.ragged import Ragged, ragged
+from sepo_data.selection.rules import Rule, top
+from sepo_data.selection.top_k import mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
-    from sepo_data.soft_weights import SoftWeights
-    from sepo_data.token_classes import TokenClasses
+    from sepo_data.selection.soft_weights import SoftWeights
+    from sepo_data.selection.token_classes import TokenClasses
 
     Mask = NDArray[np.bool_]
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.amount import finite_number
-from sepo_data.call_text import bind_call
-from sepo_data.ragged import Ragged, ragged
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.call_text import bind_call
+from sepo_data.selection.quota import finite_number
+from sepo_data.selection.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

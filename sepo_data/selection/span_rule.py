@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.ragged import ragged
-from sepo_data.rules import CERTAIN, Rule, certain, elementwise, signed_rewards
-from sepo_data.suggest import did_you_mean
-from sepo_data.token_text import load_tokenizer_file, token_texts
+from sepo_data.console.suggest import did_you_mean
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.selection.ragged import ragged
+from sepo_data.selection.rules import CERTAIN, Rule, certain, elementwise, signed_rewards
+from sepo_data.stages.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sepo_data.token_text import load_tokenizer_file
-from sepo_data.vocabulary import BROKEN, single_texts
+from sepo_data.analysis.vocabulary import BROKEN, single_texts
+from sepo_data.stages.token_text import load_tokenizer_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from schemas.stages import SIDES
-from sepo_data.ragged import Ragged
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.ragged import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import SepoError
-from sepo_data.ragged import Ragged, ragged
+from sepo_data.errors import SepoError
+from sepo_data.selection.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.reasons import BadRow
-from sepo_data.record import Record, Row
-from sepo_data.suggest import did_you_mean, listed
-from sepo_data.value_kinds import WRITTEN, kind_of
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import SepoError
+from sepo_data.shapes.record import Record, Row
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.value_types import WRITTEN, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

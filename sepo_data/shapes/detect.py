@@ -8,24 +8,24 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.stages import TURN_KEYS
-from sepo_data.columns import ROLES, Columns, could_play, find_columns, spellings
-from sepo_data.conversation_shapes import conversations, dialogues_with_prompt, explicit_strings, swift
-from sepo_data.implicit_shapes import hh_transcripts, implicit_messages, implicit_strings
-from sepo_data.prompts import end_in_answer, rival_prompts
-from sepo_data.ranked_shapes import ranked
-from sepo_data.reasons import REASONS, BadRow
-from sepo_data.shape import BESIDE, Shape
-from sepo_data.suggest import did_you_mean, listed
-from sepo_data.tokenized_shape import tokenized
-from sepo_data.turns import CALLS, is_turn
-from sepo_data.value_kinds import kind_of
-from sepo_data.vote_shapes import summaries, votes
+from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import TURN_KEYS
+from sepo_data.shapes.columns import ROLES, Columns, could_play, find_columns, spellings
+from sepo_data.shapes.explicit import conversations, dialogues_with_prompt, explicit_strings, swift
+from sepo_data.shapes.implicit import hh_transcripts, implicit_messages, implicit_strings
+from sepo_data.shapes.messages import CALLS, is_turn
+from sepo_data.shapes.prompts import end_in_answer, rival_prompts
+from sepo_data.shapes.ranked import ranked
+from sepo_data.shapes.shape import BESIDE, Shape
+from sepo_data.shapes.skip_reasons import REASONS, BadRow
+from sepo_data.shapes.tokenized import tokenized
+from sepo_data.shapes.value_types import kind_of
+from sepo_data.shapes.votes import summaries, votes
 
 if TYPE_CHECKING:
-    from sepo_data.reading import PairChoice
-    from sepo_data.record import Row
+    from sepo_data.preferences.reading import PairChoice
+    from sepo_data.shapes.record import Row
 
 __all__ = ["REASONS", "BadRow", "Shape", "detect_shape"]
 

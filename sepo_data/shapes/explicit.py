@@ -6,16 +6,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sepo_data.columns import ANSWER
-from sepo_data.prompts import Prompt, end_in_answer, prompts
-from sepo_data.reasons import BadRow
-from sepo_data.samples import both_begin_with, mostly, whole_dialogues
-from sepo_data.shape import Parts, Shape
-from sepo_data.turns import answer, assistant, is_turn, shared_turns, speaker, turns
+from sepo_data.shapes.columns import ANSWER
+from sepo_data.shapes.messages import answer, assistant, is_turn, shared_turns, speaker, turns
+from sepo_data.shapes.prompts import Prompt, end_in_answer, prompts
+from sepo_data.shapes.samples import both_begin_with, mostly, whole_dialogues
+from sepo_data.shapes.shape import Parts, Shape
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
-    from sepo_data.columns import Columns
-    from sepo_data.record import Record
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.record import Record
 
 
 def explicit_strings(columns: Columns) -> list[Shape]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.samples import NEARLY_ALL, mostly
-from sepo_data.shape import Parts, Shape
-from sepo_data.transcripts import is_transcript, shared_transcript, split_at_word
-from sepo_data.turns import assistant, shared_turns, turns
+from sepo_data.shapes.messages import assistant, shared_turns, turns
+from sepo_data.shapes.samples import NEARLY_ALL, mostly
+from sepo_data.shapes.shape import Parts, Shape
+from sepo_data.shapes.transcripts import is_transcript, shared_transcript, split_at_word
 
 if TYPE_CHECKING:
-    from sepo_data.columns import Columns
-    from sepo_data.record import Record
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.record import Record
 
 SIDES = ("chosen", "rejected")
 

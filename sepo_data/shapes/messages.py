@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
-from schemas.stages import TURN_KEYS
-from sepo_data.reasons import BadRow
-from sepo_data.record import check_size, checked_text
-from sepo_data.tool_use import called, tool_calls
+from sepo_data.schemas.stages import TURN_KEYS
+from sepo_data.shapes.record import check_size, checked_text
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.tool_calls import called, tool_calls
 
 if TYPE_CHECKING:
-    from sepo_data.pairs import Message
-    from sepo_data.record import Record
+    from sepo_data.shapes.pairs import Message
+    from sepo_data.shapes.record import Record
 
 ROLES = {
     "system": "system",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Message = Mapping[str, Any]
-"""One turn: `{"role": ..., "content": ...}`, and where it has any, the further keys of `schemas.stages.TURN_KEYS`."""
+"""One turn: `{"role": ..., "content": ...}`, and those of `sepo_data.schemas.stages.TURN_KEYS` that it has."""
 
 Text = str | list[Message]
 """A prompt or a response, as TRL names them: a string, or a list of messages."""

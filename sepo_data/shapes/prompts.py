@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepo_data import turns
-from sepo_data.reasons import BadRow
-from sepo_data.record import Record, checked_text
-from sepo_data.samples import mostly
-from sepo_data.transcripts import is_transcript, open_transcript
+from sepo_data.shapes import messages as turns
+from sepo_data.shapes.record import Record, checked_text
+from sepo_data.shapes.samples import mostly
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.transcripts import is_transcript, open_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sepo_data.columns import Columns
-    from sepo_data.pairs import Message
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.pairs import Message
 
 
 @dataclass(frozen=True)

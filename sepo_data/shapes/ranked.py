@@ -9,19 +9,19 @@ from functools import partial
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from sepo_data.prompts import Prompt, prompts
-from sepo_data.reasons import BadRow
-from sepo_data.record import shown
-from sepo_data.shape import Parts, Shape
-from sepo_data.turns import answer_turns
+from sepo_data.shapes.messages import answer_turns
+from sepo_data.shapes.prompts import Prompt, prompts
+from sepo_data.shapes.record import shown
+from sepo_data.shapes.shape import Parts, Shape
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sepo_data.columns import Columns
-    from sepo_data.pairs import Message
-    from sepo_data.reading import PairChoice
-    from sepo_data.record import Record
+    from sepo_data.preferences.reading import PairChoice
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.pairs import Message
+    from sepo_data.shapes.record import Record
 
 ANSWER_KEYS = ("response", "completion", "answer", "text", "content", "output", "generated_text")
 RANK_KEYS = ("rank",)

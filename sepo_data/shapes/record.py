@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sepo_data.reasons import MAX_CHARACTERS, BadRow
+from sepo_data.shapes.skip_reasons import MAX_CHARACTERS, BadRow
 
 Row = Mapping[str, object]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.turns import speaker
+from sepo_data.shapes.messages import speaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sepo_data.columns import Columns
+    from sepo_data.shapes.columns import Columns
 NEARLY_ALL = 0.9
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.pairs import Message, Pair, Text
-from sepo_data.reasons import BadRow
-from sepo_data.record import Record, Row, check_unicode
-from sepo_data.suggest import listed
-from sepo_data.tool_use import template_kwargs, tools
-from sepo_data.turns import with_system
+from sepo_data.console.suggest import listed
+from sepo_data.shapes.messages import with_system
+from sepo_data.shapes.pairs import Message, Pair, Text
+from sepo_data.shapes.record import Record, Row, check_unicode
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.tool_calls import template_kwargs, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class Shape:
         conversational: the parts are lists of messages.
         tokenized: they are lists of ids, which stand for strings.
         written: roles whose columns hold JSON text.
-        tool_turns: turns may have the further keys of `schemas.stages.TURN_KEYS`.
+        tool_turns: turns may have the further keys of `sepo_data.schemas.stages.TURN_KEYS`.
         side: what pairs carry for the chat template, out of `tools` and `chat_template_kwargs`.
         unseen: columns that would be read if the first rows had a value there.
     """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.reasons import BadRow
-from sepo_data.record import shown
-from sepo_data.samples import both_begin_with
-from sepo_data.shape import Shape
+from sepo_data.shapes.record import shown
+from sepo_data.shapes.samples import both_begin_with
+from sepo_data.shapes.shape import Shape
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
-    from sepo_data.columns import Columns
-    from sepo_data.record import Record
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.record import Record
 
 HIGHEST = 2**31 - 1
 """The highest id that fits the columns of a stage dataset."""

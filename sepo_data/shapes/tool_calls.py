@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sepo_data.reasons import BadRow
-from sepo_data.record import check_size, check_unicode, read_json
+from sepo_data.shapes.record import check_size, check_unicode, read_json
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
-    from sepo_data.record import Record
+    from sepo_data.shapes.record import Record
 
 T = TypeVar("T", list[Any], dict[str, Any])
 

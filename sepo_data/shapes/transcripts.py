@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sepo_data.reasons import BadRow
-from sepo_data.turns import assistant, user
+from sepo_data.shapes.messages import assistant, user
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
-    from sepo_data.pairs import Message
+    from sepo_data.shapes.pairs import Message
 
 HUMAN = "\n\nHuman:"
 CUE = "\n\nAssistant:"

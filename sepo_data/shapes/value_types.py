@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sepo_data.samples import NEARLY_ALL
-from sepo_data.turns import is_turn, speaker
+from sepo_data.shapes.messages import is_turn, speaker
+from sepo_data.shapes.samples import NEARLY_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.ranked_shapes import number
-from sepo_data.reasons import BadRow
-from sepo_data.record import shown
-from sepo_data.suggest import listed
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_data.shapes.ranked import number
+from sepo_data.shapes.record import shown
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sepo_data.columns import Columns
-    from sepo_data.record import Record
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.record import Record
 
 A_WINS, TIE, B_WINS = 1, 0, -1
 

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sepo_data.columns import ANSWER
-from sepo_data.prompts import Prompt, prompts
-from sepo_data.reasons import BadRow
-from sepo_data.record import checked_text, read_json
-from sepo_data.samples import NEARLY_ALL, whole_dialogues
-from sepo_data.shape import Parts, Shape
-from sepo_data.turns import answer, assistant, shared_turns, turns, user
-from sepo_data.verdicts import TIE, Verdict, choice, codes, find_verdict
+from sepo_data.shapes.columns import ANSWER
+from sepo_data.shapes.messages import answer, assistant, shared_turns, turns, user
+from sepo_data.shapes.prompts import Prompt, prompts
+from sepo_data.shapes.record import checked_text, read_json
+from sepo_data.shapes.samples import NEARLY_ALL, whole_dialogues
+from sepo_data.shapes.shape import Parts, Shape
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.verdicts import TIE, Verdict, choice, codes, find_verdict
 
 if TYPE_CHECKING:
-    from sepo_data.columns import Columns
-    from sepo_data.pairs import Message
-    from sepo_data.record import Record
+    from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.pairs import Message
+    from sepo_data.shapes.record import Record
 
 
 def votes(columns: Columns) -> list[Shape]:

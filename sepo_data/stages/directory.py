@@ -10,19 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import RefusedError, SepoError
-from schemas.manifest import Manifest, ShardRecord
-from schemas.stages import Stage
-from sepo_data.atomic import SUFFIX, remove_leftovers, write_text
-from sepo_data.claims import any_held, try_claim
-from sepo_data.location import is_remote, make_folder, public_name, read_text, remove_tree
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.schemas.manifest import Manifest, ShardRecord
+from sepo_data.schemas.stages import Stage
+from sepo_data.storage.atomic import SUFFIX, remove_leftovers, write_text
+from sepo_data.storage.location import is_remote, make_folder, public_name, read_text, remove_tree
+from sepo_data.storage.locks import any_held, try_claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import JsonValue
 
-    from sepo_data.claims import Claim
+    from sepo_data.storage.locks import Claim
 
 MANIFEST = "sepo.json"
 SKIPPED = "skipped.jsonl"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 
 def dataset_state(manifest: Manifest) -> dict[str, Any]:

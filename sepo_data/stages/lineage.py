@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.stages import Stage
-from sepo_data.directory import read_manifest
-from sepo_data.location import location
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import read_manifest
+from sepo_data.storage.location import location
 
 if TYPE_CHECKING:
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 
 def read_ancestors(manifest: Manifest) -> dict[Stage, Manifest]:

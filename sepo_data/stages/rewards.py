@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.directory import DATASETS
-from sepo_data.tool_use import json_text
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.shapes.tool_calls import json_text
+from sepo_data.stages.directory import DATASETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from sepo_data.pairs import Pair, Text
-    from sepo_data.shape import Shape
-    from sepo_data.tokenization import TokenizedPair
+    from sepo_data.shapes.pairs import Pair, Text
+    from sepo_data.shapes.shape import Shape
+    from sepo_data.tokenization.tokenize import TokenizedPair
 
 CHUNK = 10_000
 """Pairs whose side columns are held at a time while their types are found."""

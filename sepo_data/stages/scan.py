@@ -9,11 +9,11 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
-from schemas.errors import SepoError
-from schemas.stages import Stage
-from sepo_data.directory import STATE, read_stage
-from sepo_data.fetch import fetched
-from sepo_data.location import is_remote, location
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import STATE, read_stage
+from sepo_data.storage.download import fetched
+from sepo_data.storage.location import is_remote, location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

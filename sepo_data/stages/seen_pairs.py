@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST, read_stage
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import MANIFEST, read_stage
+from sepo_data.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemas.manifest import Manifest, ModelRecord, TokenizerRecord
-    from sepo_data.pairs import Pair
+    from sepo_data.schemas.manifest import Manifest, ModelRecord, TokenizerRecord
+    from sepo_data.shapes.pairs import Pair
 
 SEEN = "seen_pairs.jsonl"
 

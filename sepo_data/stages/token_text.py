@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from schemas.errors import SepoError
-from sepo_data.directory import TOKENIZER
+from sepo_data.errors import SepoError
+from sepo_data.stages.directory import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,13 +26,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from schemas.check import check_table
-from schemas.errors import SepoError
-from schemas.manifest import Manifest, ShardRecord
-from sepo_data.atomic import atomic_write, remove_leftovers, write_text
-from sepo_data.bad_rows import skipped_lines
-from sepo_data.claims import any_held, try_claim
-from sepo_data.directory import (
+from sepo_data.errors import SepoError
+from sepo_data.preferences.skipped import skipped_lines
+from sepo_data.schemas.manifest import Manifest, ShardRecord
+from sepo_data.schemas.validate import check_table
+from sepo_data.stages.directory import (
     INFO,
     MANIFEST,
     RECORDS,
@@ -47,13 +45,15 @@ from sepo_data.directory import (
     shard_entries,
     shard_name,
 )
-from sepo_data.hf_files import dataset_info, dataset_state
-from sepo_data.location import make_folder, read_text
+from sepo_data.stages.hf_files import dataset_info, dataset_state
+from sepo_data.storage.atomic import atomic_write, remove_leftovers, write_text
+from sepo_data.storage.location import make_folder, read_text
+from sepo_data.storage.locks import any_held, try_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sepo_data.pairs import SkippedRow
+    from sepo_data.shapes.pairs import SkippedRow
 
 BATCH_ROWS = 1000
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -14,7 +14,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from sepo_data.location import is_remote, upload
+from sepo_data.storage.location import is_remote, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.atomic import write_text
-from sepo_data.fetch import cache_folder
+from sepo_data.storage.atomic import write_text
+from sepo_data.storage.download import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.atomic import atomic_write
-from sepo_data.location import filesystem, is_remote, public_name
+from sepo_data.errors import SepoError
+from sepo_data.storage.atomic import atomic_write
+from sepo_data.storage.location import filesystem, is_remote, public_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
-from sepo_data.location import filesystem, is_remote
+from sepo_data.storage.location import filesystem, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.pairs import Pair, SkippedRow
+from sepo_data.errors import SepoError
+from sepo_data.shapes.pairs import Pair, SkippedRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.pairs import Message, Text
+    from sepo_data.shapes.pairs import Message, Text
 
 TEMPLATE_REASONS = {
     "template_not_prefix": "the chat template renders the prompt differently once a response follows it",

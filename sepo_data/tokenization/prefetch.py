@@ -11,14 +11,14 @@ from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import TYPE_CHECKING, Self
 
-from sepo_data.progress import SILENT, Progress
+from sepo_data.console.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
-    from sepo_data.pairs import SkippedRow
-    from sepo_data.tokenization import TokenizedPair
+    from sepo_data.shapes.pairs import SkippedRow
+    from sepo_data.tokenization.tokenize import TokenizedPair
 
     Batch = tuple[list[TokenizedPair], list[SkippedRow]]
 

@@ -10,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from sepo_data.encoding import Encoder
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.rendering import TEMPLATE_REASONS, RenderedPair, render_pairs
+from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.tokenization.chat_template import TEMPLATE_REASONS, RenderedPair, render_pairs
+from sepo_data.tokenization.encoding import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.encoding import Continued
+    from sepo_data.tokenization.encoding import Continued
 
 Truncate = Literal["prompt", "response"]
 

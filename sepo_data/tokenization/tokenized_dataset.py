@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.manifest import InputRecord
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.progress import SILENT, Progress
-from sepo_data.read_ahead import ReadAhead
-from sepo_data.tokenization import TokenizedPair, Truncate, tokenize_pairs
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import InputRecord
+from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.tokenization.prefetch import ReadAhead
+from sepo_data.tokenization.tokenize import TokenizedPair, Truncate, tokenize_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.preferences import Preferences
-    from sepo_data.read_ahead import Batch
+    from sepo_data.preferences.preferences import Preferences
+    from sepo_data.tokenization.prefetch import Batch
 
 CHUNK = 1000
 """Rows that are tokenized at a time where all of them are wanted."""

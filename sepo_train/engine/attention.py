@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import pad
 
-from sepo_train.layout import PROMPT
+from sepo_train.engine.layout import PROMPT
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn.attention.flex_attention import BlockMask
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from sepo_train.layout import Layout
+    from sepo_train.engine.layout import Layout
 
 
 def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from schemas.errors import SepoError
-from sepo_train.attention import attention_window
-from sepo_train.layout import Layout, Tree, padded_layout, shared_layout
-from sepo_train.logps import score_trees, token_logps
-from sepo_train.preamble import common_preamble
+from sepo_data.errors import SepoError
+from sepo_train.engine.attention import attention_window
+from sepo_train.engine.layout import Layout, Tree, padded_layout, shared_layout
+from sepo_train.engine.logps import score_trees, token_logps
+from sepo_train.engine.prefix_cache import common_preamble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,13 +10,13 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from transformers import GenerationConfig
 
-from schemas.errors import SepoError
-from sepo_data.progress import SILENT, Progress
-from sepo_train.engine import extent, tolerance
-from sepo_train.layout import batches_by_tokens
-from sepo_train.logps import default_batch_tokens
-from sepo_train.model_files import context_length
-from sepo_train.models import is_out_of_memory
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_train.engine.choose import extent, tolerance
+from sepo_train.engine.layout import batches_by_tokens
+from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.files import context_length
+from sepo_train.models.load import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ import torch
 from accelerate.utils import extract_model_from_parallel
 from accelerate.utils.memory import clear_device_cache
 
-from schemas.errors import SepoError
-from sepo_train.attention import attention_inputs
-from sepo_train.cores import MOST, on_cores
-from sepo_train.head import head_logps
-from sepo_train.layout import batches_by_tokens, rows_apart
-from sepo_train.models import default_device, is_out_of_memory
-from sepo_train.preamble import common_preamble, preamble_cache
+from sepo_data.errors import SepoError
+from sepo_train.engine.attention import attention_inputs
+from sepo_train.engine.cores import MOST, on_cores
+from sepo_train.engine.head import head_logps
+from sepo_train.engine.layout import batches_by_tokens, rows_apart
+from sepo_train.engine.prefix_cache import common_preamble, preamble_cache
+from sepo_train.models.load import default_device, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Cache, PreTrainedModel
 
-    from sepo_train.engine import Engine
-    from sepo_train.layout import Layout, Tree
+    from sepo_train.engine.choose import Engine
+    from sepo_train.engine.layout import Layout, Tree
 
 
 def token_logps(

@@ -9,7 +9,7 @@ import torch
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from sepo_train.head import head_logps
+from sepo_train.engine.head import head_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.layout import Tree
+    from sepo_train.engine.layout import Tree
 
 WORTH = 8
 """Tokens below which a preamble is not worth a pass of its own."""

@@ -11,14 +11,14 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from sepo_data.atomic import write_text
+from sepo_data.storage.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sepo_train.benchmark_prompts import Prompt
-    from sepo_train.conversations import Answers
+    from sepo_train.evaluation.benchmark_prompts import Prompt
+    from sepo_train.evaluation.conversations import Answers
 
 ALPACA_EVAL = "alpaca_eval"
 MT_BENCH = "mt_bench"

@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.pairs import SkippedRow
-from sepo_data.reasons import BadRow
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers.source import open_source
+from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.shapes.skip_reasons import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sepo_data.pairs import Message
+    from sepo_data.shapes.pairs import Message
 
 
 @dataclass(frozen=True, slots=True)

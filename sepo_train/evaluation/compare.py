@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.errors import SepoError
-from sepo_data.lengths import Lengths
-from sepo_train.kl import sampled_kl
-from sepo_train.mean_with_error import mean_with_error
-from sepo_train.preference import implicit_reward, preference
-from sepo_train.win_rate import win_rate
+from sepo_data.analysis.lengths import Lengths
+from sepo_data.errors import SepoError
+from sepo_train.metrics.kl import sampled_kl
+from sepo_train.metrics.mean_with_error import mean_with_error
+from sepo_train.metrics.preference import implicit_reward, preference
+from sepo_train.metrics.win_rate import win_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sepo_train.benchmark_prompts import Prompt
-    from sepo_train.generate import Generation
-    from sepo_train.judge import Judge
-    from sepo_train.layout import Tree
-    from sepo_train.measured import Measured
+    from sepo_train.engine.generate import Generation
+    from sepo_train.engine.layout import Tree
+    from sepo_train.evaluation.benchmark_prompts import Prompt
+    from sepo_train.evaluation.judge import Judge
+    from sepo_train.evaluation.model_outputs import Measured
 
 
 def compare_on_pairs(measured: Mapping[str, Measured], pairs: Sequence[Tree], generation: Generation) -> dict[str, Any]:

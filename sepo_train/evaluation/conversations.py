@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.progress import SILENT, Progress
-from sepo_train.generate import end_ids, generate
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_train.engine.generate import end_ids, generate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from sepo_train.benchmark_prompts import Prompt
-    from sepo_train.generate import Generation
+    from sepo_train.engine.generate import Generation
+    from sepo_train.evaluation.benchmark_prompts import Prompt
 
 
 @dataclass(frozen=True, slots=True)

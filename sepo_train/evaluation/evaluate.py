@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils.memory import clear_device_cache
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.atomic import write_text
-from sepo_data.location import public_name, remove_tree
-from sepo_data.progress import SILENT, Progress
-from sepo_data.reading import Reading, as_reading
-from sepo_data.versions import versions
-from sepo_train.benchmark_answers import ALPACA_EVAL, MT_BENCH, file_names, write_answers
-from sepo_train.benchmark_prompts import read_prompts
-from sepo_train.comparison import compare_answers, compare_on_pairs, judge_answers
-from sepo_train.generate import Generation
-from sepo_train.held_out import held_out_pairs
-from sepo_train.judge import open_judge
-from sepo_train.measured import Measured, measure
-from sepo_train.models import check_same_vocabulary, default_dtype, load_tokenizer, model_record
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.stages.versions import versions
+from sepo_data.storage.atomic import write_text
+from sepo_data.storage.location import public_name, remove_tree
+from sepo_train.engine.generate import Generation
+from sepo_train.evaluation.benchmark_answers import ALPACA_EVAL, MT_BENCH, file_names, write_answers
+from sepo_train.evaluation.benchmark_prompts import read_prompts
+from sepo_train.evaluation.compare import compare_answers, compare_on_pairs, judge_answers
+from sepo_train.evaluation.holdout_pairs import held_out_pairs
+from sepo_train.evaluation.judge import open_judge
+from sepo_train.evaluation.model_outputs import Measured, measure
+from sepo_train.models.load import check_same_vocabulary, default_dtype, load_tokenizer, model_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sepo_data.tokenization import Truncate
+    from sepo_data.tokenization.tokenize import Truncate
 
 EVALUATION = "evaluation.json"
 

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES, Stage
 from sepo_data import scan
-from sepo_data.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
-from sepo_data.holdout import HOLDOUT, SPLIT
-from sepo_data.reading import Reading
-from sepo_data.share import parse_share
-from sepo_train.ancestors import read_ancestors
-from sepo_train.layout import Tree
-from sepo_train.model_files import context_length, fitting_length, load_config, load_tokenizer
-from sepo_train.models import check_same_vocabulary
-from sepo_train.oracle_record import read_oracle_record
-from sepo_train.preparation import prepare
-from sepo_train.selected_pairs import SelectedPairs
+from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT
+from sepo_data.preferences.reading import Reading
+from sepo_data.schemas.stages import SIDES, Stage
+from sepo_data.selection.share import parse_share
+from sepo_data.stages.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
+from sepo_data.stages.lineage import read_ancestors
+from sepo_data.stages.seen_pairs import read_oracle_record
+from sepo_train.engine.layout import Tree
+from sepo_train.models.dataset import prepare
+from sepo_train.models.files import context_length, fitting_length, load_config, load_tokenizer
+from sepo_train.models.load import check_same_vocabulary
+from sepo_train.training.selected_pairs import SelectedPairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sepo_data.progress import Progress
-    from sepo_data.tokenization import Truncate
+    from sepo_data.console.progress import Progress
+    from sepo_data.tokenization.tokenize import Truncate
 
 LISTS = ("prompt_ids", "chosen_ids", "rejected_ids")
 UNSEEN = "those that the oracle has not seen"

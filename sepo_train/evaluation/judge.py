@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from schemas.errors import SepoError
-from sepo_data.suggest import listed
-from sepo_train.layout import batches_by_tokens, padded
-from sepo_train.logps import default_batch_tokens
-from sepo_train.model_files import context_length, explained, load_config, load_tokenizer, resolve
-from sepo_train.models import DTYPES, default_device, default_dtype
+from sepo_data.console.suggest import listed
+from sepo_data.errors import SepoError
+from sepo_train.engine.layout import batches_by_tokens, padded
+from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.files import context_length, explained, load_config, load_tokenizer, resolve
+from sepo_train.models.load import DTYPES, default_device, default_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from sepo_data.pairs import Message
+    from sepo_data.shapes.pairs import Message
 
 Judge: TypeAlias = "Callable[[Sequence[tuple[list[Message], str]]], list[float]]"
 """The scores of answers, each with the conversation that it answers; higher is better."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.errors import SepoError
-from sepo_data.progress import SILENT, Progress
-from sepo_train.conversations import Answers, answer_prompts
-from sepo_train.engine import CHECKED_PAIRS, choose_engine
-from sepo_train.generate import end_ids, generate
-from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
-from sepo_train.models import load_model, load_tokenizer
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_train.engine.choose import CHECKED_PAIRS, choose_engine
+from sepo_train.engine.generate import end_ids, generate
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.evaluation.conversations import Answers, answer_prompts
+from sepo_train.models.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sepo_train.benchmark_prompts import Prompt
-    from sepo_train.generate import Generation
-    from sepo_train.preference import PairLogps
+    from sepo_train.engine.generate import Generation
+    from sepo_train.evaluation.benchmark_prompts import Prompt
+    from sepo_train.metrics.preference import PairLogps
 
 TOLD = 256
 """Pairs between two words on how far it is."""

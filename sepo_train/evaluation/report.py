@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.bad_rows import reasons_text
+from sepo_data.preferences.skipped import reasons_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from sepo_train.mean_with_error import Estimate, mean_with_error
+from sepo_train.metrics.mean_with_error import Estimate, mean_with_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.preferences import read_preferences
-from sepo_data.prepared import Prepared
-from sepo_data.progress import SILENT, Progress
-from sepo_train.model_files import fitting_length, load_config, load_tokenizer
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.tokenization.tokenized_dataset import Prepared
+from sepo_train.models.files import fitting_length, load_config, load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.reading import Reading
-    from sepo_data.tokenization import TokenizedPair, Truncate
+    from sepo_data.preferences.reading import Reading
+    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
 
 __all__ = ["Prepared", "first_pair_text", "prepare"]
 

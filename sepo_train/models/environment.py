@@ -6,9 +6,9 @@ import platform
 
 import torch
 
-from sepo_data.fetch import cache_folder
-from sepo_data.versions import versions
-from sepo_train.models import default_device, default_dtype
+from sepo_data.stages.versions import versions
+from sepo_data.storage.download import cache_folder
+from sepo_train.models.load import default_device, default_dtype
 
 
 def environment() -> dict[str, str]:

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from schemas.errors import HubError, SepoError
-from sepo_train.gguf_cache import is_gguf, safetensors_folder
+from sepo_data.errors import HubError, SepoError
+from sepo_train.models.gguf import is_gguf, safetensors_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

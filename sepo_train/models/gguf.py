@@ -7,9 +7,9 @@ import shutil
 import struct
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from sepo_data.fetch import cache_folder
-from sepo_train.file_digest import file_digest
+from sepo_data.errors import SepoError
+from sepo_data.storage.download import cache_folder
+from sepo_data.storage.file_digest import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import AutoModelForCausalLM
 
-from schemas.errors import SepoError
-from schemas.manifest import ModelRecord, TokenizerRecord
-from sepo_train.file_digest import file_digest
-from sepo_train.model_files import (
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import ModelRecord, TokenizerRecord
+from sepo_data.storage.file_digest import file_digest
+from sepo_train.models.files import (
     ADAPTER,
     adapter_base,
     context_length,

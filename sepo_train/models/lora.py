@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

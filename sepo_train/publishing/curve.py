@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sepo_data.atomic import atomic_write
+from sepo_data.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from schemas.stages import SIDES, Stage
-from sepo_data.atomic import write_text
-from sepo_data.printable import spelt_out
-from sepo_train.ancestors import read_ancestors
-from sepo_train.citation import CITATION, METHOD, OBJECTIVES, PAPER
-from sepo_train.curve import CURVE
-from sepo_train.markdown import as_code, as_python, as_text, as_value, table
-from sepo_train.model_files import ADAPTER
-from sepo_train.public_manifest import hub_datasets, public_manifest, without_folders
+from sepo_data.console.printable import spelt_out
+from sepo_data.publishing.citation import CITATION, METHOD, OBJECTIVES, PAPER
+from sepo_data.publishing.markdown import as_code, as_python, as_text, as_value, table
+from sepo_data.publishing.public_manifest import hub_datasets, public_manifest, without_folders
+from sepo_data.schemas.stages import SIDES, Stage
+from sepo_data.stages.lineage import read_ancestors
+from sepo_data.storage.atomic import write_text
+from sepo_train.models.files import ADAPTER
+from sepo_train.publishing.curve import CURVE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from schemas.manifest import Manifest, ModelRecord
+    from sepo_data.schemas.manifest import Manifest, ModelRecord
 
 CARD = "README.md"
 MEASURES = {

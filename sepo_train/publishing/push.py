@@ -7,20 +7,20 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from schemas.errors import HubError, RefusedError, SepoError
-from schemas.stages import Stage
-from sepo_data.directory import MANIFEST, SKIPPED, read_stage
-from sepo_data.progress import SILENT, Progress
-from sepo_train.citation import PAPER
-from sepo_train.model_card import CARD, card_of
-from sepo_train.model_files import ADAPTER
-from sepo_train.public_manifest import public_manifest, without_folders
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import HubError, RefusedError, SepoError
+from sepo_data.publishing.citation import PAPER
+from sepo_data.publishing.public_manifest import public_manifest, without_folders
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import MANIFEST, SKIPPED, read_stage
+from sepo_train.models.files import ADAPTER
+from sepo_train.publishing.model_card import CARD, card_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from schemas.manifest import Manifest
+    from sepo_data.schemas.manifest import Manifest
 
 KINDS = frozenset({".safetensors", ".json", ".jsonl", ".jinja", ".model", ".txt", ".png", ".md"})
 """What is published: weights, configurations, the tokenizer, and what tells of the training."""

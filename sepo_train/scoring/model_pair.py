@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache
 
-from sepo_train.engine import PLAIN
-from sepo_train.logps import score_trees
-from sepo_train.models import adapter_base, load_model, model_record
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.load import adapter_base, load_model, model_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.layout import Tree
+    from sepo_train.engine.layout import Tree
 
 Resident = Literal["one", "both"]
 Role = Literal["oracle", "ref"]

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.manifest import Manifest
-from schemas.stages import Stage
-from sepo_data.versions import versions
-from sepo_train.logps import default_batch_tokens
-from sepo_train.models import (
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import Manifest
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.seen_pairs import OracleRecord, read_oracle_record
+from sepo_data.stages.versions import versions
+from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.dataset import Prepared, prepare
+from sepo_train.models.load import (
     check_same_vocabulary,
     default_device,
     default_dtype,
@@ -19,18 +21,16 @@ from sepo_train.models import (
     model_record,
     tokenizer_record,
 )
-from sepo_train.oracle_record import OracleRecord, read_oracle_record
-from sepo_train.preparation import Prepared, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from schemas.manifest import ModelRecord
-    from sepo_data.holdout import Holdout
-    from sepo_data.progress import Progress
-    from sepo_data.reading import Reading
-    from sepo_data.tokenization import TokenizedPair, Truncate
+    from sepo_data.console.progress import Progress
+    from sepo_data.preferences.holdout import Holdout
+    from sepo_data.preferences.reading import Reading
+    from sepo_data.schemas.manifest import ModelRecord
+    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
 
 SHARD_SECONDS = 300
 SAMPLE = 1000

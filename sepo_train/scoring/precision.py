@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from schemas.stages import SIDES
 from sepo_data import scan
-from sepo_data.rewards import token_rewards
-from sepo_data.select import extreme_mask
-from sepo_data.share import format_share
-from sepo_train.engine import PLAIN
-from sepo_train.layout import Tree
-from sepo_train.logps import score_trees
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.select import extreme_mask
+from sepo_data.selection.share import format_share
+from sepo_data.stages.rewards import token_rewards
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import score_trees
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from transformers import PreTrainedModel
 
-    from schemas.manifest import Manifest
-    from sepo_train.residents import Residents
+    from sepo_data.schemas.manifest import Manifest
+    from sepo_train.scoring.model_pair import Residents
 
 SHARES = (1000, 3000, 5000)
 """Basis points at which the selected tokens are compared."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_train.layout import Tree
+from sepo_train.engine.layout import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sepo_data.tokenization import TokenizedPair
+    from sepo_data.tokenization.tokenize import TokenizedPair
 
     Place = tuple[int, int]
 

@@ -9,19 +9,19 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SepoError
-from sepo_data.directory import finished_shards, is_finished, read_manifest, shards_of
-from sepo_data.location import is_remote
-from sepo_data.progress import SILENT, Progress
-from sepo_train.precision import precision_text
-from sepo_train.ranks import Rank
-from sepo_train.score import score
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.stages.directory import finished_shards, is_finished, read_manifest, shards_of
+from sepo_data.storage.location import is_remote
+from sepo_train.scoring.precision import precision_text
+from sepo_train.scoring.ranks import Rank
+from sepo_train.scoring.score import score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.manifest import Manifest
-    from sepo_data.reading import Reading
+    from sepo_data.preferences.reading import Reading
+    from sepo_data.schemas.manifest import Manifest
 
 RETRIES = 3
 """How often Ray starts a worker again that died."""

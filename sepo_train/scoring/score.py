@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.errors import SepoError
-from sepo_data.bad_rows import OnBadRow, judge
-from sepo_data.directory import TOKENIZER, claim, find_run, finished_shards, record_results
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.progress import SILENT, Progress
-from sepo_data.reading import Reading, as_reading
-from sepo_data.rewards import rewards_schema, rewards_table
-from sepo_data.store import open_stage
-from sepo_train.engine import choose_engine
-from sepo_train.logps import score_trees
-from sepo_train.models import default_device
-from sepo_train.precision import precision, precision_text
-from sepo_train.prompt_groups import prompt_groups
-from sepo_train.ranks import Rank, current_rank
-from sepo_train.residents import Resident, Residents
-from sepo_train.scoring_plan import plan_scoring
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.skipped import OnBadRow, judge
+from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.stages.directory import TOKENIZER, claim, find_run, finished_shards, record_results
+from sepo_data.stages.rewards import rewards_schema, rewards_table
+from sepo_data.stages.writer import open_stage
+from sepo_train.engine.choose import choose_engine
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.load import default_device
+from sepo_train.scoring.model_pair import Resident, Residents
+from sepo_train.scoring.plan import plan_scoring
+from sepo_train.scoring.precision import precision, precision_text
+from sepo_train.scoring.prompt_groups import prompt_groups
+from sepo_train.scoring.ranks import Rank, current_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from schemas.manifest import Manifest, ShardRecord
-    from sepo_data.preferences import Preferences
-    from sepo_data.store import StageDirectory
-    from sepo_data.tokenization import TokenizedPair, Truncate
-    from sepo_train.engine import Engine
-    from sepo_train.layout import Tree
-    from sepo_train.preparation import Prepared
+    from sepo_data.preferences.preferences import Preferences
+    from sepo_data.schemas.manifest import Manifest, ShardRecord
+    from sepo_data.stages.writer import StageDirectory
+    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
+    from sepo_train.engine.choose import Engine
+    from sepo_train.engine.layout import Tree
+    from sepo_train.models.dataset import Prepared
 
 POLL = 0.5
 """Seconds between two looks of the first process at what the others are still writing."""

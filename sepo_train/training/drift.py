@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sepo_train.generate import generate
-from sepo_train.kl import k3
-from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
+from sepo_train.engine.generate import generate
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.metrics.kl import k3
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from sepo_train.engine import Engine
+    from sepo_train.engine.choose import Engine
 
 PROMPTS = 8
 """Most prompts of a probe."""

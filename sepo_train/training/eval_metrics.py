@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sepo_train.layout import Tree
-from sepo_train.logps import default_batch_tokens, score_trees
-from sepo_train.pair_trainer import pair_metrics, side_logps
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.training.pair_trainer import pair_metrics, side_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedModel
 
-    from sepo_train.engine import Engine
-    from sepo_train.objectives import Objective
-    from sepo_train.pair_trainer import TrainingPair
+    from sepo_train.engine.choose import Engine
+    from sepo_train.training.objectives import Objective
+    from sepo_train.training.pair_trainer import TrainingPair
 
 
 def held_out_metrics(

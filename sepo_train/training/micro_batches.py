@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import Sampler
 
-from sepo_train.layout import batches_by_tokens
+from sepo_train.engine.layout import batches_by_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

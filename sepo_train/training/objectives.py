@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from schemas.errors import SepoError
-from sepo_train.losses import (
+from sepo_data.errors import SepoError
+from sepo_train.training.losses import (
     cpo_loss,
     dpo_loss,
     ipo_loss,

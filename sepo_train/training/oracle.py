@@ -9,35 +9,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.errors import SepoError
-from schemas.manifest import Manifest
-from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_data.bad_rows import OnBadRow, judge, skipped_lines
-from sepo_data.directory import SKIPPED, find_run
-from sepo_data.holdout import HOLDOUT, SPLIT
-from sepo_data.progress import SILENT, Progress
-from sepo_data.reading import Reading, as_reading
-from sepo_data.share import WHOLE, format_share, quota
-from sepo_data.versions import versions
-from sepo_train.fit import Training, finish, fit, in_training_dtype, save, trainable_model
-from sepo_train.layout import Tree
-from sepo_train.models import model_record, tokenizer_record
-from sepo_train.objectives import objective
-from sepo_train.oracle_record import write_seen_pairs
-from sepo_train.pair_trainer import TrainingPair
-from sepo_train.preparation import prepare
-from sepo_train.processes import choose_engine_together, is_main_process, working_together
-from sepo_train.reference import computed_ref_logps
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT
+from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.skipped import OnBadRow, judge, skipped_lines
+from sepo_data.schemas.manifest import Manifest
+from sepo_data.schemas.stages import Stage
+from sepo_data.selection.share import WHOLE, format_share, quota
+from sepo_data.stages.directory import SKIPPED, find_run
+from sepo_data.stages.seen_pairs import write_seen_pairs
+from sepo_data.stages.versions import versions
+from sepo_data.storage.atomic import write_text
+from sepo_train.engine.layout import Tree
+from sepo_train.models.dataset import prepare
+from sepo_train.models.load import model_record, tokenizer_record
+from sepo_train.training.objectives import objective
+from sepo_train.training.pair_trainer import TrainingPair
+from sepo_train.training.processes import choose_engine_together, is_main_process, working_together
+from sepo_train.training.reference import computed_ref_logps
+from sepo_train.training.run import Training, finish, fit, in_training_dtype, save, trainable_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import JsonValue
 
-    from sepo_data.pairs import SkippedRow
-    from sepo_data.tokenization import TokenizedPair, Truncate
-    from sepo_train.preparation import Prepared
+    from sepo_data.shapes.pairs import SkippedRow
+    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
+    from sepo_train.models.dataset import Prepared
 
 
 def train_oracle(

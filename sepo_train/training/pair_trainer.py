@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from schemas.errors import SepoError
-from sepo_data.atomic import write_text
-from sepo_train.logps import default_batch_tokens, token_logps
-from sepo_train.micro_batches import MicroBatches
-from sepo_train.objectives import SideLogps
+from sepo_data.errors import SepoError
+from sepo_data.storage.atomic import write_text
+from sepo_train.engine.logps import default_batch_tokens, token_logps
+from sepo_train.training.micro_batches import MicroBatches
+from sepo_train.training.objectives import SideLogps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
-    from sepo_data.progress import Progress
-    from sepo_train.engine import Engine
-    from sepo_train.layout import Layout, Tree
-    from sepo_train.objectives import Objective
+    from sepo_data.console.progress import Progress
+    from sepo_train.engine.choose import Engine
+    from sepo_train.engine.layout import Layout, Tree
+    from sepo_train.training.objectives import Objective
 
 METRICS = (
     "rewards/chosen",

@@ -6,18 +6,16 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from schemas.errors import SepoError
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import Stage
-from sepo_data.directory import TOKENIZER, find_run, read_stage
-from sepo_data.progress import SILENT, Progress
-from sepo_data.share import format_share
-from sepo_data.versions import versions
-from sepo_train.engine import CHECKED_PAIRS, NO_LIMIT
-from sepo_train.fit import Training, finish, fit, in_training_dtype, save, trainable_model
-from sepo_train.generate import end_ids
-from sepo_train.held_out_metrics import held_out_metrics
-from sepo_train.models import (
+from sepo_data.console.progress import SILENT, Progress
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import Stage
+from sepo_data.selection.share import format_share
+from sepo_data.stages.directory import TOKENIZER, find_run, read_stage
+from sepo_data.stages.versions import versions
+from sepo_train.engine.choose import CHECKED_PAIRS, NO_LIMIT
+from sepo_train.engine.generate import end_ids
+from sepo_train.models.load import (
     check_same_vocabulary,
     context_length,
     load_config,
@@ -26,11 +24,13 @@ from sepo_train.models import (
     template_difference,
     tokenizer_record,
 )
-from sepo_train.objectives import objective as make_objective
-from sepo_train.probe import Probe
-from sepo_train.processes import choose_engine_together, working_together
-from sepo_train.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
-from sepo_train.selected_pairs import SelectedPairs, is_conversational
+from sepo_train.training.drift import Probe
+from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.training.objectives import objective as make_objective
+from sepo_train.training.processes import choose_engine_together, working_together
+from sepo_train.training.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
+from sepo_train.training.run import Training, finish, fit, in_training_dtype, save, trainable_model
+from sepo_train.training.selected_pairs import SelectedPairs, is_conversational
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from transformers import PreTrainedModel
 
-    from sepo_train.objectives import Objective
+    from sepo_train.training.objectives import Objective
 
 
 def train(

@@ -9,10 +9,10 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from sepo_data.directory import read_manifest, working_alone
-from sepo_train.engine import Engine, choose_engine
-from sepo_train.logps import default_batch_tokens
-from sepo_train.models import default_device
+from sepo_data.stages.directory import read_manifest, working_alone
+from sepo_train.engine.choose import Engine, choose_engine
+from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.load import default_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-    from schemas.manifest import Manifest
-    from sepo_train.layout import Tree
+    from sepo_data.schemas.manifest import Manifest
+    from sepo_train.engine.layout import Tree
 
 
 def processes() -> PartialState:

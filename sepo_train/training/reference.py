@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from accelerate.utils import reduce
 
-from schemas.errors import SepoError
-from schemas.stages import Stage
-from sepo_data.directory import read_stage
-from sepo_data.shards import open_shard, shard_files
-from sepo_train.logps import default_batch_tokens, score_trees
-from sepo_train.processes import processes
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.training.processes import processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from schemas.manifest import Manifest
-    from sepo_train.engine import Engine
-    from sepo_train.layout import Tree
-    from sepo_train.selected_pairs import SelectedPairs
+    from sepo_data.schemas.manifest import Manifest
+    from sepo_train.engine.choose import Engine
+    from sepo_train.engine.layout import Tree
+    from sepo_train.training.selected_pairs import SelectedPairs
 
 STORED, POLICY = "stored", "policy"
 

@@ -13,16 +13,16 @@ import torch
 from safetensors import SafetensorError
 from transformers import TrainingArguments, set_seed
 
-from schemas.errors import SepoError
-from sepo_data.atomic import write_text
-from sepo_data.directory import MANIFEST
-from sepo_train.curve import CURVE, draw_curve
-from sepo_train.head import output_scale
-from sepo_train.merge import merge_lora as merge
-from sepo_train.model_card import write_model_card
-from sepo_train.models import adapter_base, default_device, load_model, resolve
-from sepo_train.pair_trainer import PairTrainer, history
-from sepo_train.processes import is_main_process
+from sepo_data.errors import SepoError
+from sepo_data.stages.directory import MANIFEST
+from sepo_data.storage.atomic import write_text
+from sepo_train.engine.head import output_scale
+from sepo_train.models.load import adapter_base, default_device, load_model, resolve
+from sepo_train.models.lora import merge_lora as merge
+from sepo_train.publishing.curve import CURVE, draw_curve
+from sepo_train.publishing.model_card import write_model_card
+from sepo_train.training.pair_trainer import PairTrainer, history
+from sepo_train.training.processes import is_main_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from schemas.manifest import Manifest
-    from sepo_data.progress import Progress
-    from sepo_train.engine import Engine
-    from sepo_train.objectives import Objective
-    from sepo_train.pair_trainer import TrainingPair
+    from sepo_data.console.progress import Progress
+    from sepo_data.schemas.manifest import Manifest
+    from sepo_train.engine.choose import Engine
+    from sepo_train.training.objectives import Objective
+    from sepo_train.training.pair_trainer import TrainingPair
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"

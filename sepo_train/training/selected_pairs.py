@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.check import check_table
-from schemas.stages import Stage
-from sepo_data.holdout import HOLDOUT, SPLIT, TRAIN
-from sepo_data.shards import open_shard, shard_files
-from sepo_data.share import WHOLE
-from sepo_train.layout import Tree
-from sepo_train.pair_trainer import TrainingPair
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT, TRAIN
+from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.validate import check_table
+from sepo_data.selection.share import WHOLE
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_train.engine.layout import Tree
+from sepo_train.training.pair_trainer import TrainingPair
 
 if TYPE_CHECKING:
     from pathlib import Path

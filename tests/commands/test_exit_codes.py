@@ -78,7 +78,9 @@ def test_4_for_the_hub(sepo, pipeline, tmp_path):
 
 
 def test_70_for_a_bug_with_traceback_and_where_to_report_it(sepo, pipeline, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sepo_data.info as i; i.read_info = None", encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sepo_data.analysis.info as i; i.read_info = None", encoding="utf-8"
+    )
     done = sepo("info", pipeline["score"][0], PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (70, "")
     assert "TypeError: 'NoneType' object is not callable" in done.stderr

@@ -164,7 +164,7 @@ def test_too_many_rows_set_aside(sepo, pipeline, score_arguments):
 
 FULL = """
 import errno, os
-from sepo_data import atomic
+from sepo_data.storage import atomic
 real = os.fsync
 def full(descriptor, calls=[]):
     calls.append(1)

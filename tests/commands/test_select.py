@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from sepo_data.shards import scan
+from sepo_data.stages.scan import scan
 
 TOP = ("00100 1 1000", "01 100 01")
 

@@ -47,7 +47,7 @@ def test_libraries_are_not_heard(pipeline, step):
 
 NOISE = """
 import logging, sys, warnings
-import sepo_data.info as info
+import sepo_data.analysis.info as info
 real = info.read_info
 def noisy(folder):
     warnings.warn("noise from a library")

@@ -16,11 +16,13 @@ import pytest
 import typer.main
 
 import cli
-from schemas.stages import Stage, stage_schema
-from sepo_data import columns, reasons, tokenization
-from sepo_data.shapes import detect_shape
+from sepo_data.schemas.stages import Stage, stage_schema
+from sepo_data.shapes import columns
+from sepo_data.shapes import skip_reasons as reasons
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.tokenization import tokenize as tokenization
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CLI, DATASETS, PYTHON = (ROOT / "docs" / name for name in ("cli.md", "datasets.md", "python.md"))
 COMMANDS = typer.main.get_command(cli.app).commands
 
@@ -117,7 +119,7 @@ def test_every_command_is_documented(name):
 
 
 def test_every_reason_is_in_the_table():
-    from sepo_train import score
+    from sepo_train.scoring import score
 
     raised = {*reasons.REASONS, *tokenization.REASONS, "non_finite"}
     assert '"non_finite"' in inspect.getsource(score)
@@ -144,7 +146,7 @@ def test_every_example_is_read_as_the_shape_it_stands_for(name, row):
 
 
 def test_every_shape_has_an_example():
-    sources = [ROOT / "sepo_data" / "prompts.py", *(ROOT / "sepo_data").glob("*_shape*.py")]
+    sources = (ROOT / "sepo_data" / "shapes").glob("*.py")
     named = {
         name
         for source in sources

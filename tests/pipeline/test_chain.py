@@ -7,20 +7,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sepo_data.select import select
-from sepo_data.shards import scan
-from sepo_data.share import quota
-from sepo_train.engine import PLAIN
-from sepo_train.fit import Training
-from sepo_train.held_out_metrics import held_out_metrics
-from sepo_train.layout import Tree
-from sepo_train.logps import score_trees
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.objectives import objective
-from sepo_train.oracle import train_oracle
-from sepo_train.score import score
-from sepo_train.selected_pairs import SelectedPairs
-from sepo_train.train import train
+from sepo_data.selection.select import select
+from sepo_data.selection.share import quota
+from sepo_data.stages.scan import scan
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.scoring.score import score
+from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.training.objectives import objective
+from sepo_train.training.oracle import train_oracle
+from sepo_train.training.policy import train
+from sepo_train.training.run import Training
+from sepo_train.training.selected_pairs import SelectedPairs
 
 HELPFUL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hh_helpful" / "test.jsonl.gz"
 PAIRS, SEEN, STEP = 50, 4, Training(lr=1e-5, batch_size=4, micro_batch_size=2, seed=0)

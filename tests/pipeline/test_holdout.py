@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.pairs import Pair
-from sepo_data.reading import Reading
-from sepo_data.select import select
-from sepo_data.shards import scan
-from sepo_train.fit import Training
-from sepo_train.oracle import random_pairs, train_oracle
-from sepo_train.oracle_record import SEEN, read_oracle_record, write_seen_pairs
-from sepo_train.preparation import prepare
-from sepo_train.score import score
-from sepo_train.selected_pairs import SelectedPairs
-from sepo_train.train import train
+from sepo_data.errors import SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_data.selection.select import select
+from sepo_data.shapes.pairs import Pair
+from sepo_data.stages.scan import scan
+from sepo_data.stages.seen_pairs import SEEN, read_oracle_record, write_seen_pairs
+from sepo_train.models.dataset import prepare
+from sepo_train.scoring.score import score
+from sepo_train.training.oracle import random_pairs, train_oracle
+from sepo_train.training.policy import train
+from sepo_train.training.run import Training
+from sepo_train.training.selected_pairs import SelectedPairs
 
 TRAINING = Training(lr=1e-3, batch_size=8, seed=1)
 

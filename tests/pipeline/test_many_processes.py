@@ -11,24 +11,24 @@ from pathlib import Path
 import psutil
 import pytest
 
-from schemas.errors import SepoError
-from sepo_train.ray_workers import cpus_of_each, score_with_ray
+from sepo_data.errors import SepoError
+from sepo_train.scoring.ray_workers import cpus_of_each, score_with_ray
 
 SEPO = Path(sys.executable).with_name("sepo")
 SLOW = """
-import time, sepo_data.store
-write = sepo_data.store.StageDirectory.write_shard
+import time, sepo_data.stages.writer
+write = sepo_data.stages.writer.StageDirectory.write_shard
 
 def slowly(self, index, *arguments, **options):
     print("begins", index, flush=True)
     time.sleep({seconds})
     return write(self, index, *arguments, **options)
 
-sepo_data.store.StageDirectory.write_shard = slowly
+sepo_data.stages.writer.StageDirectory.write_shard = slowly
 """
 MEET = """
-import os, time, sepo_train.score
-opening = sepo_train.score.open_stage
+import os, time, sepo_train.scoring.score
+opening = sepo_train.scoring.score.open_stage
 
 def meet(*arguments, **options):
     stage = opening(*arguments, **options)
@@ -37,7 +37,7 @@ def meet(*arguments, **options):
         time.sleep(0.002)
     return stage
 
-sepo_train.score.open_stage = meet
+sepo_train.scoring.score.open_stage = meet
 """
 """Nobody takes a shard before everybody is there."""
 

@@ -8,20 +8,20 @@ import signal
 import pytest
 import torch
 
-from schemas.errors import RefusedError
-from sepo_data.shards import open_shard, shard_files
-from sepo_train import logps
-from sepo_train.models import load_model
-from sepo_train.score import score
+from sepo_data.errors import RefusedError
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_train.engine import logps
+from sepo_train.models.load import load_model
+from sepo_train.scoring.score import score
 
 # A kill at a moment that is named by the file that is written: before, during or after it.
 KILL = """
 import os, signal
 from contextlib import contextmanager
-import sepo_data.atomic, sepo_data.store
+import sepo_data.storage.atomic, sepo_data.stages.writer
 
 moment, name, log = {moment!r}, {name!r}, open({log!r}, "a", buffering=1)
-write, drop = sepo_data.atomic.atomic_write, sepo_data.store.drop_records
+write, drop = sepo_data.storage.atomic.atomic_write, sepo_data.stages.writer.drop_records
 
 def reach(here, file):
     log.write(f"{{here}} {{file}}\\n")
@@ -41,8 +41,8 @@ def dropping(path):
     reach("before", ".sepo")
     drop(path)
 
-sepo_data.atomic.atomic_write = sepo_data.store.atomic_write = watched
-sepo_data.store.drop_records = dropping
+sepo_data.storage.atomic.atomic_write = sepo_data.stages.writer.atomic_write = watched
+sepo_data.stages.writer.drop_records = dropping
 """
 
 
@@ -139,7 +139,7 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
                 raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, layout, before)
 
-    monkeypatch.setattr("sepo_train.score.choose_engine", chosen)
+    monkeypatch.setattr("sepo_train.scoring.score.choose_engine", chosen)
     monkeypatch.setattr(logps, "token_logps", scarce)
     told, models = new_progress(), {role: str(folder) for role, folder in tiny_models.items()}
     score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, progress=told)
@@ -253,7 +253,8 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(logps, "token_logps", counted)
         patch.setattr(
-            "sepo_train.score.choose_engine", lambda *given, **more: (choose(*given, **more), armed.append(1))[0]
+            "sepo_train.scoring.score.choose_engine",
+            lambda *given, **more: (choose(*given, **more), armed.append(1))[0],
         )
         score(dataset, tmp_path / "together", **models)
     found = rows(tmp_path / "together")

@@ -22,16 +22,16 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForCausalLM
 
-from sepo_data.reading import Reading
-from sepo_data.select import select
-from sepo_train import head
-from sepo_train.fit import METRICS, Training
-from sepo_train.layout import Tree, shared_layout
-from sepo_train.losses import sepo_loss
-from sepo_train.objectives import objective
-from sepo_train.pair_trainer import response_logps
-from sepo_train.score import score
-from sepo_train.train import train
+from sepo_data.preferences.reading import Reading
+from sepo_data.selection.select import select
+from sepo_train.engine import head
+from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.scoring.score import score
+from sepo_train.training.losses import sepo_loss
+from sepo_train.training.objectives import objective
+from sepo_train.training.pair_trainer import response_logps
+from sepo_train.training.policy import train
+from sepo_train.training.run import METRICS, Training
 
 CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "accelerate"
 

@@ -14,20 +14,20 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.errors import RefusedError, SepoError
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import Stage
-from sepo_data import claims
-from sepo_data.atomic import atomic_write, write_text
-from sepo_data.claims import is_held, try_claim
-from sepo_data.directory import find_run, is_finished, read_stage
-from sepo_data.fetch import fetched
-from sepo_data.info import read_info, summary
-from sepo_data.location import filesystem, is_remote, location, public_name, read_text
-from sepo_data.pairs import SkippedRow
-from sepo_data.shards import scan
-from sepo_data.sources import open_source
-from sepo_data.store import open_stage
+from sepo_data.analysis.info import read_info, summary
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.readers.source import open_source
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import Stage
+from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.stages.directory import find_run, is_finished, read_stage
+from sepo_data.stages.scan import scan
+from sepo_data.stages.writer import open_stage
+from sepo_data.storage import locks as claims
+from sepo_data.storage.atomic import atomic_write, write_text
+from sepo_data.storage.download import fetched
+from sepo_data.storage.location import filesystem, is_remote, location, public_name, read_text
+from sepo_data.storage.locks import is_held, try_claim
 
 pytest.importorskip("upath", reason="universal_pathlib is not installed")
 
@@ -290,10 +290,10 @@ WORKER = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from schemas.manifest import Manifest
-from sepo_data import claims
-from sepo_data.location import location
-from sepo_data.store import open_stage
+from sepo_data.schemas.manifest import Manifest
+from sepo_data.storage import locks as claims
+from sepo_data.storage.location import location
+from sepo_data.stages.writer import open_stage
 
 claims.LEASE = 4.0
 plan = Manifest.from_json(Path(sys.argv[2]).read_text())

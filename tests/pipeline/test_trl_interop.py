@@ -8,16 +8,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sepo_data.reading import Reading
-from sepo_data.select import select
-from sepo_train.engine import PLAIN
-from sepo_train.fit import METRICS, Training
-from sepo_train.layout import Tree
-from sepo_train.logps import score_trees
-from sepo_train.losses import dpo_loss
-from sepo_train.objectives import SideLogps, objective
-from sepo_train.score import score
-from sepo_train.train import train
+from sepo_data.preferences.reading import Reading
+from sepo_data.selection.select import select
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import score_trees
+from sepo_train.scoring.score import score
+from sepo_train.training.losses import dpo_loss
+from sepo_train.training.objectives import SideLogps, objective
+from sepo_train.training.policy import train
+from sepo_train.training.run import METRICS, Training
 
 trl = pytest.importorskip("trl")
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.check import check
-from sepo_data.check_text import check_lines
-from sepo_data.reading import Reading
+from sepo_data.analysis.check import check
+from sepo_data.analysis.check_report import check_lines
+from sepo_data.errors import SepoError
+from sepo_data.preferences.reading import Reading
 
 
 def turns(asked, chosen, rejected):
@@ -30,7 +30,7 @@ def write(tmp_path):
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny_model):
-    from sepo_train.model_files import load_tokenizer
+    from sepo_train.models.files import load_tokenizer
 
     return load_tokenizer(str(tiny_model))
 
@@ -97,8 +97,8 @@ def test_without_a_tokenizer_calls_and_reasoning_are_shown(write):
 
 
 def test_tokens_are_those_that_scoring_will_see(write, tokenizer):
-    from sepo_data.pairs import Pair
-    from sepo_data.tokenization import tokenize_pairs
+    from sepo_data.shapes.pairs import Pair
+    from sepo_data.tokenization.tokenize import tokenize_pairs
 
     rows = [turns("Shall I have tea?", "Yes, it is lovely.", "No."), turns("Why is that so?", "Because.", "Why not?")]
     found = check(write(*rows), tokenizer=tokenizer, max_length=100)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.diff import Correlation, DifferingPair, Overlap, diff, report
-from sepo_data.select import select
-from sepo_data.share import quota
+from sepo_data.analysis.diff import Correlation, DifferingPair, Overlap, diff, report
+from sepo_data.errors import SepoError
+from sepo_data.selection.select import select
+from sepo_data.selection.share import quota
 
 
 @pytest.fixture

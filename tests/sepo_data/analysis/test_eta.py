@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import Stage
-from sepo_data.pace import Pace, duration, pace_text, read_pace, tokens_per_second
-from sepo_data.store import open_stage
+from sepo_data.analysis.eta import Pace, duration, pace_text, read_pace, tokens_per_second
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.writer import open_stage
 
 PLAN = Manifest(stage=Stage.REWARDS, input=InputRecord(name="toy", fingerprint="f", rows=8), options={"shard_rows": 2})
 

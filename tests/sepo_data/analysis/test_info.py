@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from schemas.errors import SepoError
-from schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
-from schemas.stages import Stage
-from sepo_data.directory import claim
-from sepo_data.info import lines, read_info, summary
-from sepo_data.pairs import SkippedRow
-from sepo_data.select import select
-from sepo_data.store import open_stage
+from sepo_data.analysis.info import lines, read_info, summary
+from sepo_data.errors import SepoError
+from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
+from sepo_data.schemas.stages import Stage
+from sepo_data.selection.select import select
+from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.stages.directory import claim
+from sepo_data.stages.writer import open_stage
 
 PLAN = Manifest(
     stage=Stage.REWARDS,

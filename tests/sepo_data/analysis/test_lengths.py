@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepo_data.lengths import Lengths, histogram_lines
+from sepo_data.analysis.lengths import Lengths, histogram_lines
 
 
 def lengths(*values):

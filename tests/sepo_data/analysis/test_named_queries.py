@@ -2,10 +2,10 @@
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.named_queries import NAMED_QUERIES, TWO_SELECTIONS, listing, named_query
-from sepo_data.query import query
-from sepo_data.select import select
+from sepo_data.analysis.named_queries import NAMED_QUERIES, TWO_SELECTIONS, listing, named_query
+from sepo_data.analysis.query import query
+from sepo_data.errors import SepoError
+from sepo_data.selection.select import select
 
 CHOSEN = [[4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0], [0.5, -0.5]]
 REJECTED = [[1.0, -1.0], [-4.0, -1.0, -1.0, 0.0]]

@@ -4,12 +4,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas.errors import SepoError
-from sepo_data.query import open_tables, query, schema_of
-from sepo_data.read_only import FILE_READERS, check_read_only
-from sepo_data.select import select
-from sepo_data.shards import scan
-from sepo_data.tokens import tokens
+from sepo_data.analysis.query import open_tables, query, schema_of
+from sepo_data.analysis.read_only import FILE_READERS, check_read_only
+from sepo_data.analysis.tokens import tokens
+from sepo_data.errors import SepoError
+from sepo_data.selection.select import select
+from sepo_data.stages.scan import scan
 
 PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
 

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from schemas.errors import SepoError
-from sepo_data.select import select
-from sepo_data.shards import scan
-from sepo_data.show import ShownPair, Token, read_pair, render_pair
+from sepo_data.analysis.show import ShownPair, Token, read_pair, render_pair
+from sepo_data.errors import SepoError
+from sepo_data.selection.select import select
+from sepo_data.stages.scan import scan
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.output import Format, default_format, write, write_file
+from sepo_data.analysis.table_output import Format, default_format, write, write_file
+from sepo_data.errors import RefusedError, SepoError
 
 FRAME = pl.LazyFrame(
     {

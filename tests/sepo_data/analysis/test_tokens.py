@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tokenizers import Tokenizer, decoders, models
 
-from schemas.errors import SepoError
-from schemas.stages import SIDES
-from sepo_data.select import add_masks, select
-from sepo_data.shards import scan
-from sepo_data.tokens import LISTS, SIDE, tokens
-from sepo_data.vocabulary import single_texts, vocabulary
+from sepo_data.analysis.tokens import LISTS, SIDE, tokens
+from sepo_data.analysis.vocabulary import single_texts, vocabulary
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
+from sepo_data.selection.select import add_masks, select
+from sepo_data.stages.scan import scan
 
 PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
 """Rewards of two pairs; their token ids are 10, 11, 12 and 10; 10 and 10, 11."""
@@ -217,7 +217,7 @@ def test_text_without_a_plain_letter_and_with_gaps_in_the_ids():
 def test_no_torch_no_tokenizers_no_datasets(rewards):
     """A query of numbers imports no more than polars and pyarrow."""
     code = (
-        "import sys; from sepo_data.query import query; "
+        "import sys; from sepo_data.analysis.query import query; "
         "query('SELECT token_id, AVG(reward) FROM tokens GROUP BY token_id', {'pairs': sys.argv[1]}).collect(); "
         "print([name for name in ('torch', 'transformers', 'datasets', 'tokenizers') if name in sys.modules])"
     )

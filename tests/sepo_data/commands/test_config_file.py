@@ -2,8 +2,8 @@
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.config import read_config
+from sepo_data.commands.config_file import read_config
+from sepo_data.errors import SepoError
 
 KNOWN = {
     "score": {"beta": False, "max_length": False, "ref": False},

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sepo_data.terminal import Terminal
+from sepo_data.console.terminal import Terminal
 
 
 def test_plain_lines(capsys):
@@ -33,7 +33,7 @@ def test_quiet(capsys):
 def test_a_bar(monkeypatch, text):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, highlight=False)
-    monkeypatch.setattr("sepo_data.terminal.Console", lambda **_: console)
+    monkeypatch.setattr("sepo_data.console.terminal.Console", lambda **_: console)
     with Terminal() as terminal:
         terminal.step(1, 2, text)
         terminal.note("between [/]")
@@ -46,7 +46,7 @@ def test_a_bar(monkeypatch, text):
 def test_no_bars_on_a_terminal(monkeypatch):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, highlight=False, soft_wrap=True)
-    monkeypatch.setattr("sepo_data.terminal.Console", lambda **_: console)
+    monkeypatch.setattr("sepo_data.console.terminal.Console", lambda **_: console)
     with Terminal(bars=False) as terminal:
         terminal.step(1, 2, "a")
     assert screen.getvalue() == "1/2  a\n"
@@ -78,7 +78,7 @@ def test_metrics_in_a_table(monkeypatch):
     """The last ten steps, the last looks below them, and a bar; what is noted in between stays."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, highlight=False)
-    monkeypatch.setattr("sepo_data.terminal.Console", lambda **_: console)
+    monkeypatch.setattr("sepo_data.console.terminal.Console", lambda **_: console)
     with Terminal() as terminal:
         for step in range(1, 13):
             terminal.metrics(step, 12, STEP | {"loss": step / 100})

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.duplicates import find_duplicates
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.survey import survey
+from sepo_data.errors import SepoError
+from sepo_data.preferences.duplicates import find_duplicates
+from sepo_data.preferences.survey import survey
+from sepo_data.shapes.pairs import Pair, SkippedRow
 
 
 def pair(row, prompt, chosen="c", rejected="r"):

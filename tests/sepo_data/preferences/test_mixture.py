@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_data.mixture import interleaved, parse_part, part_rows
+from sepo_data.preferences.mixture import interleaved, parse_part, part_rows
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.preferences import read_preferences
-from sepo_data.reading import Reading
+from sepo_data.errors import SepoError
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.preferences.reading import Reading
+from sepo_data.shapes.pairs import Pair, SkippedRow
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 GOOD = {"prompt": "q", "chosen": "yes", "rejected": "no", "source": "here"}
 
 
@@ -162,7 +162,7 @@ def test_folders_that_hold_two_datasets(shared):
 
 def test_import_is_light():
     code = (
-        "import sys, sepo_data.preferences\n"
+        "import sys, sepo_data.preferences.preferences\n"
         "print(*{'torch', 'transformers', 'polars', 'datasets', 'huggingface_hub'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -172,9 +172,9 @@ def test_import_is_light():
 PUSH_AND_READ = """
 import json, sys
 import datasets
-from schemas.errors import SepoError
-from sepo_data.preferences import read_preferences
-from sepo_data.reading import Reading
+from sepo_data.errors import SepoError
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.preferences.reading import Reading
 
 rows = [{"prompt": f"q{n}", "chosen": "yes", "rejected": "no"} for n in range(3)]
 saved = datasets.DatasetDict(train=datasets.Dataset.from_list(rows), test=datasets.Dataset.from_list(rows[:1]))
@@ -203,8 +203,8 @@ print(json.dumps({
 
 READ_OFFLINE = """
 import json
-from schemas.errors import SepoError
-from sepo_data.preferences import read_preferences
+from sepo_data.errors import SepoError
+from sepo_data.preferences.preferences import read_preferences
 print(read_preferences("tester/pairs").source.fingerprint)
 try:
     read_preferences("tester/pears")

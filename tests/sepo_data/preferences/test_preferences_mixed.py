@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.preferences import read_preferences
-from sepo_data.reading import Reading
+from sepo_data.errors import SepoError
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.preferences.reading import Reading
+from sepo_data.shapes.pairs import Pair, SkippedRow
 
 
 def row(name, number):

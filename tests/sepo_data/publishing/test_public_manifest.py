@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
-from schemas.stages import Stage
-from sepo_train.public_manifest import base_name, hub_datasets, public_manifest, without_folders
+from sepo_data.publishing.public_manifest import base_name, hub_datasets, public_manifest, without_folders
+from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
+from sepo_data.schemas.stages import Stage
 
 HOME = "/home/somebody/secret"
 

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.rows import Row
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers.rows import Row
+from sepo_data.readers.source import open_source
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ READ = """
 import json
 import pickle
 import datasets
-from schemas.errors import SepoError
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers.source import open_source
 
 ID = "tester/pairs"
 rows = [{"prompt": f"q{n}", "turns": [{"role": "user", "content": "x"}]} for n in range(1500)]

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data import spool
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers import materialized as spool
+from sepo_data.readers.source import open_source
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"yes, {n} ä", "rejected": "no"} for n in range(5)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()

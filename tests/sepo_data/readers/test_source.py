@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather
 
-from schemas.errors import SepoError
-from sepo_data.reasons import REASONS
-from sepo_data.sources import Row, open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers.source import Row, open_source
+from sepo_data.shapes.skip_reasons import REASONS
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"yes {n} ä", "rejected": "no"} for n in range(5)]
 BOM = b"\xef\xbb\xbf"
@@ -144,7 +144,7 @@ def test_bad_items_of_an_array_are_rows(tmp_path):
 
 
 def test_array_larger_than_a_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr("sepo_data.json_array.CHUNK", 3)  # cuts through characters, numbers and objects
+    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK", 3)  # cuts through characters, numbers and objects
     rows = [{"a": "ä€𝄞" * 7, "n": 12345}, {"a": "", "n": -1.5e10}]
     (tmp_path / "x.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
     assert [row.value for row in open_source(str(tmp_path / "x.json"))] == rows

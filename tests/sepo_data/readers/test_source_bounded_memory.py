@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data import arrow_rows, remember, spool
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers import arrow_reader as arrow_rows
+from sepo_data.readers import materialized as spool
+from sepo_data.readers.source import open_source
+from sepo_data.storage import cache as remember
 
 LINE = b'{"prompt": "' + b"x" * 480 + b'"}\n'
 
@@ -30,7 +32,7 @@ def files(folder):
 
 GROWTH = """
 import resource, sys
-from sepo_data.sources import open_source
+from sepo_data.readers.source import open_source
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -146,8 +148,8 @@ def test_large_files_are_counted_once(tmp_path, cache, every_file_is_large, monk
     assert open_source(str(path)) == fresh
     assert len(files(cache)) == 2
     counted = []
-    monkeypatch.setattr("sepo_data.text_rows._count", lambda *_: counted.append("rows"))
-    monkeypatch.setattr("sepo_data.sources.hashlib", None)
+    monkeypatch.setattr("sepo_data.readers.text_reader._count", lambda *_: counted.append("rows"))
+    monkeypatch.setattr("sepo_data.readers.source.hashlib", None)
     again = open_source(str(path))
     assert not counted
     assert again == fresh

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data import csv_rows, json_rows, text_rows
-from sepo_data.rows import DataFile, Row
-from sepo_data.sources import open_source
+from sepo_data.errors import SepoError
+from sepo_data.readers import csv_reader as csv_rows
+from sepo_data.readers import json_reader as json_rows
+from sepo_data.readers import text_reader as text_rows
+from sepo_data.readers.rows import DataFile, Row
+from sepo_data.readers.source import open_source
 
 LINES = [b'{"a": 0}\n', b"\n", b"  \r\n", b'{"a": 1}\r\n', b"broken\n", b'{"a": "\xff"}\n', b"[1]\n", b'{"a": 5}\n'] * 3
 RECORDS = ['a,"b\nb"\n', "\n", "ä,2\r\n", "1\n", '"x" y,2\n', "\udcff,2\n", "ö,5\n"] * 3
@@ -34,7 +36,7 @@ def table(request, tmp_path_factory):
     path.write_bytes(FILES[request.param])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_rows, "MARK_ROWS", 4)
-        patch.setattr("sepo_data.json_array.CHUNK", 7)
+        patch.setattr("sepo_data.readers.json_array.CHUNK", 7)
         yield READERS[path.suffix[1:]](DataFile(path, str(path), path.name, path.suffix), None)
 
 
@@ -127,8 +129,8 @@ def test_longer_lines_are_set_aside_unread(tmp_path, monkeypatch):
 
 
 def test_an_item_and_a_record_that_are_too_long_end_the_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr("sepo_data.json_array.CHUNK", 10)
-    monkeypatch.setattr("sepo_data.json_array.ROW_BYTES", 1 << 20)
+    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK", 10)
+    monkeypatch.setattr("sepo_data.readers.json_array.ROW_BYTES", 1 << 20)
     monkeypatch.setattr(csv_rows, "ROW_BYTES", 1 << 20)
     long = "x" * (3 << 20)
     with pytest.raises(Exception, match="line 2, byte 12: an item is longer than 1 MiB"):

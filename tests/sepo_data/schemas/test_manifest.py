@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from schemas.errors import HubError, RefusedError, SepoError
-from schemas.manifest import InputRecord, Manifest, ModelRecord, ShardRecord, TokenizerRecord
-from schemas.stages import Stage
+from sepo_data.errors import HubError, RefusedError, SepoError
+from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, ShardRecord, TokenizerRecord
+from sepo_data.schemas.stages import Stage
 
 MANIFEST = Manifest(
     stage=Stage.REWARDS,

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from schemas.check import check_table, differences
-from schemas.errors import SepoError
-from schemas.stages import MASK, MESSAGES, TOOL_MESSAGES, Stage, stage_schema
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import MASK, MESSAGES, TOOL_MESSAGES, Stage, stage_schema
+from sepo_data.schemas.validate import check_table, differences
 
 DATASETS = [Stage.REWARDS, Stage.SELECTION]
 

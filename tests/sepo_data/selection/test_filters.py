@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.filters import Filters, end_of_turn, kept_tokens, whole_words, window
-from sepo_data.ragged import Ragged
-from sepo_data.rule_language import parse_rule
-from sepo_data.rules import top
-from sepo_data.selection import Selection, mask_columns
-from sepo_data.token_classes import classify, token_classes
+from sepo_data.errors import SepoError
+from sepo_data.selection.filters import Filters, end_of_turn, kept_tokens, whole_words, window
+from sepo_data.selection.parse import parse_rule
+from sepo_data.selection.ragged import Ragged
+from sepo_data.selection.rules import top
+from sepo_data.selection.selection import Selection, mask_columns
+from sepo_data.selection.token_classes import classify, token_classes
 
 TEXTS = ["<|im_end|>", " un", "believ", "able", ",", " ", "\n", " 5", "%", " don", "'t", "<0xE2>", " «", "好", "", "é"]
 CLASSES = classify(TEXTS, {0})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_data.share import format_share, parse_share, quota
+from sepo_data.selection.share import format_share, parse_share, quota
 
 
 @pytest.mark.parametrize(

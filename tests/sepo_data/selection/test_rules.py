@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.controls import every, inverse, position_random, random
-from sepo_data.dataset_rules import budget, threshold
-from sepo_data.grid import grid_rules
-from sepo_data.peer_rules import confidence, decay, ref_gap
-from sepo_data.rule_language import RULES, parse_rule
-from sepo_data.rules import mass, own, top
+from sepo_data.errors import SepoError
+from sepo_data.selection.control_rules import every, inverse, position_random, random
+from sepo_data.selection.dataset_rules import budget, threshold
+from sepo_data.selection.grid import grid_rules
+from sepo_data.selection.parse import RULES, parse_rule
+from sepo_data.selection.published_rules import confidence, decay, ref_gap
+from sepo_data.selection.rules import mass, own, top
 
 TINY = 2.0**-149  # the smallest float32 above 0
 LARGEST = 2.0**127 * (2 - 2.0**-23)

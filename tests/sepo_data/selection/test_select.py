@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.check import differences
-from schemas.errors import RefusedError, SepoError
-from schemas.stages import Stage
-from sepo_data.directory import read_manifest
-from sepo_data.filters import Filters
-from sepo_data.rule_language import parse_rule
-from sepo_data.select import add_masks, extreme_mask, select, select_many
-from sepo_data.selection import Selection
-from sepo_data.shards import open_shard, scan, shard_files
-from sepo_data.soft_weights import parse_weights
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.validate import differences
+from sepo_data.selection.filters import Filters
+from sepo_data.selection.parse import parse_rule
+from sepo_data.selection.select import add_masks, extreme_mask, select, select_many
+from sepo_data.selection.selection import Selection
+from sepo_data.selection.soft_weights import parse_weights
+from sepo_data.stages.directory import read_manifest
+from sepo_data.stages.scan import open_shard, scan, shard_files
 
 NAN = float("nan")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.rules import top
-from sepo_data.selection import Selection, mask_columns
-from sepo_data.soft_weights import parse_weights
+from sepo_data.errors import SepoError
+from sepo_data.selection.rules import top
+from sepo_data.selection.selection import Selection, mask_columns
+from sepo_data.selection.soft_weights import parse_weights
 
 LARGEST = 2.0**127 * (2 - 2.0**-23)
 TINY = 2.0**-149

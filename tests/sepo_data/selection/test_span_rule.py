@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from transformers import AutoTokenizer
 
-from schemas.errors import SepoError
-from sepo_data.rule_language import parse_rule
+from sepo_data.errors import SepoError
+from sepo_data.selection.parse import parse_rule
 
 RESPONSES = ["Yes, I'd be happy to help!", "naïve 日本 café", "  leading space", "no spans here"]
 SPANS = [[[9, 17]], [[2, 3], [6, 8]], [[2, 9]], []]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data import marks
-from sepo_data.marks import highest, mark
-from sepo_data.order_statistics import kth_highest
-from sepo_data.ragged import Ragged, ragged
+from sepo_data.errors import SepoError
+from sepo_data.selection import top_k as marks
+from sepo_data.selection.kth_highest import kth_highest
+from sepo_data.selection.ragged import Ragged, ragged
+from sepo_data.selection.top_k import highest, mark
 
 TINY = 2.0**-149  # the smallest float32 above 0
 REWARD = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.columns import ALIASES, ROLES
-from sepo_data.shapes import detect_shape
+from sepo_data.errors import SepoError
+from sepo_data.shapes.columns import ALIASES, ROLES
+from sepo_data.shapes.detect import detect_shape
 
 STRINGS = {"prompt": "q", "chosen": "yes", "rejected": "no"}
 NO_PROMPT = {"chosen": "yes", "rejected": "no"}
@@ -49,7 +49,7 @@ def test_a_name_with_values_of_another_kind_does_not_count():
 
 
 def test_details_name_the_column_and_not_the_role():
-    from sepo_data.reasons import BadRow
+    from sepo_data.shapes.skip_reasons import BadRow
 
     row = {"question": "q", "response_j": "yes", "response_k": "no"}
     with pytest.raises(BadRow) as caught:

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from sepo_data.shapes import REASONS, BadRow, detect_shape
+from sepo_data.shapes.detect import REASONS, BadRow, detect_shape
 
 
 def user(content):

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import SepoError
-from sepo_data.reasons import REASONS, BadRow
-from sepo_data.shapes import detect_shape
+from sepo_data.errors import SepoError
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import REASONS, BadRow
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "datasets.md"
 EXAMPLES = {
     name: json.loads(row)
     for name, row in re.findall(

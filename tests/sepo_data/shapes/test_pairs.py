@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from sepo_data.pairs import Pair
+from sepo_data.shapes.pairs import Pair
 
 
 def user(text):

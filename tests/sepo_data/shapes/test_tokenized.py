@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from sepo_data.reasons import BadRow
-from sepo_data.shapes import detect_shape
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import BadRow
 
 NEW = {"prompt_ids": [1, 2], "chosen_ids": [3, 4], "rejected_ids": [5]}
 OLD = {

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.check import differences
-from schemas.stages import MESSAGES, TOOL_MESSAGES, Stage
-from sepo_data.reasons import BadRow
-from sepo_data.rewards import rewards_schema, rewards_table
-from sepo_data.select import select
-from sepo_data.shapes import detect_shape
-from sepo_data.tokenization import TokenizedPair
+from sepo_data.schemas.stages import MESSAGES, TOOL_MESSAGES, Stage
+from sepo_data.schemas.validate import differences
+from sepo_data.selection.select import select
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.stages.rewards import rewards_schema, rewards_table
+from sepo_data.tokenization.tokenize import TokenizedPair
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
@@ -209,7 +209,7 @@ def test_through_every_stage_and_back(tmp_path, write_rewards):
     """Written, selected, opened by datasets and by scan, and read as preferences again: the same pair."""
     import datasets
 
-    from sepo_data.shards import scan
+    from sepo_data.stages.scan import scan
 
     shape = shape_of(ROW)
     [pair] = shape.to_pairs(0, ROW, ())

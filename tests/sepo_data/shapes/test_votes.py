@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.reasons import BadRow
-from sepo_data.shapes import detect_shape
+from sepo_data.errors import SepoError
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import BadRow
 
 
 def user(content):

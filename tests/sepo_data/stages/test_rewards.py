@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.check import differences
-from schemas.errors import SepoError
-from schemas.stages import Stage
-from sepo_data.pairs import Pair
-from sepo_data.rewards import rewards_schema, rewards_table, token_rewards
-from sepo_data.shapes import detect_shape
-from sepo_data.tokenization import TokenizedPair
+from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.validate import differences
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.pairs import Pair
+from sepo_data.stages.rewards import rewards_schema, rewards_table, token_rewards
+from sepo_data.tokenization.tokenize import TokenizedPair
 
 STRINGS = detect_shape(["prompt", "chosen", "rejected"], [{"prompt": "q", "chosen": "yes", "rejected": "no"}])
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
-from schemas.errors import SepoError
-from sepo_data.shards import open_shard, scan, shard_files
+from sepo_data.errors import SepoError
+from sepo_data.stages.scan import open_shard, scan, shard_files
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_columns_that_are_not_asked_for_are_not_read(folder, monkeypatch):
         opened.append(file.name[:10])
         return Spy(open_shard(file))
 
-    monkeypatch.setattr("sepo_data.shards.open_shard", spying_open)
+    monkeypatch.setattr("sepo_data.stages.scan.open_shard", spying_open)
     scan(folder).filter(pl.col("margin") >= 0).select("pair_id").collect(engine="in-memory")
     assert selected == [["margin", "pair_id"]] * 4
     opened.clear()
@@ -158,10 +158,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import Stage, stage_schema
-from sepo_data.shards import scan
-from sepo_data.store import open_stage
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import Stage, stage_schema
+from sepo_data.stages.scan import scan
+from sepo_data.stages.writer import open_stage
 
 ROWS, TOKENS, SHARDS = 250, 5000, 10  # 8 columns x 250 x 5000 x 4 bytes x 10 shards = 400 MB of list values
 

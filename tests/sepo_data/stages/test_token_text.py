@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from schemas.errors import SepoError
-from sepo_data.token_text import load_tokenizer_file, token_texts
+from sepo_data.errors import SepoError
+from sepo_data.stages.token_text import load_tokenizer_file, token_texts
 
 
 def byte_level():

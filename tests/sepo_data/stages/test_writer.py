@@ -18,11 +18,12 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from schemas.errors import RefusedError, SepoError
-from schemas.manifest import InputRecord, Manifest
-from schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.atomic import SUFFIX, atomic_write, remove_leftovers, write_text
-from sepo_data.directory import (
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import SIDES, Stage, stage_schema
+from sepo_data.selection.select import select
+from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.stages.directory import (
     claim,
     find_run,
     finished_shards,
@@ -31,11 +32,10 @@ from sepo_data.directory import (
     read_stage,
     working_alone,
 )
-from sepo_data.hf_files import dataset_info
-from sepo_data.pairs import SkippedRow
-from sepo_data.select import select
-from sepo_data.shards import scan
-from sepo_data.store import open_stage
+from sepo_data.stages.hf_files import dataset_info
+from sepo_data.stages.scan import scan
+from sepo_data.stages.writer import open_stage
+from sepo_data.storage.atomic import SUFFIX, atomic_write, remove_leftovers, write_text
 
 HERE = str(Path(__file__).parent)
 PLAN = Manifest(stage=Stage.REWARDS, input=InputRecord(name="toy", fingerprint="f", rows=6), options={"beta": 0.1})
@@ -352,7 +352,7 @@ KILLED = """
 import os, signal, sys
 import pyarrow as pa
 from pathlib import Path
-from sepo_data import atomic
+from sepo_data.storage import atomic
 from test_store import PLAN, write
 
 folder = Path(sys.argv[1])
@@ -413,7 +413,7 @@ KILLED_IN_A_SHARD = """
 import os, signal, sys
 import pyarrow as pa
 from pathlib import Path
-from sepo_data.store import open_stage
+from sepo_data.stages.writer import open_stage
 from test_store import PLAN
 
 class DyingTable:
@@ -436,7 +436,7 @@ class DyingTable:
 folder = Path(sys.argv[1])
 tables = [pa.ipc.open_stream(file).read_all() for file in sorted((folder / "clean").glob("data-*.arrow"))]
 stage = open_stage(folder / "out", PLAN, shards=3)
-from sepo_data.pairs import SkippedRow
+from sepo_data.shapes.pairs import SkippedRow
 stage.write_shard(0, tables[0], skipped=[SkippedRow(0, "null", "ü")], notes={"truncated": 0})
 pa.ipc.new_stream = DyingTable
 stage.write_shard(1, tables[1])
@@ -476,7 +476,7 @@ RLIMITED = """
 import resource, sys
 import pyarrow as pa
 from pathlib import Path
-from schemas.errors import SepoError
+from sepo_data.errors import SepoError
 from test_store import write
 
 folder = Path(sys.argv[1])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sepo_train.file_digest import file_digest
+from sepo_data.storage.file_digest import file_digest
 
 
 def test_other_content_of_the_same_size_and_time_has_another_digest(tmp_path):

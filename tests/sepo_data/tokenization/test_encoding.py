@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from sepo_data.encoding import Encoder
+from sepo_data.tokenization.encoding import Encoder
 
 LETTERS = "<>ab "
 MERGES = [(a, b) for a in "<>ab▁" for b in "<>ab▁"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from schemas.errors import SepoError
-from sepo_data import read_ahead
-from sepo_data.preferences import read_preferences
-from sepo_data.prepared import Prepared
-from sepo_data.read_ahead import ReadAhead
+from sepo_data.errors import SepoError
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.tokenization import prefetch as read_ahead
+from sepo_data.tokenization.prefetch import ReadAhead
+from sepo_data.tokenization.tokenized_dataset import Prepared
 
 ROWS = [{"prompt": f"{number}", "chosen": "Q", "rejected": "Z" if number % 5 else None} for number in range(8)] + [
     {"prompt": f"Is the tea number {number} ready for the guests?", "chosen": " Yes.", "rejected": " No."}
@@ -89,7 +89,7 @@ def test_how_many_processes_serve_a_caller_who_only_waits(prepared, monkeypatch,
 
 
 def test_all_pairs(prepared, monkeypatch):
-    monkeypatch.setattr("sepo_data.prepared.CHUNK", 3)
+    monkeypatch.setattr("sepo_data.tokenization.tokenized_dataset.CHUNK", 3)
     pairs, skipped = prepared.all_pairs()
     assert [item.pair.source_row for item in pairs] == [row for row in range(20) if row not in {0, 5}]
     assert [(row.row, row.reason) for row in skipped] == [(0, "null"), (5, "null")]
@@ -103,9 +103,9 @@ def test_all_pairs(prepared, monkeypatch):
 SCRIPT = """
 import sys
 from transformers import PreTrainedTokenizerFast
-from sepo_data import read_ahead
-from sepo_data.preferences import read_preferences
-from sepo_data.prepared import Prepared
+from sepo_data.tokenization import prefetch as read_ahead
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.tokenization.tokenized_dataset import Prepared
 read_ahead.START_UP = 1e-6
 prepared = Prepared(read_preferences(sys.argv[1]), PreTrainedTokenizerFast.from_pretrained(sys.argv[2]), 512, None, 999)
 with prepared.ahead([(0, 4), (4, 8), (8, 12)]) as ahead:
@@ -123,7 +123,7 @@ def test_a_script_without_a_guard(interrupted, prepared, tiny_model, tmp_path):
     """A spawned process would run the script again, and tell of Ctrl-C in its own words."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     dataset = prepared.preferences.source.name
     with subprocess.Popen(
         [sys.executable, str(script), dataset, str(tiny_model), *["wait"] * interrupted],

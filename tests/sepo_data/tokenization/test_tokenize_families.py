@@ -20,11 +20,11 @@ from tokenizers import (
 )
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from sepo_data.pairs import Pair, SkippedRow
-from sepo_data.preferences import read_preferences
-from sepo_data.tokenization import TokenizedPair, tokenize_pairs
+from sepo_data.preferences.preferences import read_preferences
+from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.tokenization.tokenize import TokenizedPair, tokenize_pairs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared"
 EXAMPLES = [json.loads(line) for line in (ROOT / "examples" / "preferences.jsonl").read_text("utf-8").splitlines()]
 TEXTS = [turn["content"] for row in EXAMPLES for part in ("prompt", "chosen", "rejected") for turn in row[part]]

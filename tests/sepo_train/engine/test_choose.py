@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from schemas.errors import SepoError
-from sepo_train import attention
-from sepo_train.attention import attention_inputs
-from sepo_train.engine import NO_LIMIT, PLAIN, Engine, choose_engine
-from sepo_train.layout import Tree, shared_layout
-from sepo_train.logps import score_trees
+from sepo_data.errors import SepoError
+from sepo_train.engine import attention
+from sepo_train.engine.attention import attention_inputs
+from sepo_train.engine.choose import NO_LIMIT, PLAIN, Engine, choose_engine
+from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.logps import score_trees
 
 LOCAL = {"head_dim": 8, "sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]}
 HYBRID = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8, "mamba_n_groups": 1}

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sepo_train import preamble
-from sepo_train.engine import choose_engine
-from sepo_train.logps import score_trees
+from sepo_train.engine import prefix_cache as preamble
+from sepo_train.engine.choose import choose_engine
+from sepo_train.engine.logps import score_trees
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 MLP = SMALL | {"intermediate_size": 64}

@@ -6,9 +6,9 @@ from collections import deque
 import pytest
 import torch
 
-from sepo_train.cores import on_cores, with_same_weights
-from sepo_train.engine import NO_LIMIT, Engine
-from sepo_train.logps import score_trees
+from sepo_train.engine.choose import NO_LIMIT, Engine
+from sepo_train.engine.cores import on_cores, with_same_weights
+from sepo_train.engine.logps import score_trees
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from schemas.errors import SepoError
-from sepo_train import generate as generation
-from sepo_train.generate import end_ids, generate
-from sepo_train.kl import sampled_kl
+from sepo_data.errors import SepoError
+from sepo_train.engine import generate as generation
+from sepo_train.engine.generate import end_ids, generate
+from sepo_train.metrics.kl import sampled_kl
 
 EOS = 2
 

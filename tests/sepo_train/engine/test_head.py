@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from sepo_train import head
-from sepo_train.layout import Tree, shared_layout
-from sepo_train.logps import token_logps
+from sepo_train.engine import head
+from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.logps import token_logps
 
 VOCABULARY = 97
 TINY = {

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_train.attention import branch_mask
-from sepo_train.layout import Tree, batches_by_tokens, padded_layout, rows_apart, shared_layout
+from sepo_train.engine.attention import branch_mask
+from sepo_train.engine.layout import Tree, batches_by_tokens, padded_layout, rows_apart, shared_layout
 
 # Prompt of 2 tokens; branches of 3, 1 and 2. The last wanted token of each branch is predicted, never fed.
 TREE = Tree([10, 11], ([20, 21, 22], [30], [40, 41]))

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedConfig
 
-from schemas.errors import SepoError
-from sepo_train.engine import NO_LIMIT, PLAIN, Engine
-from sepo_train.layout import Tree, padded_layout, shared_layout
-from sepo_train.logps import score_trees, token_logps
+from sepo_data.errors import SepoError
+from sepo_train.engine.choose import NO_LIMIT, PLAIN, Engine
+from sepo_train.engine.layout import Tree, padded_layout, shared_layout
+from sepo_train.engine.logps import score_trees, token_logps
 
 VOCABULARY = 97
 SHARED = NO_LIMIT

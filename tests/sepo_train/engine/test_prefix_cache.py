@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sepo_train import preamble
-from sepo_train.attention import attention_inputs
-from sepo_train.engine import NO_LIMIT, Engine, choose_engine
-from sepo_train.layout import Tree, shared_layout
-from sepo_train.logps import score_trees
-from sepo_train.preamble import WORTH, common_preamble, preamble_cache
+from sepo_train.engine import prefix_cache as preamble
+from sepo_train.engine.attention import attention_inputs
+from sepo_train.engine.choose import NO_LIMIT, Engine, choose_engine
+from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.logps import score_trees
+from sepo_train.engine.prefix_cache import WORTH, common_preamble, preamble_cache
 
 OPENING = list(range(20, 20 + WORTH))
 ONCE = Engine(NO_LIMIT, preamble=True)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sepo_train.benchmark_answers import file_names, write_answers
-from sepo_train.benchmark_prompts import Prompt
-from sepo_train.conversations import Answers
+from sepo_train.evaluation.benchmark_answers import file_names, write_answers
+from sepo_train.evaluation.benchmark_prompts import Prompt
+from sepo_train.evaluation.conversations import Answers
 
 PROMPTS = [
     Prompt(0, ("Say hi.",), dataset="toy"),

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_train.benchmark_prompts import Prompt, read_prompts
+from sepo_data.errors import SepoError
+from sepo_train.evaluation.benchmark_prompts import Prompt, read_prompts
 
 ROWS = [
     ({"instruction": "Say hi.", "output": "Hi", "dataset": "toy"}, Prompt(0, ("Say hi.",), dataset="toy")),

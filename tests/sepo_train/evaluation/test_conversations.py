@@ -2,11 +2,11 @@
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_train.benchmark_prompts import Prompt
-from sepo_train.conversations import answer_prompts, prompt_ids
-from sepo_train.generate import Generation, generate
-from sepo_train.models import load_model, load_tokenizer
+from sepo_data.errors import SepoError
+from sepo_train.engine.generate import Generation, generate
+from sepo_train.evaluation.benchmark_prompts import Prompt
+from sepo_train.evaluation.conversations import answer_prompts, prompt_ids
+from sepo_train.models.load import load_model, load_tokenizer
 
 PROMPTS = [Prompt(0, ("Tea?",), system="Be brief."), Prompt(1, ("Tea?", "Or coffee?"), question_id=1)]
 

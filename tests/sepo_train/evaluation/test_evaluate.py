@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.reading import Reading
-from sepo_train import measured
-from sepo_train.evaluate import evaluate
-from sepo_train.evaluation_text import evaluation_lines
-from sepo_train.generate import Generation
-from sepo_train.models import load_model
-from sepo_train.preparation import prepare
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_train.engine.generate import Generation
+from sepo_train.evaluation import model_outputs as measured
+from sepo_train.evaluation.evaluate import evaluate
+from sepo_train.evaluation.report import evaluation_lines
+from sepo_train.models.dataset import prepare
+from sepo_train.models.load import load_model
 
 SHORT = Generation(max_new_tokens=5)
-STORIES = Path(__file__).resolve().parents[2].parent / "shared" / "models" / "stories260k"
+STORIES = Path(__file__).resolve().parents[3].parent / "shared" / "models" / "stories260k"
 
 
 @pytest.fixture(scope="module")

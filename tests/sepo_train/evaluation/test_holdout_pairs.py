@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from schemas.errors import SepoError
 from sepo_data import scan
-from sepo_data.progress import SILENT
-from sepo_data.reading import Reading
-from sepo_data.select import select
-from sepo_train.fit import Training
-from sepo_train.held_out import held_out_pairs
-from sepo_train.oracle import train_oracle
-from sepo_train.oracle_record import SEEN
-from sepo_train.score import score
-from sepo_train.train import train
+from sepo_data.console.progress import SILENT
+from sepo_data.errors import SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_data.selection.select import select
+from sepo_data.stages.seen_pairs import SEEN
+from sepo_train.evaluation.holdout_pairs import held_out_pairs
+from sepo_train.scoring.score import score
+from sepo_train.training.oracle import train_oracle
+from sepo_train.training.policy import train
+from sepo_train.training.run import Training
 
 
 def held_out(reading, *models, **options):

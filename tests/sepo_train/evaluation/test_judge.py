@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from schemas.errors import SepoError
-from sepo_train.judge import open_judge, transcript
+from sepo_data.errors import SepoError
+from sepo_train.evaluation.judge import open_judge, transcript
 
 USER = {"role": "user", "content": "Tea?"}
 ITEMS = [

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.reading import Reading
-from sepo_train.preparation import prepare
+from sepo_data.errors import SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_train.models.dataset import prepare
 
 ROWS = [
     {"prompt": "Tea?", "chosen": " Yes, please.", "rejected": " No."},
@@ -46,7 +46,7 @@ def test_only_some_rows(prepared):
 
 
 def test_samples(prepared, monkeypatch):
-    monkeypatch.setattr("sepo_data.prepared.CHUNK", 2)
+    monkeypatch.setattr("sepo_data.tokenization.tokenized_dataset.CHUNK", 2)
     assert [item.pair.source_row for item in prepared().sample()] == [0, 4]
     assert [item.pair.source_row for item in prepared().sample(1)] == [0]
     assert [item.pair.source_row for item in prepared().sample(only=frozenset({3, 4}))] == [4]

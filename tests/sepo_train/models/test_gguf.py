@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from schemas.errors import SepoError
-from sepo_data.fetch import cache_folder
-from sepo_train.gguf_cache import is_gguf, safetensors_folder
-from sepo_train.models import load_model, load_tokenizer, model_record
+from sepo_data.errors import SepoError
+from sepo_data.storage.download import cache_folder
+from sepo_train.models.gguf import is_gguf, safetensors_folder
+from sepo_train.models.load import load_model, load_tokenizer, model_record
 
 # Magic, version, no tensors, one key of metadata whose name is longer than the file.
 HEADER = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
@@ -63,7 +63,7 @@ def test_a_real_model_knows_paris(smollm_gguf, monkeypatch):
     folder = safetensors_folder(smollm_gguf)
     assert folder.parent == cache_folder() / "gguf"
     # From here on nothing may be converted again.
-    monkeypatch.setattr("sepo_train.gguf_cache._convert", None)
+    monkeypatch.setattr("sepo_train.models.gguf._convert", None)
     assert safetensors_folder(smollm_gguf) == folder
     tokenizer, model = load_tokenizer(str(smollm_gguf)), load_model(str(smollm_gguf), dtype="float32")
     ids = tokenizer("The capital of France is", return_tensors="pt")

@@ -8,9 +8,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, LlamaModel, T5Config
 
-from schemas.errors import SepoError
-from sepo_train import model_files
-from sepo_train.models import (
+from sepo_data.errors import SepoError
+from sepo_train.models import files as model_files
+from sepo_train.models.load import (
     check_same_vocabulary,
     context_length,
     load_config,
@@ -156,7 +156,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def test_a_hub_model_is_known_by_its_commit(tiny_model, hub, monkeypatch):
-    monkeypatch.setattr("sepo_train.models.load_config", lambda _: AutoConfig.from_pretrained(tiny_model))
+    monkeypatch.setattr("sepo_train.models.load.load_config", lambda _: AutoConfig.from_pretrained(tiny_model))
     hub |= {"user/one": "a" * 40, "user/two": "b" * 40, "user/none": "main"}
     assert [model_record(name).weights for name in ("user/one", "user/two")] == [f"hub:{'a' * 40}", f"hub:{'b' * 40}"]
     with pytest.raises(SepoError, match="cannot be told"):
@@ -185,7 +185,7 @@ def test_an_error_without_words_is_named(tiny_model, monkeypatch):
     def fail(*_, **__):
         raise NotImplementedError
 
-    monkeypatch.setattr("sepo_train.models.AutoModelForCausalLM.from_pretrained", fail)
+    monkeypatch.setattr("sepo_train.models.load.AutoModelForCausalLM.from_pretrained", fail)
     with pytest.raises(SepoError, match=r"cannot load .*: NotImplementedError"):
         load_model(str(tiny_model), dtype="float32")
 
@@ -194,7 +194,7 @@ def test_a_model_that_does_not_fit_says_so(tiny_model, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("sepo_train.models.AutoModelForCausalLM.from_pretrained", full)
+    monkeypatch.setattr("sepo_train.models.load.AutoModelForCausalLM.from_pretrained", full)
     with pytest.raises(SepoError, match="in float32 does not fit into the memory") as caught:
         load_model(str(tiny_model), dtype="float32")
     assert "--resident one" in caught.value.hint

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from schemas.errors import SepoError
-from sepo_train.fit import Training, trainable_model
-from sepo_train.merge import merge_lora
-from sepo_train.models import load_model, model_record
+from sepo_data.errors import SepoError
+from sepo_train.models.load import load_model, model_record
+from sepo_train.models.lora import merge_lora
+from sepo_train.training.run import Training, trainable_model
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 TRAINING = Training(lora_r=4)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sepo_train.curve import curve_figure, draw_curve, points, read_metrics, smoothed, smoothing_window
+from sepo_train.publishing.curve import curve_figure, draw_curve, points, read_metrics, smoothed, smoothing_window
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `plot`)")
 
@@ -159,7 +159,7 @@ def test_matplotlib_is_imported_late_and_its_global_state_never(tmp_path):
     metrics = written(tmp_path, run_of(3))
     code = f"""
 import pathlib, sys
-from sepo_train.curve import draw_curve
+from sepo_train.publishing.curve import draw_curve
 early = "matplotlib" in sys.modules
 drawn = draw_curve(pathlib.Path({str(metrics)!r}), pathlib.Path({str(tmp_path / "curve.png")!r}))
 print(early, drawn, "matplotlib.pyplot" in sys.modules)

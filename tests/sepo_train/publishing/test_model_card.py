@@ -7,13 +7,13 @@ import pytest
 import yaml
 from peft import LoraConfig, get_peft_model
 
-from schemas.manifest import InputRecord, Manifest, ModelRecord, ShardRecord, TokenizerRecord
-from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_train.ancestors import read_ancestors
-from sepo_train.markdown import as_code, as_python, as_text, as_value, table
-from sepo_train.model_card import model_card, write_model_card
-from sepo_train.models import load_model, load_tokenizer
+from sepo_data.publishing.markdown import as_code, as_python, as_text, as_value, table
+from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, ShardRecord, TokenizerRecord
+from sepo_data.schemas.stages import Stage
+from sepo_data.stages.lineage import read_ancestors
+from sepo_data.storage.atomic import write_text
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.publishing.model_card import model_card, write_model_card
 
 HOME = "/home/somebody/secret"
 VERSIONS = {"python": "3.11.7", "sepo": "0.1.0", "peft": "not installed"}

@@ -8,19 +8,19 @@ import sys
 
 import pytest
 
-from schemas.manifest import InputRecord, Manifest, ModelRecord
-from schemas.stages import Stage
-from sepo_data.atomic import write_text
-from sepo_train.model_card import card_of, write_model_card
-from sepo_train.publish import published_files
+from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord
+from sepo_data.schemas.stages import Stage
+from sepo_data.storage.atomic import write_text
+from sepo_train.publishing.model_card import card_of, write_model_card
+from sepo_train.publishing.push import published_files
 
 PUSH = """
 import json, os, sys
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
-from schemas.errors import SepoError
-from sepo_train.publish import check_push, push
+from sepo_data.errors import SepoError
+from sepo_train.publishing.push import check_push, push
 
 folder = Path(sys.argv[1])
 told = {}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sepo_data.reading import Reading
-from sepo_data.shards import open_shard, shard_files
-from sepo_train import residents
-from sepo_train.models import load_model
-from sepo_train.residents import Residents
-from sepo_train.score import score
+from sepo_data.preferences.reading import Reading
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_train.models.load import load_model
+from sepo_train.scoring import model_pair as residents
+from sepo_train.scoring.model_pair import Residents
+from sepo_train.scoring.score import score
 
 ONE_WEIGHTS = "the oracle is an adapter on the reference model: one set of weights serves both"
 KINDS = [f"{side}_{kind}" for side in ("chosen", "rejected") for kind in ("oracle_logps", "ref_logps", "rewards")]

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from schemas.manifest import ModelRecord
-from sepo_data.pairs import Pair
-from sepo_data.tokenization import TokenizedPair
-from sepo_train.scoring_plan import default_shard_rows
+from sepo_data.schemas.manifest import ModelRecord
+from sepo_data.shapes.pairs import Pair
+from sepo_data.tokenization.tokenize import TokenizedPair
+from sepo_train.scoring.plan import default_shard_rows
 
 
 def sample(*lengths):
@@ -42,5 +42,5 @@ def models(*parameters):
     ],
 )
 def test_a_shard_takes_a_few_minutes(monkeypatch, device, lengths, parameters, rows):
-    monkeypatch.setattr("sepo_train.scoring_plan.default_device", lambda: torch.device(device))
+    monkeypatch.setattr("sepo_train.scoring.plan.default_device", lambda: torch.device(device))
     assert default_shard_rows(sample(*lengths), models(*parameters)) == rows

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from sepo_data.reading import Reading
-from sepo_data.shards import open_shard, shard_files
-from sepo_train.engine import PLAIN
-from sepo_train.layout import Tree
-from sepo_train.logps import score_trees
-from sepo_train.models import load_model
-from sepo_train.score import score
+from sepo_data.preferences.reading import Reading
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.load import load_model
+from sepo_train.scoring.score import score
 
 SIDES = ("chosen", "rejected")
 
@@ -101,7 +101,7 @@ def test_full_precision_agrees_with_itself(options, tmp_path):
 def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, options, monkeypatch):
     folder, manifest, _ = rounded
     data = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")}
-    monkeypatch.setattr("sepo_train.score.score_trees", None)
+    monkeypatch.setattr("sepo_train.scoring.score.score_trees", None)
     told = new_progress()
     again = score(out=folder, **options, dtype="bfloat16", check_precision=2, progress=told)
     assert again.results["precision"]["pairs"] == 2
@@ -111,7 +111,7 @@ def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, opt
     assert score(out=folder, **options, dtype="bfloat16") == again, "the same command without it keeps what was found"
     once_more = score(out=folder, **options, dtype="bfloat16", check_precision=4)
     assert once_more.results == manifest.results
-    monkeypatch.setattr("sepo_train.precision.score_trees", None)
+    monkeypatch.setattr("sepo_train.scoring.precision.score_trees", None)
     told = new_progress()
     assert score(out=folder, **options, dtype="bfloat16", check_precision=4, progress=told) == once_more
     assert any(note.startswith("precision: 4 pairs") for note in told), "what is recorded is told, not computed again"

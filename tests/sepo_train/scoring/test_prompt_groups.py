@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_data.pairs import Pair
-from sepo_data.tokenization import TokenizedPair
-from sepo_train.prompt_groups import prompt_groups
+from sepo_data.shapes.pairs import Pair
+from sepo_data.tokenization.tokenize import TokenizedPair
+from sepo_train.scoring.prompt_groups import prompt_groups
 
 
 def pair(prompt, chosen, rejected):

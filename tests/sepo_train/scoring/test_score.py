@@ -15,16 +15,16 @@ import pytest
 import torch
 from datasets import load_from_disk
 
-from schemas.check import differences
-from schemas.errors import RefusedError, SepoError
-from schemas.stages import Stage
-from sepo_data.reading import Reading
-from sepo_data.shards import open_shard, shard_files
-from sepo_train.fit import Training
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.oracle import train_oracle
-from sepo_train.oracle_record import SEEN
-from sepo_train.score import score
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.validate import differences
+from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.stages.seen_pairs import SEEN
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.scoring.score import score
+from sepo_train.training.oracle import train_oracle
+from sepo_train.training.run import Training
 
 WORDS = ["tea", "coffee", "milk", "water", "bread", "apples", "soup", "rice"]
 
@@ -182,7 +182,7 @@ def test_a_pair_that_gives_nan_is_set_aside(pairs, tiny_models, tmp_path):
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from sepo_train.score import score
+from sepo_train.scoring.score import score
 
 class Slow:
     def note(self, text): pass
@@ -200,7 +200,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(pairs, tiny_models, tmp_path):
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
     }
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
@@ -230,7 +230,7 @@ def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch
     options = {name: str(path) for name, path in tiny_models.items()} | {"shard_rows": 8}
     kept = keeping(pairs, "source", "stars")
     before = contents(folder)
-    monkeypatch.setattr("sepo_train.residents.load_model", None)
+    monkeypatch.setattr("sepo_train.scoring.model_pair.load_model", None)
     assert score(kept, folder, **options, beta=0.5) == manifest
     with pytest.raises(RefusedError, match=r"options\.beta: 0\.5 -> 0\.1"):
         score(kept, folder, **options)
@@ -241,7 +241,7 @@ def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch
 
 def test_a_dry_run_counts_and_touches_nothing(rewards, pairs, tiny_models, tmp_path, monkeypatch):
     _, manifest = rewards
-    monkeypatch.setattr("sepo_train.residents.load_model", None)
+    monkeypatch.setattr("sepo_train.scoring.model_pair.load_model", None)
     options = {name: str(path) for name, path in tiny_models.items()}
     kept = keeping(pairs, "source", "stars")
     plan = score(kept, tmp_path / "dry", **options, beta=0.5, shard_rows=8, dry_run=True)

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from sepo_train.engine import PLAIN
-from sepo_train.probe import ANSWER_TOKENS, PROMPTS, Probe
+from sepo_train.engine.choose import PLAIN
+from sepo_train.training.drift import ANSWER_TOKENS, PROMPTS, Probe
 
 PROMPT_IDS = [[3, 4, 5], [6, 7], [3, 4, 5], [8, 9, 10, 11]]
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from sepo_train.engine import PLAIN
-from sepo_train.held_out_metrics import held_out_metrics
-from sepo_train.layout import Tree
-from sepo_train.objectives import objective
-from sepo_train.pair_trainer import TrainingPair
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.training.objectives import objective
+from sepo_train.training.pair_trainer import TrainingPair
 
 
 def test_by_hand(monkeypatch):
@@ -29,7 +29,7 @@ def test_by_hand(monkeypatch):
         assert [tree.keep for tree in trees] == [None, None], "over all tokens"
         return logps
 
-    monkeypatch.setattr("sepo_train.held_out_metrics.score_trees", score_trees)
+    monkeypatch.setattr("sepo_train.training.eval_metrics.score_trees", score_trees)
     found = held_out_metrics(None, pairs, PLAIN, objective("sepo"))
     # log(1 + e^-6) = 0.002476, log(1 + e^8) = 8.000335
     assert found == {

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sepo_train.losses import (
+from sepo_train.training.losses import (
     cpo_loss,
     dpo_loss,
     ipo_loss,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_train.micro_batches import MicroBatches, deal
+from sepo_train.training.micro_batches import MicroBatches, deal
 
 WIDE = 1 << 20
 """Tokens that never matter."""

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 import torch
 
-from schemas.errors import SepoError
-from sepo_train.objectives import PARAMETERS, LossName, SideLogps, objective
+from sepo_data.errors import SepoError
+from sepo_train.training.objectives import PARAMETERS, LossName, SideLogps, objective
 
 CHOSEN = SideLogps(*(torch.tensor([value]) for value in (-10.0, -2.0, -12.0, -2.4)))
 REJECTED = SideLogps(*(torch.tensor([value]) for value in (-8.0, -1.0, -7.0, -0.875)))

@@ -9,17 +9,17 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.directory import read_stage
-from sepo_data.reading import Reading
-from sepo_train.engine import PLAIN
-from sepo_train.fit import METRICS, Training, trainable_model
-from sepo_train.layout import Tree
-from sepo_train.logps import score_trees
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.oracle import random_pairs, train_oracle
-from sepo_train.oracle_record import SEEN, read_oracle_record
-from sepo_train.preparation import prepare
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.seen_pairs import SEEN, read_oracle_record
+from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout import Tree
+from sepo_train.engine.logps import score_trees
+from sepo_train.models.dataset import prepare
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.training.oracle import random_pairs, train_oracle
+from sepo_train.training.run import METRICS, Training, trainable_model
 
 TRAINING = Training(lr=3e-3, batch_size=4, micro_batch_size=4, epochs=3.0, seed=5)
 

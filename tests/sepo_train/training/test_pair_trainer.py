@@ -12,16 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.errors import SepoError
-from sepo_data.progress import SILENT
-from sepo_train.engine import PLAIN, Engine
-from sepo_train.fit import CHECKPOINTS, METRICS, Training, fit, save, trainable_model
-from sepo_train.layout import Tree, shared_layout
-from sepo_train.models import load_tokenizer
-from sepo_train.objectives import objective
-from sepo_train.pair_trainer import METRICS as NAMES
-from sepo_train.pair_trainer import TrainingPair, learning_rate_factor, response_logps
-from sepo_train.processes import is_main_process, leave_together
+from sepo_data.console.progress import SILENT
+from sepo_data.errors import SepoError
+from sepo_train.engine.choose import PLAIN, Engine
+from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.models.load import load_tokenizer
+from sepo_train.training.objectives import objective
+from sepo_train.training.pair_trainer import METRICS as NAMES
+from sepo_train.training.pair_trainer import TrainingPair, learning_rate_factor, response_logps
+from sepo_train.training.processes import is_main_process, leave_together
+from sepo_train.training.run import CHECKPOINTS, METRICS, Training, fit, save, trainable_model
 
 SHARED = Engine(1 << 40)
 STEP = Training(lr=1e-2, batch_size=8, micro_batch_size=8, seed=3)
@@ -80,7 +80,7 @@ def test_sums_and_means_by_hand(monkeypatch):
         Tree([1], ([5, 6], [7, 8, 9]), [[False, True], [True, True, True]]),
     ]
     values = torch.tensor([-1.0, -2.0, -6.0, -3.0, -1.0, -2.0, -3.0])
-    monkeypatch.setattr("sepo_train.pair_trainer.token_logps", lambda _model, _layout: values)
+    monkeypatch.setattr("sepo_train.training.pair_trainer.token_logps", lambda _model, _layout: values)
     layout = SHARED.layout(trees)
     chosen, rejected = response_logps(torch.nn.Identity(), layout, torch.tensor([[0.5, 0.25], [1.0, 2.0]]))
     assert chosen.sums.tolist() == [-3.0, -3.0]
@@ -281,7 +281,7 @@ def uneven_run(folder, model):
 def test_two_processes_give_what_one_gives(tiny_model, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*command, str(program), __file__, str(tmp_path / "two"), str(tiny_model)],
@@ -309,7 +309,7 @@ def test_soft_weights_weigh_the_means(monkeypatch):
     """Weights 3 and 1 on -2 and -4: (3 * -2 + 1 * -4) / 4 = -2.5; weights of 0 alone: 0."""
     tree = Tree([1], ([5, 6], [7, 8]), ([True, True], [True, False]), ([3.0, 1.0], [0.0, 9.0]))
     logps = torch.tensor([-2.0, -4.0, -7.0])
-    monkeypatch.setattr("sepo_train.pair_trainer.token_logps", lambda _model, _layout: logps)
+    monkeypatch.setattr("sepo_train.training.pair_trainer.token_logps", lambda _model, _layout: logps)
     chosen, rejected = response_logps(None, shared_layout([tree]), torch.zeros(1, 2))
     assert (chosen.means.item(), rejected.means.item()) == (-2.5, 0.0)
     assert (chosen.sums.item(), rejected.sums.item()) == (-10.0, 0.0)

@@ -11,20 +11,20 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from schemas.errors import RefusedError, SepoError
-from sepo_data.progress import Silent
-from sepo_data.reading import Reading
-from sepo_data.rules import top
-from sepo_data.select import select
-from sepo_data.selection import Selection
-from sepo_data.shards import scan
-from sepo_data.soft_weights import parse_weights
-from sepo_train.fit import Training, trainable_model
-from sepo_train.models import load_model, load_tokenizer
-from sepo_train.objectives import objective
-from sepo_train.score import score
-from sepo_train.selected_pairs import SelectedPairs
-from sepo_train.train import train
+from sepo_data.console.progress import Silent
+from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.reading import Reading
+from sepo_data.selection.rules import top
+from sepo_data.selection.select import select
+from sepo_data.selection.selection import Selection
+from sepo_data.selection.soft_weights import parse_weights
+from sepo_data.stages.scan import scan
+from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.scoring.score import score
+from sepo_train.training.objectives import objective
+from sepo_train.training.policy import train
+from sepo_train.training.run import Training, trainable_model
+from sepo_train.training.selected_pairs import SelectedPairs
 
 MARGIN = objective("sepo", target_margin=0.5)
 TRAINING = Training(lr=3e-3, batch_size=8, micro_batch_size=4, epochs=4.0, seed=1)
@@ -371,7 +371,7 @@ def safetensors_into_a_full_disk():
 @pytest.mark.parametrize("write", [into_a_full_disk, torch_into_a_full_disk, safetensors_into_a_full_disk])
 def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch, write):
     """The second checkpoint finds no space; what there is of it goes, and the same command goes on from the first."""
-    from sepo_train.pair_trainer import PairTrainer
+    from sepo_train.training.pair_trainer import PairTrainer
 
     _, _, call = run
     training = replace(TRAINING, save_steps=2, epochs=2.0)
@@ -399,7 +399,7 @@ def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypat
 
 
 def test_a_second_run_into_the_directory_of_one_that_is_at_work_is_refused(run, tmp_path, monkeypatch):
-    from sepo_train.pair_trainer import PairTrainer
+    from sepo_train.training.pair_trainer import PairTrainer
 
     _, _, call = run
     training, refused = replace(TRAINING, save_steps=2), []

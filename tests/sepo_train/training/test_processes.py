@@ -2,10 +2,10 @@
 
 from transformers import AutoModelForCausalLM
 
-from sepo_train import processes
-from sepo_train.engine import Engine
-from sepo_train.layout import Tree
-from sepo_train.processes import choose_engine_together
+from sepo_train.engine.choose import Engine
+from sepo_train.engine.layout import Tree
+from sepo_train.training import processes
+from sepo_train.training.processes import choose_engine_together
 
 TREES = [Tree([5, 6, 7], ([8, 9], [10]))]
 

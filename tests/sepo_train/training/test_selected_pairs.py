@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from schemas.errors import SepoError
-from sepo_data.select import select
-from sepo_train.layout import Tree
-from sepo_train.pair_trainer import TrainingPair
-from sepo_train.selected_pairs import SelectedPairs
+from sepo_data.errors import SepoError
+from sepo_data.selection.select import select
+from sepo_train.engine.layout import Tree
+from sepo_train.training.pair_trainer import TrainingPair
+from sepo_train.training.selected_pairs import SelectedPairs
 
 # Chosen keeps the highest, rejected the lowest half.
 SIDES = ([3.0, 1.0, 2.0, 0.0], [5.0, 4.0])

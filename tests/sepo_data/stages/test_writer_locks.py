@@ -8,25 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from schemas.errors import RefusedError
-from sepo_data.claims import is_held, try_claim
-from sepo_data.directory import find_run, is_finished
-from sepo_data.store import open_stage
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_store import OTHER, PLAN, content
+from sepo_data.errors import RefusedError
+from sepo_data.stages.directory import find_run, is_finished
+from sepo_data.stages.writer import open_stage
+from sepo_data.storage.locks import is_held, try_claim
+from tests.sepo_data.stages.test_writer import OTHER, PLAN, content
 
 WORKER = """
 import json, os, sys, time
 from pathlib import Path
 import pyarrow as pa
-from schemas.manifest import Manifest
-from sepo_data.pairs import SkippedRow
-from sepo_data.store import open_stage
+from sepo_data.schemas.manifest import Manifest
+from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.stages.writer import open_stage
 
 out, table, shards, first, behaviour = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:5]), sys.argv[5]
 table = pa.ipc.open_stream(table).read_all()
@@ -141,7 +138,7 @@ def test_a_claim_ends_with_its_holder_though_a_child_of_it_lives(tmp_path):
     code = f"""
 import os, time
 from pathlib import Path
-from sepo_data.claims import try_claim
+from sepo_data.storage.locks import try_claim
 claim = try_claim(Path({str(tmp_path / "x.lock")!r}))
 child = os.fork()
 if not child:
@@ -164,7 +161,7 @@ time.sleep(60)
 def test_a_look_at_a_lock_does_not_take_a_shard_away(tmp_path):
     stage = open_stage(tmp_path, PLAN, shards=1)
     lock = str(tmp_path / ".sepo" / "00000.lock")
-    code = f"from pathlib import Path\nfrom sepo_data.claims import is_held\nwhile True: is_held(Path({lock!r}))"
+    code = f"from pathlib import Path\nfrom sepo_data.storage.locks import is_held\nwhile True: is_held(Path({lock!r}))"
     looker = subprocess.Popen([sys.executable, "-c", code])
     try:
         time.sleep(0.5)

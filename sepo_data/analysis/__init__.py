@@ -1,0 +1,1 @@
+"""Analysis of a dataset: check, info, show, query, diff."""

@@ -1,0 +1,1 @@
+"""What people see while something runs: progress, its terminal, terminal-safe text, suggestions."""

@@ -1,0 +1,1 @@
+"""The stream of preference pairs: read, mixed, shuffled, deduplicated, held out."""

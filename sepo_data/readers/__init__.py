@@ -1,0 +1,1 @@
+"""Readers: any dataset, in any file format, as numbered rows."""

@@ -1,0 +1,1 @@
+"""Stage directories on disk: the manifest, the writer, the scan, the rewards table, the lineage."""

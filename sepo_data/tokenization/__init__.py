@@ -1,0 +1,1 @@
+"""Preference pairs to token ids: chat templates, the prompt boundary, truncation."""

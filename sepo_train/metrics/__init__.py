@@ -1,0 +1,1 @@
+"""Metrics: KL divergence, preference, win rate, means with their errors. Pure functions."""

@@ -1,0 +1,1 @@
+"""Models: load them and their tokenizers, and record which ones they were."""

@@ -1,0 +1,1 @@
+"""Model cards, training curves, and the upload of a model."""

@@ -1,0 +1,1 @@
+"""Scoring: a reward for every response token of a preference dataset."""
