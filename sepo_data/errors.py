@@ -1,10 +1,10 @@
-"""The errors a user can act on. Anything else is a bug and keeps its traceback."""
+"""Errors that a user can act on. Any other error is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
 
 class SepoError(Exception):
-    """Something the user can fix: what is wrong and where, and what to type next."""
+    """An error that the user can fix: the message names the problem and the place, the hint the next step."""
 
     exit_code = 1
 
@@ -14,7 +14,7 @@ class SepoError(Exception):
 
 
 class RefusedError(SepoError):
-    """The output holds something that this command must not touch."""
+    """The output holds data that this command must not touch."""
 
     exit_code = 3
 
@@ -23,3 +23,8 @@ class HubError(SepoError):
     """The Hub could not be reached, or refused the credentials."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or the name of its class if it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,1 +1,1 @@
-"""What people see while something runs: progress, its terminal, terminal-safe text, suggestions."""
+"""Output for people: progress, its terminal, safe and aligned text, suggestions."""

@@ -1,4 +1,4 @@
-"""What a stage tells while it runs; a command shows it, a library call ignores it."""
+"""Progress reports of a running stage; a command shows them, a library call ignores them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """The listener of a stage."""
+    """Receives the reports of a stage."""
 
     def note(self, text: str) -> None:
-        """Something that was decided or found, in a sentence."""
+        """A decision or a finding, in a sentence."""
 
     def step(self, done: int, total: int, text: str) -> None:
         """`done` of `total` units of work are finished; `text` describes the last one."""
 
     def metrics(self, done: int, total: int, values: Mapping[str, float]) -> None:
-        """What was logged after `done` of `total` training steps."""
+        """The metrics logged after `done` of `total` training steps."""
 
 
 class Silent:
-    """Listens to nothing."""
+    """A `Progress` that ignores all reports."""
 
     def note(self, text: str) -> None:
         pass

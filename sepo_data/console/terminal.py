@@ -1,4 +1,4 @@
-"""Progress for people: a bar where standard error is a terminal, one plain line a step where it is not."""
+"""Progress for people: a bar if standard error is a terminal, otherwise one plain line a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sepo_data.console.printable import printable
+from sepo_data.console.text import printable
 from sepo_data.console.training_table import TrainingTable, metrics_line
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Terminal:
-    """A `Progress` on standard error; `quiet` keeps it silent, `bars` chooses bars where they can be drawn."""
+    """A `Progress` on standard error; `quiet` prints nothing, `bars` draws bars if standard error is a terminal."""
 
     def __init__(self, *, quiet: bool = False, bars: bool = True) -> None:
         self._console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False, emoji=False)
@@ -28,7 +28,7 @@ class Terminal:
         self._table = TrainingTable()
 
     def note(self, text: str) -> None:
-        """Print a sentence; markup and control characters in data are data."""
+        """Print a sentence; markup in it is plain text, control characters are escaped."""
         self._console.print(printable(text), markup=False)
 
     def step(self, done: int, total: int, text: str) -> None:
@@ -65,7 +65,7 @@ class Terminal:
         return self._bar
 
     def _stop(self) -> None:
-        """Leave the bar as it stands; what is printed next comes below it."""
+        """End the bar; later lines are printed below it."""
         if self._live is not None:
             self._live.stop()
             self._live = self._bar = self._task = None

@@ -1,4 +1,4 @@
-"""What a training run logs, as one line a step or as a table of the last steps."""
+"""The log of a training run, as one line a step or as a table of the last steps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LAST = 10
-"""Steps that the table shows."""
+TABLE_STEPS = 10
+"""Steps that the table shows; of evaluations, half as many."""
 
 STEP_COLUMNS = {
     "loss": "{:.4f}",
@@ -24,7 +24,7 @@ STEP_COLUMNS = {
     "learning_rate": "{:.2g}",
 }
 
-LOOK_COLUMNS = {
+EVALUATION_COLUMNS = {
     "eval_loss": "{:.4f}",
     "eval_rewards/margins": "{:+.3f}",
     "eval_rewards/accuracies": "{:.0%}",
@@ -37,7 +37,7 @@ LOOK_COLUMNS = {
 
 
 def metrics_line(values: Mapping[str, float]) -> str:
-    """What was logged of a step or of a look at the held-out pairs, in a line."""
+    """The metrics of a training step or of an evaluation on the holdout, in a line."""
     if "loss" in values:
         return (
             f"loss {values['loss']:.4f}  margin {values['rewards/margins']:.3f}  "
@@ -45,24 +45,24 @@ def metrics_line(values: Mapping[str, float]) -> str:
         )
     kl = f"  kl {values['eval_kl']:.2g}  length {values['eval_length']:.1f}" if "eval_kl" in values else ""
     return (
-        f"held out: loss {values['eval_loss']:.4f}  accuracy {values['eval_rewards/accuracies']:.0%}, "
+        f"holdout: loss {values['eval_loss']:.4f}  accuracy {values['eval_rewards/accuracies']:.0%}, "
         f"on all tokens {values['eval_all/accuracies']:.0%}{kl}"
     )
 
 
 class TrainingTable:
-    """The last steps, and below them the last looks at the held-out pairs."""
+    """The last steps, and below them the last evaluations on the holdout."""
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=LAST)
-        self._looks: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=LAST // 2)
+        self._steps: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=TABLE_STEPS)
+        self._evaluations: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=TABLE_STEPS // 2)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        (self._steps if "loss" in values else self._looks).append((step, values))
+        (self._steps if "loss" in values else self._evaluations).append((step, values))
 
     def tables(self) -> list[Table]:
-        """What there is to show."""
-        parts = (("training", self._steps, STEP_COLUMNS), ("held out", self._looks, LOOK_COLUMNS))
+        """The tables that have rows."""
+        parts = (("training", self._steps, STEP_COLUMNS), ("holdout", self._evaluations, EVALUATION_COLUMNS))
         return [_table(title, rows, columns) for title, rows, columns in parts if rows]
 
 

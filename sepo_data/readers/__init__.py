@@ -1,1 +1,1 @@
-"""Readers: any dataset, in any file format, as numbered rows."""
+"""Read any dataset, in any file format, as numbered rows."""

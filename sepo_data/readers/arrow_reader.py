@@ -1,4 +1,4 @@
-"""Rows of Parquet files and of Arrow IPC files and streams. Rows before the first one asked for are not decoded."""
+"""Rows of Parquet files and of Arrow IPC files and streams. Rows before the first one requested are not decoded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sepo_data.errors import SepoError
-from sepo_data.readers.materialized import content_key, spooled
-from sepo_data.readers.rows import DataFile, Row, Table, python_rows, refuse_twins
-from sepo_data.storage.cache import remembered
+from sepo_data.readers.materialized import cached_copy, content_key
+from sepo_data.readers.rows import DataFile, Row, Table, python_rows, refuse_equal_columns
+from sepo_data.storage.cache import cached_fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,34 +24,35 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 1000  # rows turned into Python objects at a time, at most
 BATCH_BYTES = 16 << 20  # of their values in Arrow, about
-GROUP_ROWS = 50_000  # rows of a Parquet row group that is read from its beginning to reach one of them
+MAX_GROUP_ROWS = 50_000  # of a Parquet row group that is read from its first row to reach any of them
 
 
 def read_parquet(file: DataFile, limit: int | None) -> Table:
-    """Row groups of millions of rows are written anew as Arrow once: Parquet can only be read group by group."""
-    with _damage_named(file), pq.ParquetFile(file.path) as parquet:
+    """The rows of a Parquet file. Parquet is read group by group, so larger groups are copied to an Arrow file once."""
+    with _arrow_errors(file), pq.ParquetFile(file.path) as parquet:
         columns, facts = parquet.schema_arrow.names, parquet.metadata
     largest = max((facts.row_group(group).num_rows for group in range(facts.num_row_groups)), default=0)
-    refuse_twins(file.address, columns)
-    if min(largest, limit or largest) <= GROUP_ROWS:
+    refuse_equal_columns(file.address, columns)
+    if min(largest, limit or largest) <= MAX_GROUP_ROWS:
         return Table(tuple(columns), facts.num_rows, partial(_read, file, _parquet_batches))
-    with _damage_named(file):
-        arrow = spooled(f"{content_key([file.path])}.arrow", partial(_write_as_arrow, file.path))
+    with _arrow_errors(file):
+        arrow = cached_copy(f"{content_key([file.path])}.arrow", partial(_write_as_arrow, file.path))
     return read_arrow(replace(file, path=arrow), limit)
 
 
 def read_arrow(file: DataFile, _limit: int | None) -> Table:
-    with _damage_named(file):
+    """The rows of an Arrow IPC file or stream, which is mapped into memory."""
+    with _arrow_errors(file):
         with pa.memory_map(str(file.path)) as mapped:
             columns = _open_ipc(mapped)[0]
-        refuse_twins(file.address, columns)
-        lengths = remembered("rows of arrow", [file.path], partial(_sound_lengths, file.path))
+        refuse_equal_columns(file.address, columns)
+        lengths = cached_fact("rows of arrow", [file.path], partial(_checked_lengths, file.path))
     starts = tuple(accumulate(lengths, initial=0))
     return Table(tuple(columns), starts[-1], partial(_read, file, partial(_ipc_batches, starts)))
 
 
-def _sound_lengths(path: Path) -> list[int]:
-    """The rows of each batch. A damaged offset would end the process when it is used, so all are looked at before."""
+def _checked_lengths(path: Path) -> list[int]:
+    """The rows of each batch. Using a damaged offset would end the process, so all offsets are validated before."""
     lengths = []
     with pa.memory_map(str(path)) as mapped:
         for batch in _open_ipc(mapped)[1]:
@@ -61,18 +62,18 @@ def _sound_lengths(path: Path) -> list[int]:
     return lengths
 
 
-def _as_bytes(kind: pa.DataType) -> pa.DataType:
-    """The type with the same layout whose texts may be any bytes: one that is no UTF-8 spoils its row, not the file."""
-    if pa.types.is_string(kind):
+def _as_bytes(type_: pa.DataType) -> pa.DataType:
+    """The type of equal memory layout with bytes for texts: a text that is not UTF-8 spoils its row, not the file."""
+    if pa.types.is_string(type_):
         return pa.binary()
-    if pa.types.is_large_string(kind):
+    if pa.types.is_large_string(type_):
         return pa.large_binary()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = kind.value_field.with_type(_as_bytes(kind.value_type))
-        return pa.list_(inner) if pa.types.is_list(kind) else pa.large_list(inner)
-    return kind
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in type_])
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        inner = type_.value_field.with_type(_as_bytes(type_.value_type))
+        return pa.list_(inner) if pa.types.is_list(type_) else pa.large_list(inner)
+    return type_
 
 
 def _read(
@@ -80,7 +81,7 @@ def _read(
 ) -> Iterator[Row]:
     if start >= stop:
         return
-    with _damage_named(file):
+    with _arrow_errors(file):
         for first, batch in batches(file.path, start):
             if first >= stop:
                 return
@@ -95,21 +96,22 @@ def _values(part: Any, first: int, start: int, stop: int) -> list[dict[str, obje
 
 
 def rows_at_once(size: int, rows: int) -> int:
-    """How many of `rows` rows of `size` bytes together are read into memory at a time."""
+    """Rows to hold in memory at a time, of `rows` rows that take `size` bytes together."""
     return max(1, min(BATCH_ROWS, rows * BATCH_BYTES // max(size, 1)))
 
 
 @contextmanager
-def _damage_named(file: DataFile) -> Iterator[None]:
+def _arrow_errors(file: DataFile) -> Iterator[None]:
+    """Make a SepoError of an error in the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column called so
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column name
         raise SepoError(f"{file.address} cannot be read: {error}") from error
 
 
 def _parquet_batches(path: Path, start: int) -> Iterator[tuple[int, Any]]:
-    """(number of its first row, batch), from the row group that holds row `start`."""
-    # With a buffer the pages come one by one; without, all of a column of the group at once.
+    """Pairs (number of the first row, batch), from the row group that holds row `start`."""
+    # With a buffer, pages are read one by one; without, all pages of a column of the group at once.
     with pq.ParquetFile(path, buffer_size=1 << 20) as file:
         first = 0
         for group in range(file.num_row_groups):
@@ -124,7 +126,7 @@ def _parquet_batches(path: Path, start: int) -> Iterator[tuple[int, Any]]:
 
 
 def write_stream(schema: pa.Schema, batches: Iterable[Any], sink: BinaryIO) -> None:
-    """A stream: it may tell new dictionaries on the way. Not compressed: what is passed over is then never touched."""
+    """Write an Arrow IPC stream: it may replace dictionaries midway. Uncompressed, to pass over rows unread."""
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
             writer.write(batch)
@@ -137,14 +139,14 @@ def _write_as_arrow(path: Path, sink: BinaryIO) -> None:
 
 
 def _ipc_batches(starts: Sequence[int], path: Path, start: int) -> Iterator[tuple[int, Any]]:
-    """(number of its first row, batch), from the batch that holds row `start`. The file is mapped, not read."""
+    """Pairs (number of the first row, batch), from the batch that holds row `start`. The file is mapped, not read."""
     with pa.memory_map(str(path)) as file:
         batch = bisect_right(starts, start) - 1
         yield from zip(starts[batch:], _open_ipc(file, batch)[1], strict=False)
 
 
 def _open_ipc(file: Any, first: int = 0) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401 - pyarrow ships no types
-    """Columns, and batches from `first` on, of either IPC format: files open with a magic word, streams do not."""
+    """Columns, and batches from number `first`, of an IPC file or stream; a file begins with a magic word."""
     magic = file.read(6)
     file.seek(0)
     if magic == b"ARROW1":

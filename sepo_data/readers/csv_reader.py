@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV files, whose first record names the columns. A bad row is a Row, only a bad file is an error."""
+"""Rows of CSV and TSV files; the first record names the columns. An unusable row is a Row, a damaged file an error."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.readers.rows import DataFile, Row, Table, refuse_twins
-from sepo_data.readers.text_reader import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, size_in_utf8, text_table
+from sepo_data.readers.rows import DataFile, Row, Table, refuse_equal_columns
+from sepo_data.readers.text_reader import (
+    FIRST,
+    MAX_ROW_BYTES,
+    Place,
+    TextFormat,
+    is_utf8,
+    open_text,
+    size_in_utf8,
+    text_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
 Record = list[str] | csv.Error
-"""The fields of a record, or why it has none."""
+"""The fields of a record, or the reason that it has none."""
 
 
 def read_csv(file: DataFile, limit: int | None) -> Table:
+    """The rows of a CSV file; every value is a string."""
     return _read(file, limit, ",")
 
 
 def read_tsv(file: DataFile, limit: int | None) -> Table:
-    """As CSV, quotes too, but for the tab between the fields."""
+    """The rows of a TSV file: as CSV, quotes included, with a tab between fields."""
     return _read(file, limit, "\t")
 
 
@@ -35,20 +45,20 @@ def _read(file: DataFile, limit: int | None, delimiter: str) -> Table:
     _place, header = next(_records(delimiter, file, FIRST), (FIRST, []))
     if isinstance(header, csv.Error) or not is_utf8("".join(header)):
         raise SepoError(f"{file.address} does not begin with the names of its columns: {header}")
-    refuse_twins(file.address, header)
+    refuse_equal_columns(file.address, header)
     columns = tuple(header)
     form = TextFormat(f"csv {delimiter}", partial(_records, delimiter), partial(_row, columns), header=1)
     return text_table(file, limit, form, columns)
 
 
 def _records(delimiter: str, file: DataFile, place: Place) -> Iterator[tuple[Place, Record]]:
-    csv.field_size_limit(ROW_BYTES)  # 128 kB by default, and a long conversation is longer
-    with opened(file, place) as handle:
+    csv.field_size_limit(MAX_ROW_BYTES)  # the default of 128 kB is less than a long conversation
+    with open_text(file, place) as handle:
         if place == FIRST and handle.read(3) != codecs.BOM_UTF8:
             handle.seek(0)
         text = io.TextIOWrapper(handle, encoding="utf-8", errors="surrogateescape", newline="")
         cursor = _Cursor(file, text, place.line, handle.tell())
-        # strict: else text behind a closing quote would lose its quotes, and an open one swallow the rest of the file.
+        # Not strict, text after a closing quote would lose its quotes, and an open quote take the rest of the file.
         records = csv.reader(cursor.lines(), delimiter=delimiter, strict=True)
         while True:
             place = cursor.begin_record()
@@ -67,10 +77,10 @@ def _records(delimiter: str, file: DataFile, place: Place) -> Iterator[tuple[Pla
 
 
 def _refuse_open_quote(delimiter: str, file: DataFile, place: Place, end: int) -> None:
-    """Raise where the quote that is open at the end of the file, before line `end`, took in more lines than its own."""
-    with opened(file, place) as handle:
+    """Raise if the quote that is open at the end of the file, before line `end`, holds more lines than its own."""
+    with open_text(file, place) as handle:
         text = io.TextIOWrapper(handle, encoding="utf-8", errors="surrogateescape", newline="")
-        # A parser that is not strict gives what it has of the last field.
+        # A parser that is not strict returns the incomplete last field.
         field = next(csv.reader(islice(text, end - place.line), delimiter=delimiter))[-1]
     lines = len(io.StringIO(field, newline="").readlines())
     if len(io.StringIO(field.rstrip("\r\n"), newline="").readlines()) > 1:
@@ -94,25 +104,25 @@ def _row(columns: tuple[str, ...], number: int, place: str, record: Record) -> R
 
 @dataclass
 class _Cursor:
-    """Where the parser is. It takes one line or more for a record, and never the first line of the next one."""
+    """The parser's position. A record takes one line or more, and the parser never reads ahead into the next record."""
 
     file: DataFile
     text: TextIO
     line: int
     byte: int
-    most: int = 0  # where the record has to have ended
+    last_byte: int = 0  # by which the record has to end
 
     def begin_record(self) -> Place:
-        self.most = self.byte + ROW_BYTES
+        self.last_byte = self.byte + MAX_ROW_BYTES
         return Place(self.line, self.byte)
 
     def lines(self) -> Iterator[str]:
-        while line := self.text.readline(ROW_BYTES + 1):
+        while line := self.text.readline(MAX_ROW_BYTES + 1):
             self.line += 1
             self.byte += len(line) if line.isascii() else size_in_utf8(line)
-            if self.byte > self.most:
+            if self.byte > self.last_byte:
                 raise SepoError(
-                    f"{self.file.address}, before line {self.line}: a record is longer than {ROW_BYTES >> 20} MiB",
-                    "maybe a quote is never closed",
+                    f"{self.file.address}, before line {self.line}: a record is longer than {MAX_ROW_BYTES >> 20} MiB",
+                    "a quote may never be closed",
                 )
             yield line

@@ -1,4 +1,4 @@
-"""The answer of a SQLite or DuckDB database to a query, written once as a plain file. A query can only read."""
+"""Rows of SQLite and DuckDB databases: the answer to a query, copied to a plain file once. A query can only read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from sepo_data.console.suggest import listed
-from sepo_data.errors import SepoError
+from sepo_data.console.text import listed
+from sepo_data.errors import SepoError, first_line
 from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, write_stream
 from sepo_data.readers.json_reader import read_answer
-from sepo_data.readers.materialized import content_key, spooled
-from sepo_data.readers.rows import refuse_twins
-from sepo_data.storage.download import cache_folder
+from sepo_data.readers.materialized import cached_copy, content_key
+from sepo_data.readers.rows import refuse_equal_columns
+from sepo_data.storage.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,27 +26,29 @@ if TYPE_CHECKING:
     from sepo_data.readers.rows import DataFile, Table
 
 DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
-DUCKDB_MEMORY = "512MB"  # it writes what does not fit into the cache folder
+DUCKDB_MEMORY = "512MB"  # beyond that, DuckDB writes into the cache folder
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _HINT = "a query is one SELECT statement"
 _TABLES = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
 
 
-def answer(path: Path, query: str | None, limit: int | None) -> tuple[Path, Callable[[DataFile, int | None], Table]]:
-    """A file with the rows of `query`, or of the only table, and what reads it.
+def copy_answer(
+    path: Path, query: str | None, limit: int | None
+) -> tuple[Path, Callable[[DataFile, int | None], Table]]:
+    """A file with the rows of `query`, or of the only table, and the reader of that file.
 
-    SQLite's are JSON lines, for there every value has a type of its own; a value of bytes that are no text makes a
-    line that is not UTF-8, and so a row that is set aside. DuckDB's are an Arrow stream.
+    Of SQLite, a JSON lines file, as every value has a type of its own there; a value of bytes that are no text makes a
+    line that is not UTF-8, and so a skipped row. Of DuckDB, an Arrow stream.
     """
     with path.open("rb") as file:
         duckdb = file.read(12)[8:] == b"DUCK"
-    # Committed rows may still be in the log beside the database.
+    # Committed rows may be in the log beside the database.
     log = path.with_name(path.name + (".wal" if duckdb else "-wal"))
     content = content_key([path, log] if log.exists() else [path])
     key = sha256(json.dumps([content, query, limit]).encode()).hexdigest()[:32]
     if duckdb:
-        return spooled(key, partial(_write_duckdb, path, query, limit)), read_arrow
-    return spooled(key, partial(_write_sqlite, path, query, limit)), read_answer
+        return cached_copy(key, partial(_write_duckdb, path, query, limit)), read_arrow
+    return cached_copy(key, partial(_write_sqlite, path, query, limit)), read_answer
 
 
 def _write_sqlite(path: Path, query: str | None, limit: int | None, sink: BinaryIO) -> None:
@@ -57,9 +59,9 @@ def _write_sqlite(path: Path, query: str | None, limit: int | None, sink: Binary
             database.set_authorizer(_only_reading)
             rows = database.execute(query or _whole_table(path, tables))
             if rows.description is None:
-                raise SepoError(f"{path} cannot be queried: {query!r} asks for nothing", _HINT)
+                raise SepoError(f"{path} cannot be queried: {query!r} returns no rows", _HINT)
             columns = [name for name, *_ in rows.description]
-            refuse_twins(f"the answer of {path}", columns)
+            refuse_equal_columns(f"the answer of {path}", columns)
             for row in islice(rows, limit):
                 values = (_text(value) if isinstance(value, bytes) else value for value in row)
                 line = json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False)
@@ -73,7 +75,7 @@ def _text(value: bytes) -> str:
 
 
 def _only_reading(action: int, *_: str | None) -> int:
-    """Opened read-only, SQLite would still attach and make other files."""
+    """Authorize reading alone: opened read-only, SQLite would still attach and create other files."""
     return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
@@ -97,12 +99,12 @@ def _write_duckdb(path: Path, query: str | None, limit: int | None, sink: Binary
             asked = query or _whole_table(path, sorted(tables))
             statements = duckdb.extract_statements(asked)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise SepoError(f"{path} cannot be queried: {query!r} is something else", _HINT)
+                raise SepoError(f"{path} cannot be queried: {query!r} is no SELECT statement", _HINT)
             batches = database.sql(asked).to_arrow_reader(BATCH_ROWS)
-            refuse_twins(f"the answer of {path}", batches.schema.names)
+            refuse_equal_columns(f"the answer of {path}", batches.schema.names)
             write_stream(batches.schema, _first_rows(batches, limit), sink)
     except duckdb.Error as error:
-        raise SepoError(f"{path} cannot be queried: {str(error).splitlines()[0]}", _HINT) from error
+        raise SepoError(f"{path} cannot be queried: {first_line(error)}", _HINT) from error
 
 
 def _first_rows(batches: Any, limit: int | None) -> Iterator[Any]:  # noqa: ANN401 - pyarrow ships no types

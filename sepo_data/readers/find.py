@@ -1,4 +1,4 @@
-"""What on this machine, in a store or on standard input the name of a dataset means."""
+"""Resolve a dataset name to files, a saved dataset, standard input, or nothing (then: the Hub)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from pathlib import Path, PurePosixPath
 
 from sepo_data.errors import SepoError
 from sepo_data.readers.data_files import files_of_folder, files_of_pattern, files_of_split
-from sepo_data.readers.formats import kind_of, known_kinds, read_pipe
+from sepo_data.readers.formats import format_of, known_formats, read_pipe
 from sepo_data.readers.rows import DataFile
 from sepo_data.storage.download import fetched, file_names, matching_names
 from sepo_data.storage.location import is_remote, location, public_name
 
 PIPE = "-"
 SAVED = ("dataset_dict.json", "state.json")
-"""`Dataset.save_to_disk` and `DatasetDict.save_to_disk` write one of these last."""
+"""The files that `DatasetDict.save_to_disk` and `Dataset.save_to_disk` write last."""
 
 Found = tuple[list[DataFile], str | None] | Path | None
-"""Data files and the split they are, or the folder of a saved dataset, or nothing of that name."""
+"""Data files and their split, or the folder of a saved dataset, or None if nothing has that name."""
 
 
 def find(dataset: str, split: str | None, limit: int | None) -> Found:
-    """Local copies of the files that `dataset` names."""
+    """The local files that `dataset` names; those in a store are downloaded.
+
+    Args:
+        dataset: a path, a URL, a pattern, or `-` for standard input.
+        split: to choose among the files.
+        limit: rows that are enough from a pipe.
+    """
     if dataset == PIPE:
         if sys.stdin.isatty():
             raise SepoError("- is standard input, and nothing is piped into it", "zcat pairs.gz | sepo check -")
@@ -37,7 +43,7 @@ def find(dataset: str, split: str | None, limit: int | None) -> Found:
 
 
 def _pattern(dataset: str) -> tuple[str, str] | None:
-    """The folder before the first wildcard, and the rest. In a URL `?` begins a query."""
+    """The folder before the first wildcard, and the rest; None without wildcards. In a URL `?` begins a query."""
     wildcard = re.search(r"[*\[]" if "://" in dataset else r"[*?\[]", dataset)
     if wildcard is None or Path(dataset).exists():
         return None
@@ -50,7 +56,7 @@ def _of_pattern(folder: str, pattern: str, split: str | None) -> Found:
     if is_remote(path):
         files, split = files_of_pattern(matching_names(path, pattern), split, f"{public_name(folder)}{pattern}")
         return _data_files(fetched(path, only=files), public_name(path), files), split
-    # Path.glob takes no pattern such as a**.
+    # Path.glob rejects patterns such as a**.
     names = [name for name in glob(pattern, root_dir=path, recursive=True) if (path / name).is_file()]  # noqa: PTH207
     files, split = files_of_pattern(names, split, str(path / pattern))
     return _data_files(path, str(path), files), split
@@ -66,7 +72,7 @@ def _of_machine(path: Path, split: str | None, limit: int | None) -> Found:
     if path.is_file():
         return _one_file(path, split)
     if path.exists():
-        with path.open("rb") as stream:  # a shell's <(command): another name each time
+        with path.open("rb") as stream:  # a shell's <(command), whose name changes each time
             return [read_pipe(stream, "pipe", limit)], None
     return None
 
@@ -83,12 +89,12 @@ def _of_store(path: Path, split: str | None) -> Found:
 
 def _one_file(path: Path, split: str | None) -> Found:
     name = PurePosixPath(public_name(path)).name
-    kind = kind_of(name)
-    if kind is None:
-        raise SepoError(f"{public_name(path)} is of no kind that sepo reads", f"it reads {known_kinds()}")
+    suffix = format_of(name)
+    if suffix is None:
+        raise SepoError(f"{public_name(path)} has no format that sepo reads", f"it reads {known_formats()}")
     _, split = files_of_split([name], split, public_name(path))
-    return [DataFile(fetched(path), public_name(path), name, kind)], split
+    return [DataFile(fetched(path), public_name(path), name, suffix)], split
 
 
 def _data_files(folder: Path, address: str, names: list[str]) -> list[DataFile]:
-    return [DataFile(folder / name, f"{address.rstrip('/')}/{name}", name, kind_of(name) or "") for name in names]
+    return [DataFile(folder / name, f"{address.rstrip('/')}/{name}", name, format_of(name) or "") for name in names]

@@ -1,4 +1,4 @@
-"""Rows of datasets as the `datasets` library keeps them: folders of `save_to_disk`, repositories on the Hub."""
+"""Rows of datasets of the `datasets` library: folders of `save_to_disk` and repositories on the Hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
-from sepo_data.console.suggest import did_you_mean, listed
-from sepo_data.errors import HubError, SepoError
+from sepo_data.console.text import did_you_mean, listed
+from sepo_data.errors import HubError, SepoError, first_line
 from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, rows_at_once, write_stream
-from sepo_data.readers.materialized import spooled
+from sepo_data.readers.materialized import cached_copy
 from sepo_data.readers.rows import DataFile, Row, Table, python_rows
 from sepo_data.readers.splits import choose_split
 
@@ -42,14 +42,14 @@ def read_saved(folder: Path, split: str | None) -> tuple[Table, str | None, list
         return _table(datasets.load_from_disk(str(folder))), split, files
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SepoError(
-            f"{folder} is not a whole saved dataset: {error}", "write it again with save_to_disk"
+            f"{folder} is not a complete saved dataset: {error}", "write it again with save_to_disk"
         ) from error
 
 
 def read_hub(dataset: str, split: str | None, config: str | None, revision: str | None) -> tuple[Table, str, str]:
-    """The rows of a dataset on the Hub, the split chosen, and what tells the commit that it was read from.
+    """The rows of a dataset on the Hub, the split chosen, and a hash that depends on the commit.
 
-    The library downloads into its own cache, and reads what is there when the Hub is out of reach.
+    The library downloads into its own cache, and reads from there if the Hub is out of reach.
     """
     with _hub_errors(dataset, config):
         builder = _builder(dataset, config, revision)
@@ -61,14 +61,14 @@ def read_hub(dataset: str, split: str | None, config: str | None, revision: str 
 def stream_hub(
     dataset: str, split: str | None, config: str | None, revision: str | None, limit: int | None
 ) -> tuple[Table, str, str]:
-    """As `read_hub`, but only the rows are written to this machine, not the files they lie in; and `limit` of them."""
+    """As `read_hub`, without downloading files: the rows, or the first `limit`, are streamed into the cache folder."""
     with _hub_errors(dataset, config):
         builder = _builder(dataset, config, revision)
         streams = builder.as_streaming_dataset()
         chosen = choose_split(list(streams), split, dataset)
         identity = json.dumps([dataset, str(builder.hash), config, chosen, limit])
         stream = streams[chosen] if limit is None else streams[chosen].take(limit)
-        rows = spooled(hashlib.sha256(identity.encode()).hexdigest()[:32], partial(_write_stream, stream))
+        rows = cached_copy(hashlib.sha256(identity.encode()).hexdigest()[:32], partial(_write_stream, stream))
         return read_arrow(DataFile(rows, dataset, dataset, ".arrow"), None), chosen, str(builder.hash)
 
 
@@ -76,15 +76,15 @@ def _builder(dataset: str, config: str | None, revision: str | None) -> Any:  # 
     import datasets
 
     if dataset.isidentifier() and find_spec(f"datasets.packaged_modules.{dataset}"):
-        # The library would take `json` for its own reader of that name, and read what lies in the working directory.
+        # The library would take `json` for its own reader of that name, and read the files of the working directory.
         raise HubError(f"{dataset} names a file format there, not a dataset")
     if not sys.stderr.isatty():
-        datasets.disable_progress_bars()  # in a log every update of a bar is a line
+        datasets.disable_progress_bars()  # in a log, each update of a bar is a line
     return datasets.load_dataset_builder(dataset, config, revision=revision)
 
 
 def _write_stream(stream: Any, sink: BinaryIO) -> None:  # noqa: ANN401 - datasets ships no types
-    """The first rows decide the types."""
+    """Write the rows of a stream. The first rows decide the types."""
     tables = stream.with_format("arrow").iter(BATCH_ROWS)
     first = next(tables, None)
     schema = first.schema if first is not None else pa.schema([])
@@ -94,17 +94,18 @@ def _write_stream(stream: Any, sink: BinaryIO) -> None:  # noqa: ANN401 - datase
 
 @contextmanager
 def _hub_errors(dataset: str, config: str | None) -> Iterator[None]:
+    """Make a SepoError of any error of the libraries."""
     try:
         yield
     except SepoError:
         raise
-    except Exception as error:  # noqa: BLE001 - three HTTP and two dataset libraries raise through this one door
-        # The cause is cut off: some HTTP errors quote the header with the token.
+    except Exception as error:  # noqa: BLE001 - three HTTP and two dataset libraries raise here
+        # Without the cause: some HTTP errors quote the header with the token.
         raise _hub_problem(dataset, config, error) from None
 
 
 def _table(data: Any) -> Table:  # noqa: ANN401 - datasets ships no types
-    plain = data.with_format(None)  # a saved dataset may remember to give tensors
+    plain = data.with_format(None)  # a saved dataset may have a format, such as tensors
     size = rows_at_once(data.data.nbytes, len(data.data))
     return Table(tuple(data.column_names), len(data), partial(_read, plain, size))
 
@@ -123,7 +124,7 @@ def _values(data: Any, start: int, stop: int) -> list[dict[str, object]]:  # noq
 def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoError:
     import datasets
 
-    text = _first_line(error)
+    text = _without_token(error)
     if isinstance(error, FileNotFoundError) and "revision" in text.lower():
         return HubError(text, "a revision is a branch, a tag or a commit")
     if isinstance(error, FileNotFoundError):
@@ -131,7 +132,7 @@ def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoErro
     if isinstance(error, ConnectionError):
         return HubError(text, "check the connection and HF_HUB_OFFLINE, or name a local copy")
     if isinstance(error, datasets.exceptions.DatasetsError):
-        cause = f": {_first_line(error.__cause__)}" if error.__cause__ else ""
+        cause = f": {_without_token(error.__cause__)}" if error.__cause__ else ""
         return SepoError(f"the Hub dataset {dataset} cannot be read: {text}{cause}")
     if isinstance(error, ValueError) and "config" in text.lower():
         configs = datasets.get_dataset_config_names(dataset)
@@ -141,9 +142,10 @@ def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoErro
     return HubError(f"{type(error).__name__}: {text}")
 
 
-def _first_line(error: BaseException) -> str:
+def _without_token(error: BaseException) -> str:
+    """The first line of an error's message, without the token of the Hub."""
     import huggingface_hub
 
     token = huggingface_hub.get_token()
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = first_line(error)
     return text.replace(token, "***") if token else text

@@ -1,4 +1,4 @@
-"""Rows of JSON lines and of JSON arrays. A bad row is a Row, only a bad file is an error."""
+"""Rows of JSON lines and of JSON arrays. An unusable row is a Row, a damaged file an error."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from sepo_data.console.suggest import listed
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
-from sepo_data.readers.json_array import array_items
-from sepo_data.readers.json_values import BadValue, parse
+from sepo_data.readers.json_array import BadValue, array_items, parse
 from sepo_data.readers.rows import DataFile, Row, Table
-from sepo_data.readers.text_reader import FIRST, ROW_BYTES, Place, TextFormat, is_utf8, opened, text_table
+from sepo_data.readers.text_reader import FIRST, MAX_ROW_BYTES, Place, TextFormat, is_utf8, open_text, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 _OVER_LINES = re.compile(rb'\{[ \t]*(\r?\n\s*"|"[^"\\\n]*"[ \t]*:[ \t]*\[[ \t]*\r?\n)')
-"""An object whose first key or list is in another line than its beginning."""
+"""An object whose first key or first list item is not in its first line."""
 
 
 def read_json_lines(file: DataFile, limit: int | None) -> Table:
+    """The rows of a file with one JSON object a line; blank lines are skipped."""
     return text_table(file, limit, TextFormat("json lines", _lines, _line_row), None)
 
 
 def read_answer(file: DataFile, limit: int | None) -> Table:
-    """JSON lines that were made of the rows of a database. The user knows these rows, and no line of a file."""
+    """The rows of a database, from a JSON lines copy. Details name the row of the query's answer, not a line."""
     form = TextFormat("json lines", _lines, _answer_row, place="row {line} of the answer of {file}")
     return text_table(file, limit, form, None)
 
 
 def read_json(file: DataFile, limit: int | None) -> Table:
-    """An array of objects, or JSON lines: many a file called .json holds those, and only an array opens with `[`."""
-    with opened(file, FIRST) as handle:
+    """The rows of an array of objects, or of JSON lines, which many .json files hold; only an array begins with `[`."""
+    with open_text(file, FIRST) as handle:
         head = handle.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(b"["):
         return text_table(file, limit, TextFormat("json array", _items, _item_row), None)
     if _OVER_LINES.match(head):
         raise SepoError(
-            f"{file.address} holds a JSON object over several lines, and not an array of objects",
-            f"{_unwrap('KEY')} takes out the rows in KEY; jq -c . IN > OUT.jsonl makes lines of many such objects",
+            f"{file.address} holds a JSON object over several lines, not an array of objects",
+            f"{_unwrap('KEY')} extracts the rows in KEY; jq -c . IN > OUT.jsonl writes one object a line",
         )
     table = read_json_lines(file, limit)
     if table.rows == len(table.columns) == 1:
@@ -50,12 +50,12 @@ def read_json(file: DataFile, limit: int | None) -> Table:
 
 
 def _refuse_wrapped(file: DataFile, table: Table) -> None:
-    """Raise if the only value of the only row is a list of objects."""
+    """Raise if the only value of the only row is a list of objects: these are the rows."""
     (key,) = table.columns
     items = (next(table.read(0, 1)).value or {}).get(key)
     if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
         raise SepoError(
-            f"{file.address} is one JSON object, and its rows are in {listed([key])}", f"take them out: {_unwrap(key)}"
+            f"{file.address} is one JSON object, and its rows are in {listed([key])}", f"extract them: {_unwrap(key)}"
         )
 
 
@@ -63,18 +63,18 @@ def _unwrap(key: str) -> str:
     return f"""jq -c '.["{listed([key])}"][]' IN > OUT.jsonl"""
 
 
-# JSON lines. None stands for a line that is too long.
+# JSON lines
 
 
 def _lines(file: DataFile, place: Place) -> Iterator[tuple[Place, bytes | None]]:
-    """The lines that are not blank."""
+    """Pairs (place, line) of the lines that are not blank; None for a line that is too long."""
     line, byte = place
-    with opened(file, place) as handle:
-        while text := handle.readline(ROW_BYTES):
+    with open_text(file, place) as handle:
+        while text := handle.readline(MAX_ROW_BYTES):
             place, rest = Place(line, byte), text
             while rest and not rest.endswith(b"\n"):
                 byte += len(rest)
-                rest = handle.readline(ROW_BYTES)
+                rest = handle.readline(MAX_ROW_BYTES)
             if byte > place.byte and rest:
                 yield place, None
             elif (text := text.removeprefix(codecs.BOM_UTF8)).strip():
@@ -84,7 +84,7 @@ def _lines(file: DataFile, place: Place) -> Iterator[tuple[Place, bytes | None]]
 
 def _line_row(number: int, place: str, text: bytes | None) -> Row:
     if text is None:
-        return Row(number, None, "too_large", f"{place}: longer than {ROW_BYTES >> 20} MiB")
+        return Row(number, None, "too_large", f"{place}: longer than {MAX_ROW_BYTES >> 20} MiB")
     try:
         return _row(number, place, parse(text.decode()))
     except UnicodeDecodeError as error:
@@ -106,13 +106,13 @@ def _answer_row(number: int, place: str, text: bytes | None) -> Row:
 
 
 def _items(file: DataFile, place: Place) -> Iterator[tuple[Place, object]]:
-    # Bytes that are no UTF-8 spoil the item they are in, and no other.
+    # A byte that is not UTF-8 spoils its item, and no other.
     decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
-    with opened(file, place) as handle:
+    with open_text(file, place) as handle:
 
         def read(size: int) -> str:
             data = handle.read(size)
-            # Half a character may be all there is in a piece: "" would mean the end.
+            # A piece may hold only a part of a character, which decodes to ""; but "" means the end.
             return decode(data, final=not data) or (read(size) if data else "")
 
         try:

@@ -1,7 +1,7 @@
-"""Rows that cannot be read from the middle, written once as a plain file in the cache folder.
+"""Plain copies, in the cache folder, of rows that cannot be read from the middle.
 
-That is so of compressed files, of what is piped in, of the answer to a query and of what the Hub streams. Every such
-file is named by what it was made from: a resumed command finds it. All of them may be deleted at any time.
+These are compressed files, pipes, the answer to a query, Hub streams and Parquet files with large row groups. Each copy
+is written once and named by its origin, so that a resumed command finds it. All copies may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from sepo_data.errors import SepoError
-from sepo_data.storage.atomic import atomic_write, remove_leftovers
-from sepo_data.storage.cache import remembered
-from sepo_data.storage.download import cache_folder
+from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers
+from sepo_data.storage.cache import cache_folder, file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,73 +28,66 @@ if TYPE_CHECKING:
 
     from sepo_data.readers.rows import DataFile
 
-PIECE = 1 << 16  # bytes copied at a time
-FIRST_LOOK = 4 << 20  # bytes copied before it is first asked whether that is enough
+COPY_BYTES = 1 << 16  # copied at a time
+FIRST_CHECK_BYTES = 4 << 20  # copied before the first check whether they are enough
 COMPRESSIONS = (".gz", ".zst")
-_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 Enough = Callable[[Path], bool]
-"""Whether the file so far holds all the rows that are wanted."""
+"""Returns whether the file written so far holds all the rows that are requested."""
 
 
-def spooled(name: str, write: Callable[[BinaryIO], None]) -> Path:
-    """The file of that name in the cache, written where it is not there yet."""
+def cached_copy(name: str, write: Callable[[BinaryIO], None]) -> Path:
+    """The file `name` in the cache folder, written first if it does not exist."""
     file = _folder() / name
     if not file.exists():
-        with _room_for(file), atomic_write(file) as sink:
+        with _cache_errors(file), atomic_write(file) as sink:
             write(sink)
     return file
 
 
 def decompressed(file: DataFile, compression: str, limit: int | None, enough: Enough) -> Path:
-    """The plain content of a file in one of `COMPRESSIONS`; with a limit, its beginning that is enough."""
+    """A plain copy of a file in one of `COMPRESSIONS`; with a limit, of a beginning that is `enough`."""
 
     def write(sink: BinaryIO) -> None:
         with file.path.open("rb") as packed, _decoder(compression, packed) as plain:
             _copy(plain, file.address, sink, enough if limit else None)
 
-    return spooled(f"{content_key([file.path])}-{limit or 'all'}", write)
+    return cached_copy(f"{content_key([file.path])}-{limit or 'all'}", write)
 
 
 def piped(stream: BinaryIO, name: str, limit: int | None, enough: Enough) -> Path:
-    """What comes through a pipe; with a limit, its beginning that is enough. The file is named by its content."""
+    """A copy of what a pipe delivers; with a limit, of a beginning that is `enough`. Named by its content."""
     incoming = _folder() / secrets.token_hex(8)
-    with _room_for(incoming), atomic_write(incoming) as sink:
+    with _cache_errors(incoming), atomic_write(incoming) as sink:
         _copy(stream, name, sink, enough if limit else None)
     return incoming.replace(incoming.with_name(content_key([incoming])))
 
 
 def content_key(files: Sequence[Path]) -> str:
-    """32 hex digits of the SHA-256 of the files' bytes."""
-
-    def digest() -> str:
-        total = hashlib.sha256()
-        for file in files:
-            with file.open("rb") as handle:
-                total.update(hashlib.file_digest(handle, "sha256").digest())
-        return total.hexdigest()
-
-    return cast("str", remembered("content", files, digest))[:32]
+    """32 hex digits of a SHA-256 of the files' bytes."""
+    return hashlib.sha256(b"".join(bytes.fromhex(file_sha256(file)) for file in files)).hexdigest()[:32]
 
 
 def _folder() -> Path:
     folder = cache_folder() / "rows"
-    with _room_for(folder):
+    with _cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     return folder
 
 
 @contextmanager
-def _room_for(file: Path) -> Iterator[None]:
+def _cache_errors(file: Path) -> Iterator[None]:
+    """Make a SepoError of a full disk, and of a folder that cannot be written."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NOT_WRITTEN:
+        if not disk_full(error) and error.errno not in _NOT_WRITABLE:
             raise
         raise SepoError(
             f"{file.parent} cannot be written: {error.strerror or error}",
-            "make room there, or name another folder in SEPO_CACHE",
+            "free some space, or set SEPO_CACHE to another folder",
         ) from error
 
 
@@ -106,18 +98,18 @@ def _decoder(compression: str, file: BinaryIO) -> AbstractContextManager[Any]:
 
 
 def _copy(source: Any, name: str, sink: BinaryIO, enough: Enough | None) -> None:  # noqa: ANN401 - pyarrow ships no types
-    copied, look = 0, FIRST_LOOK
+    copied, next_check = 0, FIRST_CHECK_BYTES
     while True:
         try:
-            piece = source.read1(PIECE)  # what there is before the damage, not all or nothing
+            piece = source.read1(COPY_BYTES)  # returns what precedes damage, and does not fail as a whole
         except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
-            raise SepoError(f"{name} cannot be read on after about {copied} bytes: {error}") from error
+            raise SepoError(f"{name} cannot be read beyond about {copied} bytes: {error}") from error
         if not piece:
             return
         sink.write(piece)
         copied += len(piece)
-        if enough and copied >= look:
-            look *= 2  # doubling: looking at the same beginning again stays linear in the end
+        if enough and copied >= next_check:
+            next_check *= 2  # doubling keeps the cost linear, although the beginning is read again each time
             sink.flush()
             if enough(Path(sink.name)):
                 return

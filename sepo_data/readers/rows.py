@@ -1,11 +1,11 @@
-"""Rows as every kind of file gives them, good and bad ones told apart."""
+"""Rows: the common output of all readers, with a reason for each row that cannot be used."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import listed
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file with rows on this machine."""
+    """A local file with rows."""
 
     path: Path
-    address: str  # what the user would type: the file may be a copy of it, or what was packed in it
+    address: str  # as the user would type it; `path` may be a copy of it, or its decompressed content
     name: str  # in the details of rows
-    kind: str  # the suffixes that tell how it is read: ".jsonl.gz"
+    format: str  # its suffixes, which decide the reader: ".jsonl.gz"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its value, or a reason code and what is wrong. For text files `detail` always names file and line."""
+    """One row: its value, or a reason code and a detail. For text files `detail` always names file and line."""
 
     number: int
     value: dict[str, object] | None
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same columns. `read(start, stop)` gives them, each time anew and never all at once in memory.
+    """Rows with the same columns. `read(start, stop)` reads them each time, and never holds all of them in memory.
 
     It can be pickled: another process reads the same rows without counting them again.
     """
@@ -43,11 +43,11 @@ class Table:
     columns: tuple[str, ...]
     rows: int
     read: Callable[[int, int], Iterator[Row]]
-    end: int | None = None  # bytes of a text file that these rows take, where a limit ended the reading before the file
+    end: int | None = None  # bytes that these rows take in a text file, if a limit ended the reading before the end
 
 
 def python_rows(start: int, stop: int, values: Callable[[int, int], Sequence[dict[str, object]]]) -> Iterator[Row]:
-    """Rows of Arrow data, whose strings nobody has checked to be UTF-8 before `values(start, stop)` decodes them."""
+    """Rows of Arrow data. Strings may be invalid UTF-8, which `values(start, stop)` finds as it decodes them."""
     try:
         decoded = values(start, stop)
     except UnicodeDecodeError as error:
@@ -61,7 +61,7 @@ def python_rows(start: int, stop: int, values: Callable[[int, int], Sequence[dic
         yield Row(number, value)
 
 
-def refuse_twins(name: str, columns: Sequence[str]) -> None:
-    """Two columns of one name: a row as a dict would silently lose one."""
+def refuse_equal_columns(name: str, columns: Sequence[str]) -> None:
+    """Raise if two columns have one name: a row as a dict would silently lose one."""
     if twins := {column for column in columns if columns.count(column) > 1}:
         raise SepoError(f"{name} has more than one column called {listed(sorted(twins))}")

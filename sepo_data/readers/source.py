@@ -1,4 +1,4 @@
-"""Where rows come from: data files, here, in a store or through a pipe, a saved `datasets` directory, or the Hub."""
+"""Open a dataset: local or remote data files, a pipe, a saved `datasets` directory, or the Hub."""
 
 from __future__ import annotations
 
@@ -11,39 +11,37 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import HubError, SepoError
 from sepo_data.readers.database_reader import DATABASES
 from sepo_data.readers.find import find
-from sepo_data.readers.formats import kind_of, names_keys, read_file
+from sepo_data.readers.formats import format_of, read_file, rows_name_columns
 from sepo_data.readers.hub_reader import read_hub, read_saved, stream_hub
 from sepo_data.readers.rows import DataFile, Row, Table
 from sepo_data.readers.text_reader import COLUMN_ROWS
-from sepo_data.storage.cache import remembered
+from sepo_data.storage.cache import cached_fact
 from sepo_data.storage.location import public_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Row", "Source", "open_source"]
-
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 Content = tuple[str, Path, int | None]
-"""What a fingerprint is of: the name of a file, where it is, and how many of its bytes; None stands for all."""
+"""Part of a fingerprint: the name of a file, its path, and the number of bytes that count; None for all."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows in a fixed order, as often as needed; how many, and a fingerprint of what they were read from.
+    """Rows in a fixed order, which can be read any number of times, with their number and a fingerprint.
 
-    It can be pickled: another process reads the same rows without looking for them again.
+    It can be pickled: another process reads the same rows without resolving the name again.
     """
 
-    name: str  # as the user typed it
+    name: str  # as the user typed it, without a password or signature
     split: str | None
     fingerprint: str  # SHA-256, 64 hex digits: equal for equal content in any folder
-    rows: int  # the bad ones too
+    rows: int  # unusable rows included
     columns: tuple[str, ...]
     read: Callable[[int, int], Iterator[Row]] = field(repr=False, compare=False)
 
@@ -51,7 +49,7 @@ class Source:
         return self.slice(0, self.rows)
 
     def slice(self, start: int, stop: int) -> Iterator[Row]:
-        """The rows from `start` to `stop`. Reading begins near `start`, whatever they are read from."""
+        """The rows from `start` to `stop`. Reading begins near `start` in every format."""
         expected = start
         for row in self.read(start, stop):
             yield row
@@ -70,7 +68,7 @@ def open_source(
     streaming: bool = False,
     limit: int | None = None,
 ) -> Source:
-    """Find what `dataset` names, count its rows and take its fingerprint.
+    """Resolve `dataset`, count its rows and compute its fingerprint.
 
     Args:
         dataset: a path or a URL of a file or a folder; a pattern of such; a Hub id; or `-` for standard input.
@@ -78,25 +76,24 @@ def open_source(
         config: of a Hub dataset.
         revision: of a Hub dataset: a branch, a tag or a commit.
         query: of SQLite and DuckDB databases: one SELECT statement.
-        streaming: of a Hub dataset: fetch rows, not whole files.
-        limit: rows that are enough, or the first 1000, if that is more: the columns and the shape are told from those.
-            A plain text file is read no further, and its fingerprint is that of the bytes up to there; so it is with
-            the answer to a query and a pipe. Any other file has the fingerprint of all its bytes; a Hub dataset, that
-            of its commit.
+        streaming: of a Hub dataset: download rows, not files.
+        limit: the number of rows that are enough; at least 1000 are read, which decide columns and shape. A plain text
+            file, the answer to a query and a pipe are read no further, and the fingerprint is that of the bytes read.
+            Any other file has the fingerprint of all its bytes; a Hub dataset, that of its commit.
 
     Raises:
-        SepoError: there is nothing of that name, or it cannot be read.
+        SepoError: nothing has that name, or it cannot be read.
         HubError: the Hub cannot be reached, or has no such dataset.
     """
     if not dataset:
-        raise SepoError("the name of the dataset is empty", "maybe a shell variable is not set; . is this folder")
+        raise SepoError("the name of the dataset is empty", "a shell variable may be unset; . is this folder")
     if query is not None and not query.strip():
         raise SepoError("the query is empty", "leave out --query for the only table of a database")
     limit = limit and max(limit, COLUMN_ROWS)
     try:
         found = find(dataset, split, limit)
-        if query and not (isinstance(found, tuple) and any(file.kind in DATABASES for file in found[0])):
-            raise SepoError(f"{public_name(dataset)} is no database that a query could be asked", "leave out --query")
+        if query and not (isinstance(found, tuple) and any(file.format in DATABASES for file in found[0])):
+            raise SepoError(f"{public_name(dataset)} is no database, so it takes no query", "leave out --query")
         if found is None:
             table, split, fingerprint = _of_hub(dataset, split, config, revision, limit, streaming=streaming)
         elif config or revision:
@@ -105,7 +102,7 @@ def open_source(
         elif streaming:
             raise SepoError(
                 f"{public_name(dataset)} is found outside the Hub, where nothing is streamed",
-                "leave out --streaming: files are never read into memory as a whole",
+                "leave out --streaming: no file is read into memory completely",
             )
         elif isinstance(found, Path):
             table, split, shards = read_saved(found, split)
@@ -119,10 +116,9 @@ def open_source(
 
 
 def _of_files(place: str, files: Sequence[DataFile], query: str | None, limit: int | None) -> tuple[Table, str]:
-    """The rows of files, one file after the other, until there are enough; their fingerprint.
+    """The rows of files, one file after the other, until `limit` is reached; and their fingerprint.
 
-    The files have the same columns. Where rows name theirs, it is enough that the files share some: others are
-    optional.
+    The files have the same columns. In formats whose rows name their columns, it is enough that the files share some.
     """
     tables: list[Table] = []
     contents: list[Content] = []
@@ -135,7 +131,7 @@ def _of_files(place: str, files: Sequence[DataFile], query: str | None, limit: i
         contents.append((file.name, content, table.end))
     columns = [table.columns for table in tables if table.columns]
     differ = any(set(others) != set(columns[0]) for others in columns)
-    if differ and not (all(names_keys(file.kind) for file in files) and set.intersection(*map(set, columns))):
+    if differ and not (all(rows_name_columns(file.format) for file in files) and set.intersection(*map(set, columns))):
         each = "; ".join(f"{f.name}: {listed(t.columns)}" for f, t in zip(files, tables, strict=False))
         raise SepoError(f"the files of {place} differ in their columns. {each}", "name one of them")
     rows = sum(table.rows for table in tables)
@@ -152,7 +148,7 @@ def _read(tables: Sequence[Table], start: int, stop: int) -> Iterator[Row]:
 
 
 def _fingerprint(contents: Sequence[Content]) -> str:
-    """SHA-256 of names, sizes and bytes, in order. The folder they lie in may move."""
+    """SHA-256 of names, sizes and bytes, in order; independent of the folder."""
 
     def digest() -> str:
         total = hashlib.sha256()
@@ -166,18 +162,18 @@ def _fingerprint(contents: Sequence[Content]) -> str:
         return total.hexdigest()
 
     question = f"fingerprint {[(name, end) for name, _, end in contents]}"
-    return cast("str", remembered(question, [file for _, file, _ in contents], digest))
+    return cast("str", cached_fact(question, [file for _, file, _ in contents], digest))
 
 
 def _of_hub(
     dataset: str, split: str | None, config: str | None, revision: str | None, limit: int | None, *, streaming: bool
 ) -> tuple[Table, str, str]:
-    """What the Hub has under this name. The errors tell what else the name was tried as."""
+    """The Hub dataset of this name. Errors also name what the name was tried as before."""
     path = Path(dataset)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, siblings)
-    # `data/pairs.jsonl` could be a Hub id, but whoever types it means a file.
-    if not _HUB_ID.fullmatch(dataset) or kind_of(path.name):
+    # `data/pairs.jsonl` could be a Hub id, but is more often a mistyped file.
+    if not _HUB_ID.fullmatch(dataset) or format_of(path.name):
         raise SepoError(f"{dataset}: no such file or folder, and it is no Hub id (name or user/name) either", hint)
     try:
         if streaming:
@@ -191,7 +187,7 @@ def _of_hub(
 
 
 def _checked(source: Source) -> Source:
-    """A source with rows and columns."""
+    """The source itself; raises if it has no rows or no columns."""
     if not source.rows:
         raise SepoError(f"{source.name} has no rows")
     if not source.columns:

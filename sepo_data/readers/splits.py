@@ -1,11 +1,11 @@
-"""Which split is meant, among those that file names, a saved dataset or the Hub offer."""
+"""Choose a split of a dataset, and read the split off a file name."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
@@ -18,13 +18,16 @@ _SPLIT = re.compile(
 
 
 def split_of_file(file_name: str) -> str | None:
-    """`train` of train-00000-of-00002.parquet, `test_prefs` of test_prefs.jsonl.gz, nothing of pairs.csv."""
+    """`train` of train-00000-of-00002.parquet, `test_prefs` of test_prefs.jsonl.gz, None of pairs.csv."""
     stem = _SHARD.sub("", file_name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[0])
     return stem if _SPLIT.match(stem) else None
 
 
 def choose_split(splits: Collection[str], asked: str | None, dataset: str) -> str:
-    """The split of that name, or the only one that begins with it (`train` is `train_prefs`). Not asked: train."""
+    """The split called `asked`, or the only one that begins with it (`train`: `train_prefs`).
+
+    By default the only split, or `train`.
+    """
     wanted = asked or "train"
     fitting = [split for split in splits if split == wanted]
     fitting = fitting or [split for split in splits if re.match(re.escape(wanted) + r"[-_.]", split)]

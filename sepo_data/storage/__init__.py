@@ -1,1 +1,1 @@
-"""Files here and in object stores: locations, atomic writes, locks, downloads, cached facts, hashes."""
+"""Local files and object stores: locations, atomic writes, locks, downloads, cached facts, hashes."""

@@ -1,7 +1,7 @@
-"""A name on disk means a whole file: write beside it, flush to the disk, rename.
+"""Atomic writes: a name on disk means a complete file. Write a temporary sibling, flush it to the disk, rename it.
 
-A temporary file is locked by the process that writes it, so the kernel knows which ones are nobody's any more.
-An object store knows no renaming: there the file is written on this machine, and one upload makes the object.
+The writing process locks its temporary file, so the kernel knows which ones were left by dead processes.
+An object store cannot rename: the file is written on this machine, and one upload makes the object.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 SUFFIX = ".sepo-tmp"
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_DISK_TEXTS = (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "PytorchStreamWriter", "unexpected pos")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary sibling of `path`; it takes the name when the block ends well and vanishes when it does not."""
+    """Open a temporary sibling of `path`, which gets the name if the block succeeds, and is deleted if it fails."""
     if is_remote(path):
         with tempfile.NamedTemporaryFile(suffix=SUFFIX) as scratch:
             yield cast("BinaryIO", scratch)
@@ -39,9 +41,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            temporary.replace(path)  # while it is open: once it is closed, it could be taken for a leftover
+            temporary.replace(path)  # while it is open: once closed, it could be taken for a leftover
     except BaseException:
-        with suppress(OSError):  # what went wrong is worth more than this
+        with suppress(OSError):  # the first error matters more
             temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
@@ -52,15 +54,25 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically, UTF-8."""
+    """Write a text file atomically, UTF-8."""
     with atomic_write(path) as file:
         file.write(text.encode())
+
+
+def disk_full(error: BaseException) -> bool:
+    """True if `error` reports a full disk, an exhausted quota or a file size limit.
+
+    safetensors and PyTorch raise errors of their own, without an error number: their messages decide.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL_DISK
+    return any(text in str(error) for text in _FULL_DISK_TEXTS)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files under `folder` that no living process is writing."""
     for leftover in [] if is_remote(folder) else folder.rglob(f"*{SUFFIX}"):
-        # For writing, or a network file system gives no lock. What cannot be opened so is not ours to delete.
+        # Opened for writing: network file systems lock no other file. One that cannot be opened so is another user's.
         with suppress(FileNotFoundError, IsADirectoryError, PermissionError), leftover.open("r+b") as file:
             if _lock(file, without=False):
                 leftover.unlink()
@@ -77,7 +89,7 @@ def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:
 
 
 def _lock(file: BinaryIO, *, without: bool) -> bool:
-    """Whether `file` is locked by this process now; `without`, where the file system knows no locks."""
+    """Lock `file`. Returns whether this process holds it now; `without`, if the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

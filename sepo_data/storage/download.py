@@ -1,47 +1,41 @@
-"""What lies in a store, copied to this machine once: tables are mapped from files, and read more than once."""
+"""Download remote files once into the cache, because tables are memory-mapped."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.errors import SepoError
 from sepo_data.storage.atomic import atomic_write
+from sepo_data.storage.cache import cache_folder
 from sepo_data.storage.location import filesystem, is_remote, public_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
 _VERSION = (
     *("size", "ETag", "etag", "md5Hash", "generation", "blob_id", "created"),
     *("last_modified", "LastModified", "Last-Modified"),
 )
-"""What stores tell of an object that changes with its content."""
-
-
-def cache_folder() -> Path:
-    """`$SEPO_CACHE`, or `sepo` in the user's cache folder."""
-    if chosen := os.environ.get("SEPO_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepo"
+"""Properties of an object that change with its content; each store has some of them."""
 
 
 def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None = None) -> Path:
-    """A local copy of the remote file or folder `path`, under its own name; of a local one, itself.
+    """A local copy of the remote file or folder `path`, under its own name; a local `path` itself.
 
-    It is fetched once: again only where the store tells of another version of it.
+    A file is downloaded once, and again if its version in the store changes.
 
     Args:
-        path: of anything.
-        recursive: of a folder, with what its folders hold.
-        only: of a folder, the files with these names in it.
+        path: of a file or a folder.
+        recursive: include the subfolders of a folder.
+        only: the names of the files to download from a folder.
 
     Raises:
-        SepoError: there is nothing of that name, or the store does not give it.
+        SepoError: nothing has that name, or the store refuses it.
     """
     if not is_remote(path):
         return path
@@ -64,13 +58,13 @@ def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None
 
 
 def file_names(path: Path) -> list[str] | None:
-    """The names of the files in and below the remote folder `path`, as from there; None where it is a file."""
+    """The names of the files in and below the remote folder `path`, relative to it; None if `path` is a file."""
     found = _files(path, recursive=True)[1]
     return None if "" in found else list(found)
 
 
 def matching_names(folder: Path, pattern: str) -> list[str]:
-    """The names of the files that fit a pattern, as from the remote `folder`."""
+    """The names of the files that match a pattern, relative to the remote `folder`."""
     store, name = filesystem(folder)
     start = len(store._strip_protocol(name).rstrip("/")) + 1  # noqa: SLF001 - fsspec's own name for it
     with _store_errors(folder):
@@ -80,7 +74,7 @@ def matching_names(folder: Path, pattern: str) -> list[str]:
 
 
 def _files(path: Path, *, recursive: bool) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """The store, and what it tells of each file, by its name within the folder `path`; "" where that is a file."""
+    """The store, and its properties of each file by the name relative to `path`; "" if `path` is a file."""
     store, name = filesystem(path)
     with _store_errors(path):
         store.invalidate_cache()
@@ -95,14 +89,14 @@ def _files(path: Path, *, recursive: bool) -> tuple[Any, dict[str, dict[str, Any
 
 @contextmanager
 def _store_errors(path: Path) -> Iterator[None]:
-    """Each store has errors of its own, without a common class; some lack a message."""
+    """Make a SepoError of any error: each store has its own errors, without a common class, some without a message."""
     try:
         yield
     except SepoError:
         raise
     except FileNotFoundError:
         raise SepoError(f"{public_name(path)} does not exist", "check the name, and the credentials") from None
-    except Exception as error:  # noqa: BLE001 - as said above
+    except Exception as error:  # noqa: BLE001 - as above
         # Some quote the whole URL, with its signature.
         reason = str(error).replace(str(path), public_name(path)) or type(error).__name__
         raise SepoError(

@@ -1,7 +1,7 @@
-"""Where something lies: on this machine, or in a store that fsspec knows, as s3://bucket/folder.
+"""Locations: local paths, and URLs of the stores that fsspec supports, such as s3://bucket/folder.
 
-A local name is a plain `pathlib.Path`. Anything else is a `UPath`, which has the same methods; the types here call both
-a `Path`.
+A local location is a `pathlib.Path`. Any other is a `UPath`, which has the same methods; types here say `Path` for
+both.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http":
 
 
 def location(text: str | Path) -> Path:
-    """What `text` names: a `Path` on this machine (also for file://), else a `UPath`.
+    """The location that `text` names: a `Path` if it is local (also file://), else a `UPath`.
 
     Raises:
-        SepoError: no package is installed that knows the protocol.
+        SepoError: no installed package supports the protocol.
     """
     if not isinstance(text, str) or not _URL.match(text):
         return Path(text) if isinstance(text, str) else text
     protocol = text.split(":", 1)[0].lower()
     if protocol in {"file", "local"}:
         return Path(unquote(urlsplit(text).path))
-    # pathlib makes one slash of two, and the shell's user cannot tell where that happened.
+    # A URL that went through pathlib has one slash instead of two.
     return _remote(protocol, text.split(":", 1)[1].lstrip("/"))
 
 
@@ -38,9 +38,9 @@ def _remote(protocol: str, rest: str) -> Path:
     try:
         from upath import UPath
 
-        # Other processes write there too, so what was listed before is not true any more.
+        # Other processes write there, too, so cached listings are out of date.
         path = UPath(f"{protocol}://{rest}", use_listings_cache=False)
-        _ = path.fs  # imports the package that speaks the protocol
+        _ = path.fs  # imports the package for the protocol
     except ImportError as error:
         raise SepoError(
             f"{protocol}:// needs a package that is not installed ({error})", f"pip install {needed}"
@@ -53,12 +53,12 @@ def _remote(protocol: str, rest: str) -> Path:
 
 
 def is_remote(path: Path) -> bool:
-    """Whether `path` is in a store and not on this machine."""
+    """True if `path` is in a store, not local."""
     return not isinstance(path, Path)
 
 
 def public_name(path: str | Path) -> str:
-    """The name of a place as it may be written down: a URL without a password or a signature."""
+    """The name of a location for records and messages: a URL without password and signature."""
     text = str(path)
     if "://" not in text:
         return text
@@ -67,19 +67,19 @@ def public_name(path: str | Path) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it. A store has none: there is one where there is an object."""
+    """Make a folder and its parents. A store has no folders apart from the names of objects."""
     if not is_remote(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def filesystem(path: Path) -> tuple[Any, str]:
-    """The fsspec filesystem of a remote `path`, and the name it has there."""
+    """The fsspec filesystem of a remote `path`, and its name there."""
     remote = cast("Any", path)
     return remote.fs, remote.path
 
 
 def read_text(path: Path) -> str:
-    """A whole text file, UTF-8; an object in one request, or one that is replaced meanwhile would be torn or vanish."""
+    """Read a text file, UTF-8. An object is read in one request, as another process may replace it at any time."""
     if not is_remote(path):
         return path.read_text(encoding="utf-8")
     store, key = filesystem(path)
@@ -87,13 +87,13 @@ def read_text(path: Path) -> str:
 
 
 def upload(file: str, path: Path) -> None:
-    """Make the object `path` of a local file: all of it or, whatever happens on the way, nothing."""
+    """Make the object `path` of a local file: completely, or not at all if the upload fails."""
     store, name = filesystem(path)
     store.put_file(file, name)
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a file or a folder with all it holds."""
+    """Delete a file, or a folder with its content."""
     if is_remote(path):
         store, name = filesystem(path)
         store.rm(name, recursive=True)

@@ -59,23 +59,23 @@ STEP = {
     "tokens/selected_fraction": 0.3,
     "learning_rate": 1e-5,
 }
-LOOK = {"eval_loss": 0.6, "eval_rewards/accuracies": 0.5, "eval_all/accuracies": 0.25}
+EVALUATION = {"eval_loss": 0.6, "eval_rewards/accuracies": 0.5, "eval_all/accuracies": 0.25}
 
 
 def test_metrics_in_plain_lines(capsys):
     with Terminal() as terminal:
         terminal.metrics(3, 12, STEP)
-        terminal.metrics(3, 12, LOOK)
-        terminal.metrics(4, 12, LOOK | {"eval_kl": 0.0123, "eval_length": 40.0})
+        terminal.metrics(3, 12, EVALUATION)
+        terminal.metrics(4, 12, EVALUATION | {"eval_kl": 0.0123, "eval_length": 40.0})
     assert capsys.readouterr().err.splitlines() == [
         " 3/12  loss 0.5123  margin 0.250  accuracy 75%",
-        " 3/12  held out: loss 0.6000  accuracy 50%, on all tokens 25%",
-        " 4/12  held out: loss 0.6000  accuracy 50%, on all tokens 25%  kl 0.012  length 40.0",
+        " 3/12  holdout: loss 0.6000  accuracy 50%, on all tokens 25%",
+        " 4/12  holdout: loss 0.6000  accuracy 50%, on all tokens 25%  kl 0.012  length 40.0",
     ]
 
 
 def test_metrics_in_a_table(monkeypatch):
-    """The last ten steps, the last looks below them, and a bar; what is noted in between stays."""
+    """The last ten steps, the last evaluations below them, and a bar; what is noted in between stays."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, highlight=False)
     monkeypatch.setattr("sepo_data.console.terminal.Console", lambda **_: console)
@@ -83,9 +83,9 @@ def test_metrics_in_a_table(monkeypatch):
         for step in range(1, 13):
             terminal.metrics(step, 12, STEP | {"loss": step / 100})
         terminal.note("between [/]")
-        terminal.metrics(12, 12, LOOK)
+        terminal.metrics(12, 12, EVALUATION)
     last = screen.getvalue().rpartition("training")[2]
-    for text in ("0.0300", "0.1200", "selected_fraction", "30%", "75%", "held out", "0.6000", "12/12"):
+    for text in ("0.0300", "0.1200", "selected_fraction", "30%", "75%", "holdout", "0.6000", "12/12"):
         assert text in last, text
     assert "0.0200" not in last
     assert "between [/]" in screen.getvalue()

@@ -1,4 +1,4 @@
-"""SQLite and DuckDB databases: what a query gives, what it must not do, and what is no database."""
+"""SQLite and DuckDB databases: the answer to a query, forbidden statements, and files that are no database."""
 
 import sqlite3
 from contextlib import closing

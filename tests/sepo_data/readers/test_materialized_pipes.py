@@ -1,4 +1,4 @@
-"""Rows from standard input: their kind is told by the first bytes, and the same bytes are the same source."""
+"""Rows from standard input: the first bytes decide the format, and the same bytes are the same source."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepo_data.errors import SepoError
-from sepo_data.readers import materialized as spool
+from sepo_data.readers import materialized
 from sepo_data.readers.source import open_source
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"yes, {n} ä", "rejected": "no"} for n in range(5)]
@@ -34,11 +34,11 @@ def cache(tmp_path, monkeypatch):
 def pipe(monkeypatch):
     """Open `-` with these bytes on standard input."""
 
-    def opened(data, **options):
+    def open_piped(data, **options):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
         return open_source("-", **options)
 
-    return opened
+    return open_piped
 
 
 def ipc(new):
@@ -77,9 +77,9 @@ PIPED = {
 }
 
 
-@pytest.mark.parametrize("kind", PIPED)
-def test_the_first_bytes_tell_the_kind(pipe, kind):
-    source = pipe(PIPED[kind])
+@pytest.mark.parametrize("name", PIPED)
+def test_the_first_bytes_decide_the_format(pipe, name):
+    source = pipe(PIPED[name])
     assert (source.name, source.rows, source.split) == ("-", 5, None)
     assert [row.value for row in source] == ROWS
     again = pickle.loads(pickle.dumps(source))  # noqa: S301
@@ -104,8 +104,8 @@ UNREADABLE = {
     "header": (b"a,b\n", "has no rows"),
     "cut parquet": (parquet()[:-9], "stdin cannot be read"),
     "cut arrow": (ipc(pa.ipc.new_stream)[:-90], "stdin cannot be read"),
-    "cut gzip": (gzip.compress(LINES)[:-9], "stdin cannot be read on after about"),
-    "packed twice": (gzip.compress(gzip.compress(LINES)), "stdin is packed twice"),
+    "cut gzip": (gzip.compress(LINES)[:-9], "stdin cannot be read beyond about"),
+    "compressed twice": (gzip.compress(gzip.compress(LINES)), "stdin is compressed twice"),
     "utf-16": ("[1]".encode("utf-16"), "stdin is UTF-16"),
 }
 
@@ -136,18 +136,18 @@ def test_a_limit_ends_a_pipe_that_has_no_end(pipe, monkeypatch):
             buffer[:] = lines[: len(buffer)]  # cuts a line in two
             return len(buffer)
 
-    monkeypatch.setattr(spool, "FIRST_LOOK", 1 << 16)
+    monkeypatch.setattr(materialized, "FIRST_CHECK_BYTES", 1 << 16)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
     source = open_source("-", limit=30_000)
     assert source.rows == 30_000
     assert [row.value for row in source.slice(29_990, 40_000)] == [{"a": "x"}] * 10
 
 
-@pytest.mark.parametrize("kind", ["array", "csv", "parquet"])
-def test_a_limit_of_every_kind(pipe, kind, monkeypatch):
-    monkeypatch.setattr(spool, "FIRST_LOOK", 1)
-    monkeypatch.setattr(spool, "PIECE", 7)
-    assert [row.value for row in pipe(PIPED[kind], limit=3)] == ROWS, "the first 1000 rows are always read"
+@pytest.mark.parametrize("name", ["array", "csv", "parquet"])
+def test_a_limit_in_every_format(pipe, name, monkeypatch):
+    monkeypatch.setattr(materialized, "FIRST_CHECK_BYTES", 1)
+    monkeypatch.setattr(materialized, "COPY_BYTES", 7)
+    assert [row.value for row in pipe(PIPED[name], limit=3)] == ROWS, "the first 1000 rows are always read"
 
 
 def test_a_named_pipe(tmp_path):

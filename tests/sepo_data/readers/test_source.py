@@ -1,4 +1,4 @@
-"""Every place rows can come from, round-tripped, and every way a place can be broken."""
+"""Every source of rows, round-tripped, and every way in which one can be broken."""
 
 import gzip
 import json
@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pyarrow import feather
 
 from sepo_data.errors import SepoError
-from sepo_data.readers.source import Row, open_source
-from sepo_data.shapes.skip_reasons import REASONS
+from sepo_data.readers.rows import Row
+from sepo_data.readers.source import open_source
+from sepo_data.shapes.skip_reasons import READING_REASONS
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"yes {n} ä", "rejected": "no"} for n in range(5)]
 BOM = b"\xef\xbb\xbf"
@@ -144,7 +145,7 @@ def test_bad_items_of_an_array_are_rows(tmp_path):
 
 
 def test_array_larger_than_a_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK", 3)  # cuts through characters, numbers and objects
+    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK_CHARACTERS", 3)  # cuts characters, numbers and objects
     rows = [{"a": "ä€𝄞" * 7, "n": 12345}, {"a": "", "n": -1.5e10}]
     (tmp_path / "x.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
     assert [row.value for row in open_source(str(tmp_path / "x.json"))] == rows
@@ -192,13 +193,13 @@ BROKEN = {
     "pairs.parquet": (damaged("pairs.parquet"), "pairs.parquet cannot be read"),
     "file.arrow": (damaged("file.arrow"), "file.arrow cannot be read"),
     "stream.arrow": (damaged("stream.arrow"), "stream.arrow cannot be read"),
-    "pairs.jsonl.gz": (damaged("pairs.jsonl.gz"), "pairs.jsonl.gz cannot be read on after about"),
-    "pairs.csv.gz": (damaged("pairs.csv.gz"), "pairs.csv.gz cannot be read on after about"),
-    "not.jsonl.gz": (lambda path: path.write_bytes(LINES), "not.jsonl.gz cannot be read on after about 0 bytes"),
+    "pairs.jsonl.gz": (damaged("pairs.jsonl.gz"), "pairs.jsonl.gz cannot be read beyond about"),
+    "pairs.csv.gz": (damaged("pairs.csv.gz"), "pairs.csv.gz cannot be read beyond about"),
+    "not.jsonl.gz": (lambda path: path.write_bytes(LINES), "not.jsonl.gz cannot be read beyond about 0 bytes"),
     "pairs.json": (lambda path: path.write_text('[{"a": 1},\n {"a": }]'), "line 2, byte 18: Expecting value"),
     "comma.json": (lambda path: path.write_text('[{"a": 1},]'), "line 1, byte 10: Expecting value"),
     "open.json": (lambda path: path.write_text('[{"a": 1}'), "byte 9: expected , or ]"),
-    "two.json": (lambda path: path.write_text('[{"ä": 1}]\n[{"a": 2}]'), "line 2, byte 12: expected nothing behind"),
+    "two.json": (lambda path: path.write_text('[{"ä": 1}]\n[{"a": 2}]'), "line 2, byte 12: expected nothing after"),
     "deep.json": (lambda path: path.write_text("[" * 100_000), "nested too deeply"),
     "digits.json": (lambda path: path.write_text("[" + "1" * 5000 + "]"), "digits.json is not a JSON array"),
     "latin1.json": (
@@ -210,8 +211,8 @@ BROKEN = {
     "utf16.csv": (lambda path: path.write_text("a\n1\n", "utf-16"), "is UTF-16, and sepo reads UTF-8"),
     "utf32.jsonl": (lambda path: path.write_text('{"a": 1}', "utf-32"), "is UTF-32, and sepo reads UTF-8"),
     "header.csv": (lambda path: path.write_bytes(b"a,\xff\n1,2\n"), "does not begin with the names of its columns"),
-    "pairs.jsonl.zst": (damaged("pairs.jsonl.zst"), "pairs.jsonl.zst cannot be read on after about"),
-    "not.csv.zst": (lambda path: path.write_bytes(LINES), "not.csv.zst cannot be read on after about 0 bytes"),
+    "pairs.jsonl.zst": (damaged("pairs.jsonl.zst"), "pairs.jsonl.zst cannot be read beyond about"),
+    "not.csv.zst": (lambda path: path.write_bytes(LINES), "not.csv.zst cannot be read beyond about 0 bytes"),
     "nothing.jsonl.gz": (lambda path: path.write_bytes(b""), "has no rows"),
     "pairs.sqlite": (damaged("pairs.sqlite"), "pairs.sqlite cannot be queried"),
     "text.db": (lambda path: path.write_text("hello, this is no database"), "text.db cannot be queried"),
@@ -235,7 +236,7 @@ BROKEN = {
     "nothing.arrow": (lambda path: path.write_text(""), "cannot be read"),
     "empty.parquet": (lambda path: pq.write_table(TABLE[:0], path), "has no rows"),
     "twins.csv": (lambda path: path.write_text("a,b,a\n1,2,3\n"), "more than one column called a"),
-    "pairs.txt": (lambda path: path.write_text("x"), "is of no kind that sepo reads"),
+    "pairs.txt": (lambda path: path.write_text("x"), "has no format that sepo reads"),
 }
 
 
@@ -273,10 +274,10 @@ def test_folder_is_its_files_by_name(tmp_path):
     assert [(row.number, row.detail) for row in crossing] == [(4, "a.jsonl.gz line 5"), (5, "b.jsonl line 1")]
 
 
-def test_folder_of_two_kinds(tmp_path):
+def test_folder_of_two_formats(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(LINES)
     (tmp_path / "b.csv").write_bytes(CSV)
-    with pytest.raises(SepoError, match=r"several kinds: a\.jsonl, b\.csv") as caught:
+    with pytest.raises(SepoError, match=r"several formats: a\.jsonl, b\.csv") as caught:
         open_source(str(tmp_path))
     assert caught.value.hint.startswith("name one of them")
     assert open_source(str(tmp_path / "*")).rows == 10, "a pattern means what it says"
@@ -378,7 +379,7 @@ def test_pattern(tmp_path, monkeypatch):
     assert open_source("tr*.jsonl").split == "train"
     assert open_source("name[1].jsonl").rows == 5, "a file of that very name"
     assert open_source("t*.jsonl").fingerprint == open_source(f"{tmp_path}/t*.jsonl").fingerprint
-    with pytest.raises(SepoError, match=r"no data file fits \*\.csv") as caught:
+    with pytest.raises(SepoError, match=r"no data file matches \*\.csv") as caught:
         open_source("*.csv")
     assert "quote the pattern" in caught.value.hint
 
@@ -430,12 +431,12 @@ def test_splits_in_file_names(tmp_path, names, asked, split, values):
     ("names", "asked", "message"),
     [
         (("test.csv", "validation.csv"), None, "has several splits: test, validation"),
-        (("test.csv", "train.csv", "train_extra.csv"), None, "holds train and train_extra, which may be more of it"),
+        (("test.csv", "train.csv", "train_extra.csv"), None, "holds train and train_extra, which may belong to it"),
         (("train.csv", "training.csv"), None, "holds train and training"),
         (("train_gen.csv", "train_prefs.csv"), None, "has several splits: train_gen, train_prefs"),
         (("train_gen.csv", "train_prefs.csv"), "train", "has several splits: train_gen, train_prefs"),
         (("test.csv", "train.csv"), "tset", "has no split tset, only test, train"),
-        (("pairs.csv",), "train", "no file name tells of a split train"),
+        (("pairs.csv",), "train", "no file name contains a split such as train"),
         (("other.csv", "test.csv"), None, r"others: other\.csv, test\.csv"),
     ],
 )
@@ -457,7 +458,7 @@ def test_saved_dataset_dict(tmp_path):
 def test_saved_dataset_that_is_not_whole(tmp_path):
     datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
     next((tmp_path / "saved").glob("*.arrow")).unlink()
-    with pytest.raises(SepoError, match="not a whole saved dataset"):
+    with pytest.raises(SepoError, match="not a complete saved dataset"):
         open_source(str(tmp_path / "saved"))
     with pytest.raises(SepoError, match="without splits"):
         open_source(str(tmp_path / "saved"), split="train")
@@ -518,7 +519,7 @@ def test_any_bytes_as_any_text_file(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory):
-    """The bytes of a good file of every kind."""
+    """The bytes of a good file of every format."""
     folder = tmp_path_factory.mktemp("whole")
     names = [name for name in WRITERS if name not in {"saved", "pairs.duckdb"}]
     for name in names:
@@ -540,7 +541,7 @@ def test_any_damage(whole_files, tmp_path_factory, data):
     except SepoError:
         return
     assert [row.number for row in rows] == list(range(source.rows))
-    assert {row.problem for row in rows} <= {"", *REASONS}
+    assert {row.problem for row in rows} <= {"", *READING_REASONS}
 
 
 def test_damaged_offsets_of_arrow_do_not_end_the_process(tmp_path):

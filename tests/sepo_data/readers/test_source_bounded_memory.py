@@ -1,4 +1,4 @@
-"""What reading costs: memory that does not grow with the file, no more of the file than is needed, and only once."""
+"""The cost of reading: memory does not grow with the file, no more of it is read than needed, and only once."""
 
 import errno
 import gzip
@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sepo_data.errors import SepoError
-from sepo_data.readers import arrow_reader as arrow_rows
-from sepo_data.readers import materialized as spool
+from sepo_data.readers import arrow_reader, materialized
 from sepo_data.readers.source import open_source
-from sepo_data.storage import cache as remember
+from sepo_data.storage import cache as fact_cache
 
 LINE = b'{"prompt": "' + b"x" * 480 + b'"}\n'
 
@@ -79,7 +78,7 @@ def test_a_limit_reads_the_beginning(tmp_path, name, text):
     whole, first = open_source(str(tmp_path / name)), open_source(str(tmp_path / name), limit=1200)
     assert (first.rows, whole.rows) == (1200, 3000)
     assert list(first) == list(whole.slice(0, 1200))
-    assert open_source(str(tmp_path / name), limit=10).rows == 1000, "the shape is told from so many"
+    assert open_source(str(tmp_path / name), limit=10).rows == 1000, "the shape is detected from so many"
 
 
 def test_what_lies_behind_the_limit_changes_nothing(tmp_path):
@@ -109,14 +108,14 @@ def test_a_limit_opens_no_more_files_than_it_needs(tmp_path):
 
 
 def test_a_limit_unpacks_the_beginning(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(spool, "FIRST_LOOK", 1 << 16)
+    monkeypatch.setattr(materialized, "FIRST_CHECK_BYTES", 1 << 16)
     lines = b"".join(b'{"a": %d}\n' % number for number in range(100_000))
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(lines + b"cut")[:-30])
     source = open_source(str(tmp_path / "x.jsonl.gz"), limit=5000)
     assert [row.value["a"] for row in source] == list(range(5000))
     [beginning] = (cache / "rows").iterdir()
     assert beginning.stat().st_size < 200_000 < len(lines)
-    with pytest.raises(SepoError, match="cannot be read on after about"):
+    with pytest.raises(SepoError, match="cannot be read beyond about"):
         open_source(str(tmp_path / "x.jsonl.gz"))
     assert len(list((cache / "rows").iterdir())) == 1, "nothing half is left"
 
@@ -127,7 +126,7 @@ def test_a_limit_unpacks_the_beginning(tmp_path, cache, monkeypatch):
 def test_a_file_is_unpacked_once(tmp_path, cache, monkeypatch):
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(LINE * 10))
     first = open_source(str(tmp_path / "x.jsonl.gz"))
-    monkeypatch.setattr(spool, "_decoder", None)
+    monkeypatch.setattr(materialized, "_decoder", None)
     assert open_source(str(tmp_path / "x.jsonl.gz")) == first
     (tmp_path / "moved").mkdir()
     (tmp_path / "x.jsonl.gz").rename(tmp_path / "moved" / "x.jsonl.gz")
@@ -136,7 +135,7 @@ def test_a_file_is_unpacked_once(tmp_path, cache, monkeypatch):
 
 @pytest.fixture
 def every_file_is_large(monkeypatch):
-    monkeypatch.setattr(remember, "WORTHWHILE", 0)
+    monkeypatch.setattr(fact_cache, "MIN_CACHED_BYTES", 0)
 
 
 def test_large_files_are_counted_once(tmp_path, cache, every_file_is_large, monkeypatch):
@@ -144,7 +143,7 @@ def test_large_files_are_counted_once(tmp_path, cache, every_file_is_large, monk
     path.write_bytes(LINE * 600)
     fresh = open_source(str(path))
     assert not cache.exists(), "the next change might fall into the same tick of the clock"
-    monkeypatch.setattr(remember, "SETTLED", 0.0)
+    monkeypatch.setattr(fact_cache, "SETTLED_SECONDS", 0.0)
     assert open_source(str(path)) == fresh
     assert len(files(cache)) == 2
     counted = []
@@ -157,7 +156,7 @@ def test_large_files_are_counted_once(tmp_path, cache, every_file_is_large, monk
 
 
 def test_a_changed_file_is_counted_again(tmp_path, every_file_is_large, monkeypatch):
-    monkeypatch.setattr(remember, "SETTLED", 0.0)
+    monkeypatch.setattr(fact_cache, "SETTLED_SECONDS", 0.0)
     path = tmp_path / "x.jsonl"
     path.write_bytes(LINE * 3)
     os.utime(path, (1, 1))
@@ -172,7 +171,7 @@ def test_a_changed_file_is_counted_again(tmp_path, every_file_is_large, monkeypa
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
 def test_a_damaged_note_is_no_note(tmp_path, cache, every_file_is_large, monkeypatch, content):
-    monkeypatch.setattr(remember, "SETTLED", 0.0)
+    monkeypatch.setattr(fact_cache, "SETTLED_SECONDS", 0.0)
     (tmp_path / "x.jsonl").write_bytes(LINE * 3)
     fresh = open_source(str(tmp_path / "x.jsonl"))
     for note in (cache / "index").iterdir():
@@ -194,9 +193,9 @@ class FullDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_is_told(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(LINE))
-    monkeypatch.setattr(spool, "atomic_write", lambda _path: FullDisk())
+    monkeypatch.setattr(materialized, "atomic_write", lambda _path: FullDisk())
     with pytest.raises(SepoError, match="rows cannot be written: No space left on device") as caught:
         open_source(str(tmp_path / "x.jsonl.gz"))
     assert "SEPO_CACHE" in caught.value.hint
@@ -216,8 +215,8 @@ def test_a_cache_that_is_no_folder_is_told(tmp_path, monkeypatch):
 
 
 def test_a_large_row_group_is_written_anew_as_arrow(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(arrow_rows, "GROUP_ROWS", 100)
-    monkeypatch.setattr(arrow_rows, "BATCH_ROWS", 30)
+    monkeypatch.setattr(arrow_reader, "MAX_GROUP_ROWS", 100)
+    monkeypatch.setattr(arrow_reader, "BATCH_ROWS", 30)
     names = pa.array([f"s{number % 3}" for number in range(350)]).dictionary_encode()
     table = pa.table({"a": range(350), "source": names, "turns": [[{"role": "user"}]] * 350})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=200)
@@ -229,15 +228,15 @@ def test_a_large_row_group_is_written_anew_as_arrow(tmp_path, cache, monkeypatch
 
 
 def test_wide_rows_are_taken_a_few_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrow_rows, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(arrow_reader, "BATCH_BYTES", 1000)
     table = pa.table({"a": ["x" * 300] * 20})
     pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
     with pa.ipc.new_file(str(tmp_path / "x.arrow"), table.schema) as writer:
         writer.write_table(table)
     taken = []
-    values = arrow_rows.python_rows
+    values = arrow_reader.python_rows
     monkeypatch.setattr(
-        arrow_rows, "python_rows", lambda start, stop, read: taken.append(stop - start) or values(start, stop, read)
+        arrow_reader, "python_rows", lambda start, stop, read: taken.append(stop - start) or values(start, stop, read)
     )
     for name in ("x.parquet", "x.arrow"):
         assert len(list(open_source(str(tmp_path / name)))) == 20
@@ -254,7 +253,7 @@ def test_a_table_without_columns(tmp_path):
 
 
 def test_notes_are_json(tmp_path, cache, every_file_is_large, monkeypatch):
-    monkeypatch.setattr(remember, "SETTLED", 0.0)
+    monkeypatch.setattr(fact_cache, "SETTLED_SECONDS", 0.0)
     (tmp_path / "x.jsonl").write_bytes(LINE * 501)
     open_source(str(tmp_path / "x.jsonl"))
     notes = [json.loads(note.read_bytes()) for note in (cache / "index").iterdir()]

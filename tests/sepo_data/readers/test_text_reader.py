@@ -1,4 +1,4 @@
-"""Text files are read from the middle as they are from the beginning."""
+"""Rows read from the middle of a text file equal those read from the beginning."""
 
 import json
 import math
@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepo_data.errors import SepoError
-from sepo_data.readers import csv_reader as csv_rows
-from sepo_data.readers import json_reader as json_rows
-from sepo_data.readers import text_reader as text_rows
+from sepo_data.readers import csv_reader, json_reader, text_reader
 from sepo_data.readers.rows import DataFile, Row
 from sepo_data.readers.source import open_source
 
@@ -27,7 +25,7 @@ FILES = {
     "x.json": f"[{','.join(ITEMS)}]".encode("utf-8", "surrogateescape"),
     "bom.json": b"\xef\xbb\xbf" + f" [{', '.join(ITEMS)} ] ".encode("utf-8", "surrogateescape"),
 }
-READERS = {"jsonl": json_rows.read_json_lines, "csv": csv_rows.read_csv, "json": json_rows.read_json}
+READERS = {"jsonl": json_reader.read_json_lines, "csv": csv_reader.read_csv, "json": json_reader.read_json}
 
 
 @pytest.fixture(params=FILES, scope="module")
@@ -35,8 +33,8 @@ def table(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / request.param
     path.write_bytes(FILES[request.param])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_rows, "MARK_ROWS", 4)
-        patch.setattr("sepo_data.readers.json_array.CHUNK", 7)
+        patch.setattr(text_reader, "MARK_ROWS", 4)
+        patch.setattr("sepo_data.readers.json_array.CHUNK_CHARACTERS", 7)
         yield READERS[path.suffix[1:]](DataFile(path, str(path), path.name, path.suffix), None)
 
 
@@ -91,7 +89,7 @@ def test_numbers_that_json_does_not_know(tmp_path):
 
 def test_a_key_twice_would_lose_a_value(tmp_path):
     rows = rows_of(tmp_path, "x.jsonl", b'{"a": 1}\n{"b": [{"a": 1, "c": 2, "a": 3}]}\n')
-    assert rows[1] == Row(1, None, "invalid_json", "x.jsonl line 2: the key 'a' is there twice")
+    assert rows[1] == Row(1, None, "invalid_json", "x.jsonl line 2: the key 'a' occurs twice")
 
 
 def test_joined_files_have_marks_in_the_middle(tmp_path):
@@ -116,7 +114,7 @@ def test_a_line_of_50_megabytes_is_a_row(tmp_path):
 
 
 def test_longer_lines_are_set_aside_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_rows, "ROW_BYTES", 10)
+    monkeypatch.setattr(json_reader, "MAX_ROW_BYTES", 10)
     exact, longer = b'{"a": 34}\n', b'{"a": "' + b"x" * 30 + b'"}\n'
     rows = rows_of(tmp_path, "x.jsonl", exact + longer + exact + longer + b'{"a": 345}')
     assert [(row.problem, row.detail.split(":")[0]) for row in rows] == [
@@ -129,15 +127,15 @@ def test_longer_lines_are_set_aside_unread(tmp_path, monkeypatch):
 
 
 def test_an_item_and_a_record_that_are_too_long_end_the_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK", 10)
-    monkeypatch.setattr("sepo_data.readers.json_array.ROW_BYTES", 1 << 20)
-    monkeypatch.setattr(csv_rows, "ROW_BYTES", 1 << 20)
+    monkeypatch.setattr("sepo_data.readers.json_array.CHUNK_CHARACTERS", 10)
+    monkeypatch.setattr("sepo_data.readers.json_array.MAX_ROW_BYTES", 1 << 20)
+    monkeypatch.setattr(csv_reader, "MAX_ROW_BYTES", 1 << 20)
     long = "x" * (3 << 20)
     with pytest.raises(Exception, match="line 2, byte 12: an item is longer than 1 MiB"):
         rows_of(tmp_path, "x.json", json.dumps([{"a": 1}, {"a": long}]).replace(", {", ",\n {").encode())
     with pytest.raises(Exception, match=r"x\.csv, before line \d+: a record is longer than 1 MiB") as caught:
         rows_of(tmp_path, "x.csv", b'a,b\n1,2\n"1,2\n' + b"1,2\n" * 300_000)
-    assert caught.value.hint == "maybe a quote is never closed"
+    assert caught.value.hint == "a quote may never be closed"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Shares of a number of things, as integers in basis points: 0.07 * 100 is not 7 in floating point."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+N = TypeVar("N", "int", "NDArray[np.int64]", "pl.Expr")
+
+BASIS_POINTS = 10_000
+"""Of a whole: a share is an integer number of them."""
+
+
+def share_of(n: N, basis_points: int) -> N:
+    """max(1, floor(share x n)) in integers: one formula for an int, an int64 array and a Polars expression of Int64."""
+    floor: N = n * basis_points // BASIS_POINTS
+    k: N = floor + (floor == 0)
+    return k
+
+
+def parse_share(text: str) -> int:
+    """Read `30%` or `0.3` as basis points (3000). A bare 30 is ambiguous and refused, as is more than 100%.
+
+    Raises:
+        ValueError: the text is no share; the message is a sentence with what to write.
+    """
+    stripped = text.strip()
+    try:
+        value = Decimal(stripped.removesuffix("%")) * (100 if stripped.endswith("%") else BASIS_POINTS)
+    except ArithmeticError:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is not a share: write 30% or 0.3")
+    if not stripped.endswith("%") and value > BASIS_POINTS:
+        raise ValueError(f"{text!r} may mean a percentage or a fraction: write {stripped}% or a number up to 1")
+    if not 0 < value <= BASIS_POINTS:
+        raise ValueError(f"{text!r} is not a share: write more than 0% and at most 100%")
+    if value != int(value):
+        raise ValueError(f"{text!r} is finer than a hundredth of a percent")
+    return int(value)
+
+
+def format_share(basis_points: int) -> str:
+    """Write 3000 as `30%`."""
+    return f"{Decimal(basis_points) / 100:f}%"
