@@ -1,4 +1,4 @@
-"""Which column plays which role: told from names, aliases and the types of the first values, or said by the user."""
+"""Roles of columns, found by name, alias and the types of the first values, or named by the user."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
 from sepo_data.shapes.record import Record, Row
-from sepo_data.shapes.skip_reasons import BadRow
-from sepo_data.shapes.value_types import WRITTEN, kind_of
+from sepo_data.shapes.skip_reasons import SkipRow
+from sepo_data.shapes.value_types import WRITTEN, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from sepo_data.shapes.pairs import PairChoice
 
 ANSWER = ("string", "turn", "turns")
 NUMBER = ("number",)
 NUMBERS = ("numbers", "ids")
 
 ROLES: dict[str, tuple[str, ...]] = {
-    # what comes before the responses
+    # before the responses
     "prompt": ("string", "turns"),
     "question": ("string", "record"),
     "instruction": ("string",),
@@ -30,7 +32,6 @@ ROLES: dict[str, tuple[str, ...]] = {
     "system": ("string",),
     "conversations": ("turns",),
     "messages": ("turns",),
-    "info": ("record",),
     # the responses
     "chosen": ANSWER,
     "rejected": ANSWER,
@@ -38,8 +39,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "response_a": ANSWER,
     "response_b": ANSWER,
     "completions": ("records", "strings"),
-    "summaries": ("records",),
-    # what prefers some of them
+    # preferences among them
     "rank": NUMBERS,
     "score": NUMBERS,
     "winner": ("string",),
@@ -50,17 +50,13 @@ ROLES: dict[str, tuple[str, ...]] = {
     "preference": NUMBER,
     "score_a": NUMBER,
     "score_b": NUMBER,
-    # already tokenized
-    "prompt_ids": ("ids",),
-    "chosen_ids": ("ids",),
-    "rejected_ids": ("ids",),
     # beside the text
     "tools": ("records", "string"),
     "chat_template_kwargs": ("record", "string"),
 }
-"""What `--columns` can name, and what the values of a column have to be so that it is taken for that."""
+"""Roles that `--columns` can name, each with the types of values that it takes. Shapes add roles of their own."""
 
-PROMPTS = ("prompt", "question", "instruction", "conversations")
+PROMPT_ROLES = ("prompt", "question", "instruction", "conversations")
 
 ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
     {
@@ -93,7 +89,7 @@ ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
     {"choice": ("better_response_id",)},
     {"preference": ("preference_strength", "overall_preference")},
 )  # fmt: skip
-"""Other names of roles, where the role has no column of its own name. Two that fit within an entry are rivals."""
+"""Other names of roles, for datasets without a column called like the role. Two that fit within an entry are rivals."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +98,13 @@ class Columns:
 
     Attributes:
         names: role to column.
-        kinds: role to what most of its first values are.
+        kinds: role to the type of most of its first values.
         written: roles whose columns hold JSON text.
-        keys: role to the key of ranked answers that the user says plays it.
+        keys: role to the key of ranked answers that plays it, as the user has named it.
         said: the roles that the user has named.
-        rivals: for roles that several columns could play, the ways to say which.
+        rivals: for roles that several columns could play, each choice as role to column.
         sample: the first rows.
+        pair_choice: the pairs that a row of ranked responses gives.
     """
 
     names: Mapping[str, str]
@@ -117,50 +114,57 @@ class Columns:
     said: frozenset[str]
     rivals: Sequence[Mapping[str, str]]
     sample: Sequence[Record]
+    pair_choice: PairChoice = "best-worst"
 
     def are(self, kinds: str | tuple[str, ...], *roles: str) -> bool:
-        """Whether these roles all have columns with values of one of these kinds."""
+        """True if these roles all have columns with values of one of these types."""
         wanted = (kinds,) if isinstance(kinds, str) else kinds
         return all(self.kinds.get(role) in wanted for role in roles)
 
+    def play(self, roles: Mapping[str, tuple[str, ...]]) -> bool:
+        """True if all these roles have columns with values of their types."""
+        return all(self.are(kinds, role) for role, kinds in roles.items())
+
     @property
     def several_prompts(self) -> bool:
-        """Whether the prompt is in one of several columns, nobody knows which."""
-        return any(role in PROMPTS for way in self.rivals for role in way)
+        """True if several columns could be the prompt."""
+        return any(role in PROMPT_ROLES for way in self.rivals for role in way)
 
     def values(self, *roles: str) -> list[tuple[object, ...]]:
-        """The first values of these roles, from the rows that have them all."""
+        """The first values of these roles, of the rows that have them all."""
         found = []
         for record in self.sample:
             try:
                 found.append(tuple(record.present(role) for role in roles))
-            except BadRow:
+            except SkipRow:
                 continue
         return found
 
     def only(self, roles: Iterable[str]) -> dict[str, str]:
-        """Role to column, of those `roles` that have one."""
+        """Role to column, of the `roles` that have one."""
         return {role: self.names[role] for role in roles if role in self.names}
 
 
 def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[str, str]) -> Columns:
-    """Find out which column plays which role; `said` maps roles to columns, and goes before every name.
+    """Find the column of each role; `said` maps roles to columns as the user does, and takes precedence over names.
 
     Raises:
-        SepoError: a role or a column that was said does not exist, or the one cannot play the other.
+        SepoError: a role or a column in `said` does not exist, or the column cannot play the role.
     """
-    kinds = {column: kind_of([row.get(column) for row in sample]) for column in columns}
+    kinds = {column: type_of([row.get(column) for row in sample]) for column in columns}
     keys = {role: name for role, name in said.items() if name not in kinds and role in {"rank", "score"}}
     keys = {role: key for role, key in keys.items() if key in _entry_keys(sample)}
     _check_said({role: name for role, name in said.items() if role not in keys}, kinds, sample)
     names = {role: column for role, column in said.items() if role not in keys}
     free = [column for column in columns if column not in said.values()]
-    wanted = [role for role in ROLES if role not in PROMPTS or not said.keys() & set(PROMPTS)]  # one prompt is enough
+    wanted = [
+        role for role in ROLES if role not in PROMPT_ROLES or not said.keys() & set(PROMPT_ROLES)
+    ]  # one prompt is enough
     names |= {role: role for role in wanted if role in free and role not in said and _fits(role, kinds[role])}
     if "instruction" not in names and names.get("input") == "input":
-        del names["input"]  # nothing is there that it could be the input of: it is the question itself
+        del names["input"]  # without an instruction it is the question itself
     if "loser" in free and names.get("winner") == "winner":
-        del names["winner"]  # the text that won, and not the name of the winner
+        del names["winner"]  # the text of the winner, not its name
     rivals: list[Mapping[str, str]] = []
     for aliases in ALIASES:
         candidates = [each for each in _candidates(aliases, names) if _free_and_fitting(each, names, free, kinds)]
@@ -176,18 +180,18 @@ def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[st
 
 
 def spellings(role: str) -> tuple[str, ...]:
-    """Everything that a column of one role alone may be called."""
+    """Every name that a column of this role alone may have."""
     return (role, *(name for aliases in ALIASES for name in aliases.get(role, ())))
 
 
 def could_play(role: str, kind: str) -> bool:
-    """Whether values of this kind are what the role wants."""
+    """True if the role takes values of this type."""
     return kind != "unknown" and _fits(role, kind)
 
 
 def _candidates(aliases: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> list[dict[str, str]]:
     """Every way to fill roles that have no column yet: role to column."""
-    if "question" in aliases and any(role in names for role in PROMPTS):
+    if "question" in aliases and any(role in names for role in PROMPT_ROLES):
         return []
     found = []
     for roles, spellings in aliases.items():
@@ -213,14 +217,14 @@ def _fits(role: str, kind: str) -> bool:
 
 
 def _kind_for(role: str, kind: str) -> str:
-    """Text that happens to be JSON stays text for a role that wants text, unless it is a conversation."""
+    """Text that happens to be JSON stays text for a role that takes text, unless it is a conversation."""
     inside = kind.removeprefix(WRITTEN)
     is_text = inside not in ROLES[role] or ("string" in ROLES[role] and inside not in {"turn", "turns"})
     return "string" if kind != inside and is_text else kind
 
 
 def _entry_keys(sample: Sequence[Row]) -> set[str]:
-    """The keys of all objects in lists, which are ranked answers if anything is."""
+    """The keys of all objects in lists: only these can be ranked answers."""
     lists = (value for row in sample for value in row.values() if isinstance(value, list))
     return {str(key) for value in lists for entry in value if isinstance(entry, Mapping) for key in entry}
 
@@ -240,7 +244,7 @@ def _check_said(said: Mapping[str, str], kinds: Mapping[str, str], sample: Seque
         )
     if twice := [column for column, count in Counter(said.values()).items() if count > 1]:
         raise SepoError(
-            f"--columns says two roles of {listed(twice)}", "name each column once: a column can play one role only"
+            f"--columns gives two roles to {listed(twice)}", "name each column once: a column can play one role only"
         )
     for role, column in said.items():
         if not _fits(role, kinds[column]):

@@ -1,39 +1,32 @@
-"""Which preference shape a dataset has: what its columns mean, told from their names and their first values."""
+"""Detect the preference shape of a dataset from the names and the first values of its columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from itertools import groupby
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import TURN_KEYS
 from sepo_data.shapes.columns import ROLES, Columns, could_play, find_columns, spellings
-from sepo_data.shapes.explicit import conversations, dialogues_with_prompt, explicit_strings, swift
-from sepo_data.shapes.implicit import hh_transcripts, implicit_messages, implicit_strings
 from sepo_data.shapes.messages import CALLS, is_turn
 from sepo_data.shapes.prompts import end_in_answer, rival_prompts
-from sepo_data.shapes.ranked import ranked
+from sepo_data.shapes.registry import registered_shapes
 from sepo_data.shapes.shape import BESIDE, Shape
-from sepo_data.shapes.skip_reasons import REASONS, BadRow
-from sepo_data.shapes.tokenized import tokenized
-from sepo_data.shapes.value_types import kind_of
-from sepo_data.shapes.votes import summaries, votes
+from sepo_data.shapes.value_types import type_of
 
 if TYPE_CHECKING:
-    from sepo_data.preferences.reading import PairChoice
+    from sepo_data.shapes.pairs import PairChoice
     from sepo_data.shapes.record import Row
 
-__all__ = ["REASONS", "BadRow", "Shape", "detect_shape"]
+PROMPT_ADDITIONS = (("prompt", "history"), ("instruction", "history"), ("instruction", "input"))
+"""Roles of a prompt, each with a role that adds to it."""
 
-BEFORE = (("prompt", "history"), ("instruction", "history"), ("instruction", "input"))
-"""Roles of a prompt, and what adds to them."""
-
-DEEPEST = 3
-"""The turns of a ranked answer: in a list, in an object, in a list."""
+MAX_TURN_DEPTH = 3
+"""Levels above the turns of a ranked answer: in a list, in an object, in a list."""
 
 
 def detect_shape(
@@ -43,27 +36,22 @@ def detect_shape(
     roles: Mapping[str, str] | None = None,
     pairs: PairChoice = "best-worst",
 ) -> Shape:
-    """The shape that fits column names and first rows. A tier is tried only if none of those before fits.
+    """The shape that fits column names and first rows. A tier is tried only if no shape of an earlier one fits.
 
     Args:
         columns: of the dataset.
         sample: its first rows.
-        roles: role to column, where the names do not tell: the column is read as if it were called like the role.
-        pairs: which pairs a row of ranked responses gives.
+        roles: role to column: the column is read as if it were called like the role.
+        pairs: the pairs that a row of ranked responses gives.
 
     Raises:
         SepoError: no shape fits, or more than one does.
     """
-    found = find_columns(columns, sample, roles or {})
-    tiers = (
-        (explicit_strings, dialogues_with_prompt),
-        (conversations, swift),
-        (partial(ranked, choice=pairs), votes, summaries),
-        (implicit_messages, hh_transcripts, implicit_strings),
-        (tokenized,),
-    )
-    for tier in tiers:
-        fitting = [_whole(shape, found) for fit in tier for shape in fit(found)]
+    entries = registered_shapes()  # before the columns are looked at: shapes register roles
+    found = replace(find_columns(columns, sample, roles or {}), pair_choice=pairs)
+    for _, tier in groupby(entries, key=lambda entry: entry.tier):
+        finders = dict.fromkeys(entry.find for entry in tier if found.play(entry.roles))  # one may find several shapes
+        fitting = [_with_side_roles(shape, found) for find in finders for shape in find(found)]
         fitting = [shape for shape in fitting if found.said <= shape.columns.keys()]
         if len(fitting) == 1:
             if others := rival_prompts(fitting[0].columns, found):
@@ -74,13 +62,13 @@ def detect_shape(
     raise _no_shape(columns, sample, found)
 
 
-def _whole(shape: Shape, found: Columns) -> Shape:
-    """The shape with what stands beside the text of every conversation."""
+def _with_side_roles(shape: Shape, found: Columns) -> Shape:
+    """The shape with the columns beside the text of every conversation: system, tools, template arguments."""
     beside = found.only(BESIDE) if shape.conversational else {}
     columns = {**shape.columns, **beside}
     written = found.written & columns.keys()
     side = tuple(role for role in BESIDE if role in beside and role != "system")
-    adds = (*BESIDE, *(more for role, more in BEFORE if role in shape.columns))
+    adds = (*BESIDE, *(more for role, more in PROMPT_ADDITIONS if role in shape.columns))
     named = [column for role in adds if role not in columns for column in spellings(role)]
     unseen = tuple(column for column in named if not any(record.row.get(column) for record in found.sample))
     if not shape.conversational:
@@ -99,12 +87,12 @@ def _whole(shape: Shape, found: Columns) -> Shape:
 
 
 def _has_further_keys(value: object, depth: int = 0) -> bool:
-    """Whether a turn in `value` calls a tool, could do so, or has another key that templates read."""
+    """True if a turn in `value` calls a tool, could do so, or has another key that chat templates read."""
     if is_turn(value):
-        there = "tool_calls" in value or any(value.get(key) is not None for key in TURN_KEYS)
-        return there or value.get("role") in CALLS or value.get("from") in CALLS
+        has_keys = "tool_calls" in value or any(value.get(key) is not None for key in TURN_KEYS)
+        return has_keys or value.get("role") in CALLS or value.get("from") in CALLS
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return depth < DEEPEST and any(_has_further_keys(each, depth + 1) for each in inside)
+    return depth < MAX_TURN_DEPTH and any(_has_further_keys(each, depth + 1) for each in inside)
 
 
 def _several_shapes(fitting: Sequence[Shape]) -> SepoError:
@@ -133,7 +121,7 @@ def _several_prompts(roles: Mapping[str, str], others: Sequence[str]) -> SepoErr
 
 
 def _no_shape(columns: Sequence[str], sample: Sequence[Row], found: Columns) -> SepoError:
-    kinds = {column: kind_of([row.get(column) for row in sample]) for column in columns}
+    kinds = {column: type_of([row.get(column) for row in sample]) for column in columns}
     message = (
         f"the columns fit no preference shape: {listed(f'{column} ({kind})' for column, kind in kinds.items())}."
         " Looked for a prompt with chosen and rejected responses, with ranked or scored ones, or with two and a vote;"

@@ -7,17 +7,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes.columns import ANSWER
-from sepo_data.shapes.messages import answer, assistant, is_turn, shared_turns, speaker, turns
-from sepo_data.shapes.prompts import Prompt, end_in_answer, prompts
-from sepo_data.shapes.samples import both_begin_with, mostly, whole_dialogues
+from sepo_data.shapes.messages import answer, assistant, is_turn, shared_turns, speaker, turns, user
+from sepo_data.shapes.prompts import Prompt, end_in_answer, prompts, whole_dialogues
+from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
+from sepo_data.shapes.value_types import both_begin_with, mostly
 
 if TYPE_CHECKING:
     from sepo_data.shapes.columns import Columns
     from sepo_data.shapes.record import Record
 
 
+@shape(
+    "explicit strings",
+    tier=1,
+    meaning="Taken as they are, without a chat template: BOS where the tokenizer adds one by itself, EOS after each"
+    " complete response. Where both responses begin with the prompt in most rows, it is not doubled.",
+    example={"prompt": "The sky is", "chosen": " blue.", "rejected": " green."},
+)
 def explicit_strings(columns: Columns) -> list[Shape]:
     """TRL's standard format."""
     roles = ("prompt", "chosen", "rejected")
@@ -34,18 +42,28 @@ def explicit_strings(columns: Columns) -> list[Shape]:
 
 
 def _need_template(columns: Columns) -> bool:
-    """Whether something stands beside the strings that only a conversation can hold."""
+    """True if columns beside the strings have to reach a chat template."""
     sides = [value for role in columns.only(("tools", "chat_template_kwargs")) for (value,) in columns.values(role)]
-    told = any(value.lstrip()[:1] in {"[", "{"} if isinstance(value, str) else value for value in sides)
-    return told or "system" in columns.names or columns.are("lists", "history")
+    needed = any(value.lstrip()[:1] in {"[", "{"} if isinstance(value, str) else value for value in sides)
+    return needed or "system" in columns.names or columns.are("lists", "history")
 
 
+@shape(
+    "dialogues with prompt",
+    tier=1,
+    meaning="As UltraFeedback-binarized has it: the prompt column repeats a turn of both dialogues.",
+    example={
+        "prompt": "What colour is the sky?",
+        "chosen": [user("What colour is the sky?"), assistant("Blue.")],
+        "rejected": [user("What colour is the sky?"), assistant("Green.")],
+    },
+)
 def dialogues_with_prompt(columns: Columns) -> list[Shape]:
     """UltraFeedback-binarized: the prompt column only repeats a turn of both dialogues."""
     if not whole_dialogues(columns, "chosen", "rejected"):
         return []
     for role in ("prompt", "question", "instruction"):
-        if columns.are("string", role) and mostly(_asks(*values) for values in columns.values(role, "chosen")):
+        if columns.are("string", role) and mostly(_has_user_turn(*values) for values in columns.values(role, "chosen")):
             prompt, chosen, rejected = (columns.names[each] for each in (role, "chosen", "rejected"))
             meaning = (
                 f"{chosen} and {rejected} are whole dialogues; the prompt is the turns that both share,"
@@ -56,8 +74,52 @@ def dialogues_with_prompt(columns: Columns) -> list[Shape]:
     return []
 
 
+@shape(
+    "explicit messages",
+    tier=2,
+    meaning="TRL's conversational shape. `chosen` and `rejected` may also be strings or single turns.",
+    example={
+        "prompt": [user("What colour is the sky?")],
+        "chosen": [assistant("Blue.")],
+        "rejected": [assistant("Green.")],
+    },
+)
+@shape(
+    "system and prompt",
+    tier=2,
+    example={
+        "system": "Answer in one word.",
+        "prompt": "What colour is the sky?",
+        "chosen": "Blue.",
+        "rejected": "Green.",
+    },
+)
+@shape(
+    "prompt string and messages",
+    tier=2,
+    example={
+        "prompt": "What colour is the sky?",
+        "chosen": [assistant("Blue.")],
+        "rejected": [assistant("Green.")],
+    },
+)
+@shape("question", tier=2, example={"question": "What colour is the sky?", "chosen": "Blue.", "rejected": "Green."})
+@shape(
+    "alpaca",
+    tier=2,
+    example={"instruction": "Name the colour.", "input": "the sky", "chosen": "Blue.", "rejected": "Green."},
+)
+@shape(
+    "sharegpt",
+    tier=2,
+    example={
+        "conversations": [{"from": "human", "value": "What colour is the sky?"}],
+        "chosen": {"from": "gpt", "value": "Blue."},
+        "rejected": {"from": "gpt", "value": "Green."},
+    },
+)
 def conversations(columns: Columns) -> list[Shape]:
-    """A prompt of any kind, then what the assistant says."""
+    """A prompt of any kind, then the assistant's answers; named after the prompt."""
     if not columns.are(ANSWER, "chosen", "rejected"):
         return []
     return [
@@ -67,6 +129,16 @@ def conversations(columns: Columns) -> list[Shape]:
     ]
 
 
+@shape(
+    "swift",
+    tier=2,
+    meaning="ms-swift's: a dialogue that ends in the chosen response. Also with `rejected_messages`, a complete"
+    " dialogue.",
+    example={
+        "messages": [user("What colour is the sky?"), assistant("Blue.")],
+        "rejected_response": "Green.",
+    },
+)
 def swift(columns: Columns) -> list[Shape]:
     """ms-swift: a dialogue that ends in the chosen response, and the rejected one beside it."""
     besides = "chosen" in columns.names and "messages" not in columns.said
@@ -95,12 +167,12 @@ def _strings_that_repeat(record: Record) -> list[Parts]:
 def _without(prompt: str, record: Record, side: str) -> str:
     response = record.text(side)
     if not response.startswith(prompt):
-        raise BadRow("prompt_mismatch", f"{record.name(side)} does not begin with the prompt")
+        raise SkipRow("prompt_mismatch", f"{record.name(side)} does not begin with the prompt")
     return response[len(prompt) :]
 
 
-def _asks(asked: object, dialogue: object) -> bool:
-    """Whether a user's turn of the dialogue is what the prompt column asks."""
+def _has_user_turn(asked: object, dialogue: object) -> bool:
+    """True if a user's turn of the dialogue is the text of the prompt column."""
     found = dialogue if isinstance(dialogue, list) else []
     said = (turn.get("content") or turn.get("value") for turn in found if is_turn(turn) and speaker(turn) == "user")
     return isinstance(asked, str) and any(isinstance(words, str) and words.strip() == asked.strip() for words in said)
@@ -110,7 +182,7 @@ def _dialogues(role: str, record: Record) -> list[Parts]:
     asked = record.text(role).strip()
     prompt, chosen, rejected = shared_turns(turns(record, "chosen"), turns(record, "rejected"))
     if not any(turn["role"] == "user" and turn["content"].strip() == asked for turn in prompt):
-        raise BadRow("prompt_mismatch", f"no user turn before the responses is {record.name(role)}")
+        raise SkipRow("prompt_mismatch", f"no user turn before the responses is {record.name(role)}")
     return [(prompt, chosen, rejected)]
 
 
@@ -129,28 +201,28 @@ def _conversation(columns: Columns, prompt: Prompt) -> Shape:
 
 
 def _repeat_words(columns: Columns, prompt: Prompt) -> bool:
-    """Whether the responses of most rows, all of them strings, begin with the last words of their prompt."""
+    """True if the responses of most rows, all of them strings, begin with the last words of their prompt."""
     rows = []
     for record in columns.sample:
-        with suppress(BadRow):
+        with suppress(SkipRow):
             rows.append((prompt.read(record)[-1:], record.text("chosen"), record.text("rejected")))
     return both_begin_with((turn[0]["content"], chosen, rejected) for turn, chosen, rejected in rows if turn)
 
 
 def _after_turns(prompt: Prompt, record: Record) -> list[Parts]:
-    """Both answers, without the turns of the prompt where they repeat them."""
+    """Both answers, without the turns of the prompt if both repeat them."""
     before = prompt.read(record)
     chosen, rejected = answer(record, "chosen"), answer(record, "rejected")
     repeats = [side[: len(before)] == before for side in (chosen, rejected)]
     if before and all(repeats):
         return [(before, chosen[len(before) :], rejected[len(before) :])]
     if before and any(repeats):
-        raise BadRow("prompt_mismatch", "one response repeats the prompt and the other does not")
+        raise SkipRow("prompt_mismatch", "one response repeats the prompt and the other does not")
     return [(before, chosen, rejected)]
 
 
 def _after_words(prompt: Prompt, record: Record) -> list[Parts]:
-    """Both answers, without the words of the prompt that all of them repeat."""
+    """Both answers, without the words of the prompt, which both repeat."""
     before = prompt.read(record)
     asked = before[-1]["content"] if before else ""
     chosen, rejected = (_without(asked, record, side).lstrip() for side in ("chosen", "rejected"))

@@ -1,13 +1,14 @@
-"""Shapes whose prompt is inside both responses: what the two begin with."""
+"""Shapes whose prompt is inside both responses: the beginning that they share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.shapes.messages import assistant, shared_turns, turns
-from sepo_data.shapes.samples import NEARLY_ALL, mostly
+from sepo_data.shapes.messages import assistant, shared_turns, turns, user
+from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
 from sepo_data.shapes.transcripts import is_transcript, shared_transcript, split_at_word
+from sepo_data.shapes.value_types import NEARLY_ALL, mostly
 
 if TYPE_CHECKING:
     from sepo_data.shapes.columns import Columns
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 SIDES = ("chosen", "rejected")
 
 
+@shape(
+    "implicit messages",
+    tier=4,
+    meaning="The prompt is the turns that both dialogues begin with.",
+    example={
+        "chosen": [user("What colour is the sky?"), assistant("Blue.")],
+        "rejected": [user("What colour is the sky?"), assistant("Green.")],
+    },
+)
 def implicit_messages(columns: Columns) -> list[Shape]:
     if not columns.are("turns", *SIDES):
         return []
@@ -23,6 +33,16 @@ def implicit_messages(columns: Columns) -> list[Shape]:
     return [Shape("implicit messages", _of(columns, meaning), columns.only(SIDES), _dialogues)]
 
 
+@shape(
+    "hh transcripts",
+    tier=4,
+    meaning="HH-RLHF's. The prompt ends at the last `Assistant:` that both share. A row in which a response continues"
+    " to a `Human:` is skipped.",
+    example={
+        "chosen": "\n\nHuman: What colour is the sky?\n\nAssistant: Blue.",
+        "rejected": "\n\nHuman: What colour is the sky?\n\nAssistant: Green.",
+    },
+)
 def hh_transcripts(columns: Columns) -> list[Shape]:
     if not columns.are("string", *SIDES) or not _are_transcripts(columns):
         return []
@@ -30,8 +50,14 @@ def hh_transcripts(columns: Columns) -> list[Shape]:
     return [Shape("hh transcripts", _of(columns, meaning), columns.only(SIDES), _transcripts)]
 
 
+@shape(
+    "implicit strings",
+    tier=4,
+    meaning="The prompt is the words that both strings begin with. Only where nearly all rows share a beginning.",
+    example={"chosen": "The sky is blue.", "rejected": "The sky is green."},
+)
 def implicit_strings(columns: Columns) -> list[Shape]:
-    """Only where nearly all sampled rows share a beginning: else the prompt is in a column nobody has recognized."""
+    """Only if nearly all sampled rows share a beginning: else the prompt is in a column that was not recognized."""
     if not columns.are("string", *SIDES) or _are_transcripts(columns) or columns.several_prompts:
         return []
     both = [

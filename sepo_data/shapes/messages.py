@@ -1,4 +1,4 @@
-"""From the values of a row to the turns of a conversation, or the reason why the row cannot be used."""
+"""Turns of a conversation, read from the values of a row, or the reason for which the row is skipped."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from sepo_data.schemas.stages import TURN_KEYS
 from sepo_data.shapes.record import check_size, checked_text
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.tool_calls import called, tool_calls
 
 if TYPE_CHECKING:
     from sepo_data.shapes.pairs import Message
     from sepo_data.shapes.record import Record
 
-ROLES = {
+SPEAKERS = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -31,11 +31,11 @@ ROLES = {
     "function": "tool",
     "ipython": "tool",
 }
-"""Speakers, as the formats call them: OpenAI's, ShareGPT's, Open Assistant's, Gemini's, LLaMA-Factory's, ms-swift's,
-Llama's; some write them with a capital."""
+"""Names of speakers in the formats: OpenAI's, ShareGPT's, Open Assistant's, Gemini's, LLaMA-Factory's, ms-swift's,
+Llama's; in capitals or not."""
 
 CALLS = ("function_call", "tool_call")
-"""Speakers whose words are the JSON text of a tool call that the assistant makes."""
+"""Speakers whose content is the JSON text of a tool call by the assistant."""
 
 
 def is_turn(value: object) -> TypeGuard[Mapping[str, object]]:
@@ -43,11 +43,11 @@ def is_turn(value: object) -> TypeGuard[Mapping[str, object]]:
 
 
 def speaker(turn: object) -> str | None:
-    """Who speaks, by our name for it; None where that is nobody, or somebody unknown."""
+    """The speaker, as a value of SPEAKERS; None if there is none, or an unknown one."""
     if not is_turn(turn):
         return None
     said_by = turn.get("from") if turn.get("role") is None else turn["role"]
-    return "assistant" if said_by in CALLS else ROLES.get(said_by.lower()) if isinstance(said_by, str) else None
+    return "assistant" if said_by in CALLS else SPEAKERS.get(said_by.lower()) if isinstance(said_by, str) else None
 
 
 def turns(record: Record, role: str) -> list[Message]:
@@ -56,21 +56,21 @@ def turns(record: Record, role: str) -> list[Message]:
 
 
 def turn_list(value: object, place: str) -> list[Message]:
-    """The same, of a value that was found in `place`."""
+    """The same for a value that was found in `place`."""
     if not isinstance(value, list):
-        raise BadRow("wrong_type", f"{place} is {type(value).__name__}, not a list of turns")
+        raise SkipRow("wrong_type", f"{place} is {type(value).__name__}, not a list of turns")
     found = [_turn(turn, f"{place}[{index}]") for index, turn in enumerate(value)]
     check_size(sum(len(turn["content"]) for turn in found), place)
     return found
 
 
 def answer(record: Record, role: str) -> list[Message]:
-    """Turns from a list, from one turn, or from a string that the assistant said."""
+    """Turns from a list, from one turn, or from a string of the assistant."""
     return answer_turns(record.present(role), record.name(role))
 
 
 def answer_turns(value: object, place: str) -> list[Message]:
-    """The same, of a value that was found in `place`."""
+    """The same for a value that was found in `place`."""
     if isinstance(value, str):
         return [assistant(checked_text(value, place))]
     return [_turn(value, place)] if is_turn(value) else turn_list(value, place)
@@ -85,19 +85,19 @@ def assistant(content: str) -> Message:
 
 
 def with_system(record: Record, prompt: list[Message]) -> list[Message]:
-    """The prompt under the row's system text, where it has one."""
+    """The prompt below the row's system text, if it has one."""
     if record.get("system") is None or not (system := record.text("system")).strip():
         return prompt
     turn = {"role": "system", "content": system}
     if prompt and prompt[0]["role"] == "system":
         if prompt[0] != turn:
-            raise BadRow("two_system_turns", f"{record.name('system')} is not the system turn of the conversation")
+            raise SkipRow("two_system_turns", f"{record.name('system')} is not the system turn of the conversation")
         return prompt
     return [turn, *prompt]
 
 
 def shared_turns(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
-    """The whole turns that both dialogues share, and what is left of each: one turn at least."""
+    """The complete turns that both dialogues share, and the rest of each: one turn at least."""
     most = max(0, min(len(chosen), len(rejected)) - 1)
     end = next((turn for turn in range(most) if chosen[turn] != rejected[turn]), most)
     return chosen[:end], chosen[end:], rejected[end:]
@@ -105,14 +105,14 @@ def shared_turns(chosen: list[Message], rejected: list[Message]) -> tuple[list[M
 
 def _turn(turn: object, place: str) -> Message:
     if not is_turn(turn):
-        raise BadRow("wrong_type", f"{place} is no turn of role and content")
-    # Arrow gives every struct every key, so both spellings may be there and one of them null.
+        raise SkipRow("wrong_type", f"{place} is no turn of role and content")
+    # Arrow gives every struct every key, so both spellings may be present and one of them null.
     name, words = ("from", "value") if turn.get("role") is None else ("role", "content")
     said_by = checked_text(turn.get(name), f"{place}.{name}")
     if said_by in CALLS:
         return {**assistant(""), "tool_calls": called(turn.get(words), f"{place}.{words}")}
-    if said_by.lower() not in ROLES:
-        raise BadRow("unknown_role", f"{place} is by {said_by[:40]}")
+    if said_by.lower() not in SPEAKERS:
+        raise SkipRow("unknown_role", f"{place} is by {said_by[:40]}")
     further: dict[str, object] = {}
     for key in TURN_KEYS:
         if (value := turn.get(key)) not in (None, "", []):
@@ -120,7 +120,7 @@ def _turn(turn: object, place: str) -> Message:
     content = turn.get(words)
     if content is None and "tool_calls" in further:
         content = ""
-    return {"role": ROLES[said_by.lower()], "content": _content(content, f"{place}.{words}"), **further}
+    return {"role": SPEAKERS[said_by.lower()], "content": _content(content, f"{place}.{words}"), **further}
 
 
 def _content(content: object, place: str) -> str:

@@ -1,4 +1,4 @@
-"""One preference pair, as every source is read into and every later stage works on."""
+"""Preference pairs: the result of reading a row, and the input of every later stage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+PairChoice = Literal["best-worst", "all", "adjacent"]
+"""The pairs of a row of ranked responses: the best and the worst, any two, or each and the next best."""
 
 Message = Mapping[str, Any]
 """One turn: `{"role": ..., "content": ...}`, and those of `sepo_data.schemas.stages.TURN_KEYS` that it has."""
@@ -21,12 +24,12 @@ class Pair:
 
     Attributes:
         source_row: number of the input row; a row of ranked responses gives several pairs.
-        prompt: what came before the response.
+        prompt: the text or turns before the response.
         chosen: the preferred response.
         rejected: the dispreferred response.
-        extra: the columns to keep, as they stand in the input.
-        tools: descriptions of the tools that the chat template is told of.
-        template_kwargs: what else the chat template is told of this row.
+        extra: the columns to keep, as they are in the input.
+        tools: descriptions of tools, for the chat template.
+        template_kwargs: further variables for the chat template.
         ids: prompt, chosen and rejected of a row that is tokenized already; its texts are empty until they are decoded.
     """
 
@@ -47,13 +50,13 @@ class Pair:
     def pair_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON of (prompt, chosen, rejected).
 
-        Of the ids, while those have not been decoded.
+        Of the ids, until they are decoded.
         """
         return _digest([self.prompt, self.chosen, self.rejected] if self.chosen or self.ids is None else self.ids)
 
     @property
     def prompt_id(self) -> str:
-        """The same of the prompt alone, of its ids where it came as ids: equal for all pairs with one prompt."""
+        """The same of the prompt alone, or of its ids if it came as ids: equal for all pairs with one prompt."""
         return _digest(self.prompt if self.ids is None else self.ids[0])
 
 
@@ -64,7 +67,7 @@ def _digest(content: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """An input row that was set aside: one line of `skipped.jsonl`."""
+    """An input row, or a pair of it, that was skipped: one line of `skipped.jsonl`."""
 
     row: int
     reason: str

@@ -1,4 +1,4 @@
-"""What comes before the responses: the columns that can hold it, and how each is read into turns."""
+"""Prompts: the columns that can hold what comes before the responses, and how each is read into turns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sepo_data.shapes import messages as turns
 from sepo_data.shapes.record import Record, checked_text
-from sepo_data.shapes.samples import mostly
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.transcripts import is_transcript, open_transcript
+from sepo_data.shapes.value_types import mostly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class Prompt:
 
     Attributes:
         name: of the shape that it makes together with chosen and rejected.
-        meaning: which column says what.
+        meaning: the columns and what they hold, as a sentence without its end.
         roles: of the columns.
         read: a module-level function.
     """
@@ -37,7 +37,7 @@ class Prompt:
 
 
 def prompts(columns: Columns) -> list[Prompt]:
-    """Every way that fits: `prompt` alone where it is there, and what is seldom a prompt only for want of others."""
+    """Every way that fits: `prompt` alone if it is present, and `messages` or `history` only if there is no other."""
     name = columns.names.get
     earlier = ("history",) if columns.are(("lists", "unknown"), "history") else ()
     before = f" after the turns of {name('history')}" if columns.are("lists", "history") else ""
@@ -59,11 +59,11 @@ def prompts(columns: Columns) -> list[Prompt]:
     if columns.are("turns", "conversations"):
         meaning = f"{name('conversations')} is a list of turns"
         found.append(Prompt("sharegpt", meaning, ("conversations",), _conversations))
-    return found or _seldom(columns)
+    return found or _last_resort(columns)
 
 
 def rival_prompts(roles: Mapping[str, str], columns: Columns) -> list[str]:
-    """Columns that are not read, and hold what is called a prompt as well as the one that is.
+    """Columns that could be the prompt as well as the one that is read.
 
     A prompt made out of another column holds its text; and dialogues tell by themselves which column they repeat.
     """
@@ -79,7 +79,7 @@ def rival_prompts(roles: Mapping[str, str], columns: Columns) -> list[str]:
     return found
 
 
-def _seldom(columns: Columns) -> list[Prompt]:
+def _last_resort(columns: Columns) -> list[Prompt]:
     found = []
     if columns.are("turns", "messages") and not end_in_answer(columns):
         meaning = f"{columns.names['messages']} is a list of turns"
@@ -90,9 +90,17 @@ def _seldom(columns: Columns) -> list[Prompt]:
 
 
 def end_in_answer(columns: Columns) -> bool:
-    """Whether the dialogues in messages mostly end with the assistant, and so hold a response."""
+    """True if the dialogues in messages mostly end with the assistant, and so hold a response."""
     lists = (value for (value,) in columns.values("messages") if isinstance(value, list) and value)
     return mostly(turns.speaker(value[-1]) == "assistant" for value in lists)
+
+
+def whole_dialogues(columns: Columns, *roles: str) -> bool:
+    """True if these are lists of turns that mostly open with another speaker than the assistant."""
+    if not columns.are("turns", *roles):
+        return False
+    lists = (values[0] for values in columns.values(roles[0]))
+    return mostly(turns.speaker(value[0]) != "assistant" for value in lists if isinstance(value, list) and value)
 
 
 def _prompt_turns(record: Record) -> list[Message]:
@@ -130,10 +138,10 @@ def _said_before(record: Record) -> list[Message]:
     before = record.get("history") or []
     said: list[Message] = []
     if not isinstance(before, list):
-        raise BadRow("wrong_type", f"{place} is {type(before).__name__}, not a list")
+        raise SkipRow("wrong_type", f"{place} is {type(before).__name__}, not a list")
     for number, both in enumerate(before):
         if not isinstance(both, list) or len(both) != 2:  # noqa: PLR2004 - a question and an answer
-            raise BadRow("wrong_type", f"{place}[{number}] is no list of a question and an answer")
+            raise SkipRow("wrong_type", f"{place}[{number}] is no list of a question and an answer")
         asked, answered = (checked_text(text, f"{place}[{number}]") for text in both)
         said += [turns.user(asked), turns.assistant(answered)]
     return said

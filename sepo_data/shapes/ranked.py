@@ -1,4 +1,4 @@
-"""Shapes of a prompt and several ranked or scored responses, of which pairs are made."""
+"""Shape of a prompt and several ranked or scored responses, of which pairs are made."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from sepo_data.shapes.messages import answer_turns
 from sepo_data.shapes.prompts import Prompt, prompts
 from sepo_data.shapes.record import shown
+from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sepo_data.preferences.reading import PairChoice
     from sepo_data.shapes.columns import Columns
-    from sepo_data.shapes.pairs import Message
+    from sepo_data.shapes.pairs import Message, PairChoice
     from sepo_data.shapes.record import Record
 
 ANSWER_KEYS = ("response", "completion", "answer", "text", "content", "output", "generated_text")
@@ -34,10 +34,25 @@ CHOICES = {
 }
 
 Answers = list[tuple[list["Message"], float]]
-"""Responses, each with what it is worth: the higher, the better."""
+"""Responses, each with its merit: the higher, the better."""
 
 
-def ranked(columns: Columns, choice: PairChoice) -> list[Shape]:
+@shape(
+    "ranked",
+    tier=3,
+    meaning="Answers with a rank (Nectar's `answers`, NeMo-RL's `completions`) or a score (UltraFeedback's"
+    " `completions`), or texts beside a list of ranks or scores. A rank is better the lower it is, a score the higher"
+    " it is. The prompt is that of any shape above. `--pairs-from-ranking best-worst` makes one pair of a row,"
+    " `adjacent` one of each answer and the next best, `all` one of any two; equal ranks, scores or texts make none.",
+    example={
+        "instruction": "What colour is the sky?",
+        "completions": [
+            {"response": "Blue.", "overall_score": 9.0},
+            {"response": "Green.", "overall_score": 2.5},
+        ],
+    },
+)
+def ranked(columns: Columns) -> list[Shape]:
     """UltraFeedback's, Nectar's and NeMo-RL's lists of answers, and lists of texts beside lists of scores."""
     if columns.are("records", "completions"):
         found = _answers_with_merit(columns)
@@ -48,7 +63,7 @@ def ranked(columns: Columns, choice: PairChoice) -> list[Shape]:
     if found is None:
         return []
     read, merit, roles = found
-    texts = columns.names["completions"]
+    texts, choice = columns.names["completions"], columns.pair_choice
     return [
         Shape(
             "ranked",
@@ -61,7 +76,7 @@ def ranked(columns: Columns, choice: PairChoice) -> list[Shape]:
 
 
 Found = tuple["Callable[[Record], Answers]", str, dict[str, str]]
-"""How answers are read, what makes one better, and the role of that."""
+"""The function that reads answers, a sentence about the best one, and the role of its merit with its column."""
 
 
 def _answers_with_merit(columns: Columns) -> Found | None:
@@ -91,9 +106,9 @@ def _read_entries(text: str, merit: str, sign: int, record: Record) -> Answers:
     found: Answers = []
     for index, entry in enumerate(_list(record, "completions")):
         if not isinstance(entry, Mapping):
-            raise BadRow("wrong_type", f"{place}[{index}] is {type(entry).__name__}, not an answer with {text}")
+            raise SkipRow("wrong_type", f"{place}[{index}] is {type(entry).__name__}, not an answer with {text}")
         if entry.get(text) is None:
-            raise BadRow("null", f"{place}[{index}].{text}")
+            raise SkipRow("null", f"{place}[{index}].{text}")
         response = answer_turns(entry[text], f"{place}[{index}].{text}")
         found.append((response, sign * number(entry.get(merit), f"{place}[{index}].{merit}")))
     return found
@@ -103,7 +118,7 @@ def _read_lists(role: str, sign: int, record: Record) -> Answers:
     texts, merits = _list(record, "completions"), _list(record, role)
     place = record.name("completions")
     if len(texts) != len(merits):
-        raise BadRow("wrong_type", f"{place} has {len(texts)} answers, {record.name(role)} {len(merits)} numbers")
+        raise SkipRow("wrong_type", f"{place} has {len(texts)} answers, {record.name(role)} {len(merits)} numbers")
     return [
         (answer_turns(text, f"{place}[{index}]"), sign * number(merit, f"{record.name(role)}[{index}]"))
         for index, (text, merit) in enumerate(zip(texts, merits, strict=True))
@@ -113,7 +128,7 @@ def _read_lists(role: str, sign: int, record: Record) -> Answers:
 def _list(record: Record, role: str) -> list[object]:
     value = record.present(role)
     if not isinstance(value, list):
-        raise BadRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not a list")
+        raise SkipRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not a list")
     return value
 
 
@@ -124,23 +139,23 @@ def number(value: object, place: str) -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise BadRow("invalid_score", f"{place} is {shown(value)}")
+        raise SkipRow("invalid_score", f"{place} is {shown(value)}")
     return found
 
 
 def _pairs(prompt: Prompt, read: Callable[[Record], Answers], choice: PairChoice, record: Record) -> list[Parts]:
     before, answers = prompt.read(record), read(record)
     if len(answers) < 2:  # noqa: PLR2004 - a pair
-        raise BadRow("too_few_answers", f"{record.name('completions')} has {len(answers)}")
+        raise SkipRow("too_few_answers", f"{record.name('completions')} has {len(answers)}")
     chosen = choose_pairs([merit for _, merit in answers], choice)
     if not chosen:
-        raise BadRow("tie", f"all {len(answers)} answers are ranked alike")
+        raise SkipRow("tie", f"all {len(answers)} answers are ranked alike")
     different = [(before, answers[best][0], answers[worst][0]) for best, worst in chosen]
     return [parts for parts in different if parts[1] != parts[2]] or list(different[:1])
 
 
 def choose_pairs(merits: Sequence[float], choice: PairChoice) -> list[tuple[int, int]]:
-    """Which answers make a pair, the better first. Equal ones never do; of those, the earlier goes before the later."""
+    """Pairs of answers as indices, the better first. Equal answers are no pair; the earlier of them is ranked first."""
     order = sorted(range(len(merits)), key=lambda index: -merits[index])
     if choice == "best-worst":
         found = [(order[0], min(order, key=lambda index: merits[index]))]

@@ -1,4 +1,4 @@
-"""A row of the input, seen through the roles that its columns play."""
+"""A row of the input, read by the roles of its columns."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sepo_data.shapes.skip_reasons import MAX_CHARACTERS, BadRow
+from sepo_data.shapes.skip_reasons import MAX_CHARACTERS, SkipRow
 
 Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Values by role; whatever is wrong with them is told of the column.
+    """Values by role; errors name the column.
 
     Attributes:
         row: the values by column.
@@ -30,31 +30,31 @@ class Record:
         return self.names[role]
 
     def get(self, role: str) -> object:
-        """The value, or None where there is none."""
+        """The value, or None if there is none."""
         value = self.row.get(self.names[role]) if role in self.names else None
         if role not in self.written or not isinstance(value, str):
             return value
         return read_json(value, self.name(role)) if value.strip() else None
 
     def present(self, role: str) -> object:
-        """The value; a row without one is set aside."""
+        """The value; a row without one is skipped."""
         if self.name(role) not in self.row:
-            raise BadRow("missing_column", self.name(role))
+            raise SkipRow("missing_column", self.name(role))
         if (value := self.get(role)) is None:
-            raise BadRow("null", self.name(role))
+            raise SkipRow("null", self.name(role))
         return value
 
     def text(self, role: str) -> str:
-        """A string, as it stands."""
+        """A string, unchanged."""
         return checked_text(self.present(role), self.name(role))
 
 
 def checked_text(value: object, place: str) -> str:
-    """`value`, if it is a string that a tokenizer can take; `place` says where it was found."""
+    """`value`, if it is a string that a tokenizer can take; `place` is where it was found, for the message."""
     if value is None:
-        raise BadRow("null", place)
+        raise SkipRow("null", place)
     if not isinstance(value, str):
-        raise BadRow("wrong_type", f"{place} is {type(value).__name__}, not a string")
+        raise SkipRow("wrong_type", f"{place} is {type(value).__name__}, not a string")
     check_size(len(value), place)
     check_unicode(value, place)
     return value
@@ -67,19 +67,19 @@ def shown(value: object) -> str:
 
 def check_size(characters: int, place: str) -> None:
     if characters > MAX_CHARACTERS:
-        raise BadRow("too_large", f"{place} has {characters:,} characters")
+        raise SkipRow("too_large", f"{place} has {characters:,} characters")
 
 
 def check_unicode(value: object, place: str) -> None:
     """Refuse half surrogate pairs anywhere in a value: JSON can spell them, UTF-8 cannot."""
     inside = [value]
-    while inside:  # not by recursion: a column to keep may be nested deeper than that goes
+    while inside:  # not by recursion: a column to keep may be nested deeper than Python's stack
         value = inside.pop()
         if isinstance(value, str):
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise BadRow("invalid_unicode", f"{place}, character {error.start}") from None
+                raise SkipRow("invalid_unicode", f"{place}, character {error.start}") from None
         elif isinstance(value, Mapping):
             inside += [*value.keys(), *value.values()]
         elif isinstance(value, list):
@@ -87,9 +87,9 @@ def check_unicode(value: object, place: str) -> None:
 
 
 def read_json(value: str, place: str) -> object:
-    """The value that a JSON text stands for."""
+    """The value of a JSON text."""
     check_size(len(value), place)
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        raise BadRow("wrong_type", f"{place} is no JSON text") from None
+        raise SkipRow("wrong_type", f"{place} is no JSON text") from None

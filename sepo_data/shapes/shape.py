@@ -1,15 +1,15 @@
-"""A preference shape: what a dataset's columns mean, and the pairs that a row of it gives."""
+"""A preference shape: the meaning of a dataset's columns, and the pairs of each row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.console.suggest import listed
+from sepo_data.console.text import listed
 from sepo_data.shapes.messages import with_system
 from sepo_data.shapes.pairs import Message, Pair, Text
 from sepo_data.shapes.record import Record, Row, check_unicode
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.tool_calls import template_kwargs, tools
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ BESIDE = ("system", "tools", "chat_template_kwargs")
 
 @dataclass(frozen=True)
 class Shape:
-    """What the columns of a dataset mean.
+    """The meaning of a dataset's columns.
 
     Attributes:
         name: as docs/datasets.md has it.
-        description: one sentence for the user: which column plays which role.
+        description: one sentence for the user: the columns and their roles.
         columns: role to column, of all that are read.
-        read: the parts of the pairs that a row gives. A module-level function or a partial of one, so that a shape can
-            be sent to another process.
+        read: gives the parts of a row's pairs. A module-level function or a partial of one, so that a shape can be
+            sent to another process.
         conversational: the parts are lists of messages.
-        tokenized: they are lists of ids, which stand for strings.
+        tokenized: the parts are lists of ids, whose texts are strings.
         written: roles whose columns hold JSON text.
         tool_turns: turns may have the further keys of `sepo_data.schemas.stages.TURN_KEYS`.
-        side: what pairs carry for the chat template, out of `tools` and `chat_template_kwargs`.
-        unseen: columns that would be read if the first rows had a value there.
+        side: the roles among `tools` and `chat_template_kwargs` that pairs carry for the chat template.
+        unseen: columns that would be read if the first rows had a value in them.
     """
 
     name: str
@@ -52,9 +52,9 @@ class Shape:
     unseen: tuple[str, ...] = ()
 
     def to_pairs(self, number: int, row: Row, keep: Sequence[str]) -> list[Pair]:
-        """The pairs of row `number` with the columns to `keep`: one at least, or BadRow is raised."""
+        """The pairs of row `number` with the columns to `keep`: one at least, or SkipRow is raised."""
         if late := [column for column in self.unseen if row.get(column)]:
-            raise BadRow("late_column", f"the first rows have no {listed(late)}: put a row that has it first")
+            raise SkipRow("late_column", f"the first rows have no {listed(late)}: put a row that has it first")
         record = Record(row, self.columns, self.written)
         parts = self.read(record)
         extra = {column: row.get(column) for column in keep if column not in self.side}
@@ -73,7 +73,7 @@ class Shape:
         prompt = with_system(record, prompt)
         further = {key for turn in (*prompt, *chosen, *rejected) for key in turn} - {"role", "content"}
         if further and not self.tool_turns:
-            raise BadRow("tool_calls", f"a turn has {listed(sorted(further))}, the first rows have no such thing")
+            raise SkipRow("tool_calls", f"a turn has {listed(sorted(further))}, the first rows have no such thing")
         return prompt, chosen, rejected
 
 
@@ -82,9 +82,9 @@ def _checked(prompt: Text, chosen: Text, rejected: Text) -> Parts:
     _check_response("chosen", chosen)
     _check_response("rejected", rejected)
     if chosen == rejected:
-        raise BadRow("equal_responses", "chosen is rejected")
+        raise SkipRow("equal_responses", "chosen is rejected")
     if not isinstance(prompt, str) and not prompt:
-        raise BadRow("empty_prompt", "no turn comes before the response")
+        raise SkipRow("empty_prompt", "no turn comes before the response")
     _check_speakers("chosen", chosen)
     _check_speakers("rejected", rejected)
     return prompt, chosen, rejected
@@ -93,15 +93,15 @@ def _checked(prompt: Text, chosen: Text, rejected: Text) -> Parts:
 def _check_response(side: str, response: Text) -> None:
     if isinstance(response, str) or not response:
         if not isinstance(response, str) or not response.strip():
-            raise BadRow("empty_response", side)
+            raise SkipRow("empty_response", side)
         return
     last = response[-1]
     if last["role"] != "assistant":
-        raise BadRow("ends_in_user_turn", f"{side} ends in a {last['role']} turn")
+        raise SkipRow("ends_in_user_turn", f"{side} ends in a {last['role']} turn")
     if not last["content"].strip() and "tool_calls" not in last:
-        raise BadRow("empty_response", side)
+        raise SkipRow("empty_response", side)
 
 
 def _check_speakers(side: str, response: Text) -> None:
     if not isinstance(response, str) and (others := [turn for turn in response if turn["role"] != "assistant"]):
-        raise BadRow("other_speaker", f"{side} holds a {others[0]['role']} turn")
+        raise SkipRow("other_speaker", f"{side} holds a {others[0]['role']} turn")

@@ -1,11 +1,11 @@
-"""Why a row of the input is set aside while it is read."""
+"""Reasons for which rows and pairs are skipped: the codes of `skipped.jsonl`, each with its meaning."""
 
 from __future__ import annotations
 
 MAX_CHARACTERS = 4_000_000
 """The longest text that is tokenized: many times what any context holds, and yet a matter of seconds."""
 
-REASONS: dict[str, str] = {
+READING_REASONS = {
     # rows of text files
     "invalid_json": "The line is not JSON.",
     "invalid_utf8": "The text is not UTF-8.",
@@ -14,15 +14,15 @@ REASONS: dict[str, str] = {
     "invalid_csv": "The quotes of the CSV record do not match.",
     # values
     "missing_column": "The row lacks a column that its dataset has.",
-    "late_column": "A column that adds to the prompt has its first value after the rows that the shape is told from.",
-    "null": "A value that is needed is null.",
+    "late_column": "A column that adds to the prompt has its first value after the rows used for detection.",
+    "null": "A required value is null.",
     "wrong_type": "A value has another type than in the other rows.",
     "invalid_unicode": "A text holds half of a surrogate pair, which no tokenizer and no file can take.",
     "too_large": f"A text has more than {MAX_CHARACTERS:,} characters, which no context holds.",
     "invalid_ids": "A list of token ids holds something else than whole numbers from 0 to 2,147,483,647.",
     # turns
-    "unknown_role": "A turn is by somebody other than system, user, assistant or tool.",
-    "tool_calls": "A turn has a tool call, a name or reasoning where the first rows have none: no place is kept.",
+    "unknown_role": "A turn has another role than system, user, assistant or tool.",
+    "tool_calls": "A turn has a tool call, a name or reasoning where the first rows have none: no column holds it.",
     "two_system_turns": "The system column and the system turn of the conversation differ.",
     # pairs
     "empty_prompt": "The conversation begins with the response, or the list of prompt ids is empty.",
@@ -39,11 +39,29 @@ REASONS: dict[str, str] = {
     "too_few_answers": "A row of ranked answers has fewer than two.",
     "invalid_score": "A rank or a score is not a finite number.",
 }
-"""Every reason for which reading sets a row aside, in one sentence each."""
+"""Found while a row is read."""
+
+TOKENIZING_REASONS = {
+    "too_long": "Prompt and response together exceed --max-length.",
+    "empty_prompt": "The prompt has no tokens and the tokenizer no BOS, so nothing predicts the first response token.",
+    "no_tokens": "A response has no tokens.",
+    "equal_responses": "Both responses have the same tokens.",
+    "unknown_id": "An id of a row that is tokenized already is not among the tokenizer's.",
+    "template_not_prefix": "The chat template renders the prompt differently once a response follows it.",
+    "template_error": "The chat template refuses the messages.",
+}
+"""Found while a pair is rendered and tokenized."""
+
+NON_FINITE = "non_finite"
+SCORING_REASONS = {NON_FINITE: "A model gave NaN or infinite log-probabilities."}
+"""Found while a pair is scored."""
+
+REASONS = {"reading": READING_REASONS, "tokenizing": TOKENIZING_REASONS, "scoring": SCORING_REASONS}
+"""Every reason, by the step that finds it."""
 
 
-class BadRow(Exception):  # noqa: N818 - it names what was found; nothing went wrong in the program
-    """This row cannot be used: a key of REASONS, and what it was in this row."""
+class SkipRow(Exception):  # noqa: N818 - an outcome of reading; nothing went wrong in the program
+    """This row is skipped: a key of READING_REASONS, and a detail about this row."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

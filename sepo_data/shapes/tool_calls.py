@@ -8,27 +8,27 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sepo_data.shapes.record import check_size, check_unicode, read_json
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from sepo_data.shapes.record import Record
 
 T = TypeVar("T", list[Any], dict[str, Any])
 
-DEEPEST = 50
-"""Levels of nesting; what is deeper is nobody's tool."""
+MAX_DEPTH = 50
+"""Levels of nesting in a tool or a tool call; deeper values are refused."""
 
 
 def tool_calls(value: object, place: str) -> list[Any]:
-    """A list of `{type: function, function: {name, arguments}}`, arguments being an object wherever they are one."""
+    """A list of `{type: function, function: {name, arguments}}`, with arguments as an object if their text is one."""
     calls = _plain(read_json(value, place) if isinstance(value, str) else value, place)
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise BadRow("wrong_type", f"{place} is no list of tool calls")
+        raise SkipRow("wrong_type", f"{place} is no list of tool calls")
     return [_call(call) for call in calls]
 
 
 def called(value: object, place: str) -> list[Any]:
-    """The tool calls of a turn whose words are their JSON text: one call, or a list of them."""
+    """The tool calls of a turn whose content is their JSON text: one call, or a list of them."""
     calls = read_json(value, place) if isinstance(value, str) else value
     return tool_calls(calls if isinstance(calls, list) else [calls], place)
 
@@ -39,12 +39,12 @@ def tools(record: Record) -> list[Any] | None:
 
 
 def template_kwargs(record: Record) -> dict[str, Any] | None:
-    """What the row tells the chat template: an object, or the JSON text of one."""
+    """The row's variables for the chat template: an object, or the JSON text of one."""
     return _side(record, "chat_template_kwargs", dict)
 
 
 def json_text(value: object) -> str:
-    """How tool calls and side columns are written."""
+    """JSON text as tool calls and side columns are stored."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -55,7 +55,7 @@ def _side(record: Record, role: str, kind: type[T]) -> T | None:
     if not value:
         return None
     if not isinstance(value, kind):
-        raise BadRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not {kind.__name__}")
+        raise SkipRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not {kind.__name__}")
     plain: T = _plain(value, record.name(role))
     return plain
 
@@ -68,7 +68,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
         try:
             read = json.loads(arguments)
         except (ValueError, RecursionError):
-            return call  # words of a model that were no JSON stay what they are
+            return call  # arguments of a model that are no JSON stay text
         if isinstance(read, dict):
             return call | {"function": function | {"arguments": read}}
     return call
@@ -83,8 +83,8 @@ def _plain(value: object, place: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _without_nulls(value: object, place: str, depth: int) -> object:
-    if depth > DEEPEST:
-        raise BadRow("wrong_type", f"{place} is nested more than {DEEPEST} levels deep")
+    if depth > MAX_DEPTH:
+        raise SkipRow("wrong_type", f"{place} is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         inside = {key: _without_nulls(inner, place, depth + 1) for key, inner in value.items()}
         return {key: inner for key, inner in inside.items() if inner is not None}
@@ -92,4 +92,4 @@ def _without_nulls(value: object, place: str, depth: int) -> object:
         return [_without_nulls(inner, place, depth + 1) for inner in value]
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise BadRow("wrong_type", f"{place} holds {type(value).__name__}, which JSON cannot say")
+    raise SkipRow("wrong_type", f"{place} holds {type(value).__name__}, which JSON cannot hold")

@@ -1,4 +1,4 @@
-"""Conversations written into one string, and the words that two strings share."""
+"""Conversations written into one string, and the shared beginning of two strings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes.messages import assistant, user
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from sepo_data.shapes.pairs import Message
@@ -17,36 +17,36 @@ _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 
 
 def is_transcript(value: object) -> bool:
-    """HH-RLHF's way to write a conversation into one string."""
+    """True if this is a conversation in one string, as HH-RLHF writes it."""
     return isinstance(value, str) and value.startswith(HUMAN) and CUE in value
 
 
 def shared_transcript(chosen: str, rejected: str) -> tuple[list[Message], str, str]:
-    """The turns that two transcripts share, and what follows in each, as it stands.
+    """The turns that two transcripts share, and the rest of each, unchanged.
 
-    The prompt ends at the last `Assistant:` of the common beginning. What follows is one turn, or the row is set aside.
+    The prompt ends at the last `Assistant:` of the common beginning. The rest is one turn, or the row is skipped.
     """
     shared = _shared_start(chosen, rejected)
     end = shared.rfind(CUE)
     if end < 0 or not shared.startswith(HUMAN):
-        raise BadRow("no_shared_turn", "the two share no beginning from Human: to Assistant:")
+        raise SkipRow("no_shared_turn", "the two share no beginning from Human: to Assistant:")
     replies = {"chosen": chosen[end + len(CUE) :], "rejected": rejected[end + len(CUE) :]}
     others = [side for side, reply in replies.items() if HUMAN in reply]
     if others and all(map(str.strip, replies.values())):  # an empty response is another reason
-        raise BadRow("other_speaker", f"{others[0]} holds a user turn")
+        raise SkipRow("other_speaker", f"{others[0]} holds a user turn")
     return _turns(shared[:end]), _said(replies["chosen"]), _said(replies["rejected"])
 
 
 def open_transcript(text: str, place: str) -> list[Message]:
-    """The turns of a transcript that stops where the assistant is to speak."""
+    """The turns of a transcript that stops before an answer of the assistant."""
     before, cue, after = text.rpartition(CUE)
     if not cue or after.strip() or not text.startswith(HUMAN):
-        raise BadRow("no_shared_turn", f"{place} does not go from Human: to a last Assistant:")
+        raise SkipRow("no_shared_turn", f"{place} does not go from Human: to a last Assistant:")
     return _turns(before)
 
 
 def split_at_word(chosen: str, rejected: str) -> int:
-    """Where the words that both share end, leaving at least one character to each.
+    """The end of the words that both share, at least one character before the end of each.
 
     The space before the next word goes with that word, as tokenizers have it.
     """

@@ -1,4 +1,4 @@
-"""What the values of a column are: text, turns, lists of answers, token ids, or JSON text of one of these."""
+"""Types of the values of a column: text, turns, lists of answers, token ids, or JSON text of one of these."""
 
 from __future__ import annotations
 
@@ -8,22 +8,44 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes.messages import is_turn, speaker
-from sepo_data.shapes.samples import NEARLY_ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 WRITTEN = "JSON text of "
-"""Databases and CSV files have no lists; what they hold instead is this and the kind of what is written."""
+"""Databases and CSV files have no lists; the type of their columns is this prefix and the type inside the text."""
+
+NEARLY_ALL = 0.9
+"""Share of the first rows that have to agree where a single exception is no reason for doubt."""
 
 
-def kind_of(values: Sequence[object]) -> str:
-    """What most of the values are that are there, or unknown where none is."""
-    there = [value for value in values if value is not None and value != []]
-    kinds = Counter(_kind(value) for value in there).most_common(1)
+def mostly(answers: Iterable[bool]) -> bool:
+    """True if more than half are true."""
+    found = list(answers)
+    return sum(found) > len(found) / 2
+
+
+def both_begin_with(rows: Iterable[tuple[object, ...]]) -> bool:
+    """True if in most rows the second and the third value begin with the first: lists or strings.
+
+    Rows with an empty first value, or with values of different types, do not count. This is decided for a dataset and
+    not row by row: a response may well begin with the words of a short prompt.
+    """
+    return mostly(
+        a[: len(start)] == start and b[: len(start)] == start
+        for start, a, b in rows
+        if isinstance(start, str | list) and isinstance(a, type(start)) and isinstance(b, type(start))
+        if (start.strip() if isinstance(start, str) else start)
+    )
+
+
+def type_of(values: Sequence[object]) -> str:
+    """The type of most values that are present, or `unknown` if none is."""
+    present = [value for value in values if value is not None and value != []]
+    kinds = Counter(_kind(value) for value in present).most_common(1)
     if not kinds or kinds[0][0] != "string":
         return kinds[0][0] if kinds else "unknown"
-    texts = [value for value in there if isinstance(value, str) and value.strip()]
+    texts = [value for value in present if isinstance(value, str) and value.strip()]
     inside, count = Counter(map(_written_kind, texts)).most_common(1)[0] if texts else ("string", 0)
     return WRITTEN + inside if inside != "string" and count >= NEARLY_ALL * len(texts) else "string"
 
@@ -58,7 +80,7 @@ def _written_kind(text: str) -> str:
         return "string"
     kind = _kind(value)
     turns = value if isinstance(value, list) else [value]
-    # Extracted data may well have a role or a sender; a conversation has speakers that we know.
+    # Extracted data may well have a role or a sender; a conversation has known speakers.
     if kind == "other" or (kind in {"turn", "turns"} and not all(map(speaker, turns))):
         return "string"
     return kind

@@ -1,4 +1,4 @@
-"""What says which of two responses, A and B, is preferred; numbers only where their coding is known for certain."""
+"""Verdicts that prefer one of two responses, A and B; numbers count only if their coding is certain."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import listed
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.shapes.ranked import number
 from sepo_data.shapes.record import shown
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,11 @@ A_WINS, TIE, B_WINS = 1, 0, -1
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a row says which response is preferred.
+    """The columns of a verdict and its meaning.
 
     Attributes:
         roles: of the columns.
-        meaning: when which response is chosen; to be filled with the names of the responses and of these columns.
+        meaning: when each response is chosen; a format string for the names of the responses and of these columns.
         read: a module-level function; above 0 where A is chosen, below 0 where B is, 0 for a tie.
     """
 
@@ -38,14 +38,14 @@ class Verdict:
 
 
 def find_verdict(columns: Columns) -> Verdict | None:
-    """The one that the user has named a column of, or the clearest that there is.
+    """The verdict whose column the user has named, or the clearest that is present.
 
     Raises:
-        SepoError: it is a number, and the first rows do not tell which number stands for which response.
+        SepoError: it is a number, and the first rows do not show which number prefers which response.
     """
-    there = [verdict for verdict in VERDICTS if columns.are(("string", "number"), *verdict.roles)]
-    said = [verdict for verdict in there if columns.said & set(verdict.roles)]
-    verdict = next(iter(said or there), None)
+    present = [verdict for verdict in VERDICTS if columns.are(("string", "number"), *verdict.roles)]
+    said = [verdict for verdict in present if columns.said & set(verdict.roles)]
+    verdict = next(iter(said or present), None)
     if verdict is None or verdict.roles[0] not in CODED:
         return verdict
     [role] = verdict.roles
@@ -58,10 +58,10 @@ def find_verdict(columns: Columns) -> Verdict | None:
 
 
 def codes(columns: Columns, role: str) -> set[float]:
-    """The numbers that the first rows have there."""
+    """The numbers in the first rows of this column."""
     found = set()
     for (value,) in columns.values(role):
-        with suppress(BadRow):
+        with suppress(SkipRow):
             found.add(float(value) if isinstance(value, bool) else number(value, ""))
     return found
 
@@ -70,12 +70,12 @@ def _certain(columns: Columns, role: str, found: set[float]) -> bool:
     if role == "preference":
         return role in columns.said or min(found, default=-1) < 0
     if role in columns.said and {0, 1} <= found:
-        return True  # what else is there is set aside
+        return True  # rows with another number are skipped
     return found <= {0, 1} and (role == "labels" or found != {1} or _numbered_from_zero(columns))
 
 
 def _numbered_from_zero(columns: Columns) -> bool:
-    """Whether the names of the responses say which of them is number 1."""
+    """True if the names of the responses show which of them is number 1."""
     return columns.names["response_a"].endswith("0") and columns.names["response_b"].endswith("1")
 
 
@@ -90,7 +90,7 @@ def _uncertain(columns: Columns, role: str, found: set[float]) -> SepoError:
         meant = {f"choice={name}": f"where 1 is {a} and 2 is {b}"} | meant
     ways = [f"--columns {quote(way)} {when}" for way, when in meant.items()]
     return SepoError(
-        f"{name} holds {listed(f'{code:g}' for code in sorted(found)[:SHOWN])} in the first rows,"
+        f"{name} holds {listed(f'{code:g}' for code in sorted(found)[:MAX_CODES_SHOWN])} in the first rows,"
         f" which does not tell whether {a} or {b} is preferred",
         f"say what it means: {', or '.join(ways)}; or add a column winner that holds {a} or {b}",
     )
@@ -106,7 +106,7 @@ def _winner(record: Record) -> float:
         return B_WINS
     if word.startswith(("tie", "both", "neither", "draw")):
         return TIE
-    raise BadRow("unknown_label", f"{record.name('winner')} is {shown(said)}")
+    raise SkipRow("unknown_label", f"{record.name('winner')} is {shown(said)}")
 
 
 def _one_of_two(record: Record) -> float:
@@ -125,17 +125,17 @@ def choice(record: Record) -> float:
 
 
 def _choice_from_one(record: Record) -> float:
-    """The same, from 1: of numbers that are 1 and 2, where the user says so."""
+    """The number of the response, from 1: for a column of 1 and 2 that the user has named."""
     value = record.get("choice")
     if value not in (1, 2, "1", "2"):
-        raise BadRow("unknown_label", f"{record.name('choice')} is {shown(value)}")
+        raise SkipRow("unknown_label", f"{record.name('choice')} is {shown(value)}")
     return A_WINS if value in (1, "1") else B_WINS
 
 
 def _is_one(record: Record, role: str) -> bool:
     value = record.get(role)
     if value not in (0, 1, "0", "1"):
-        raise BadRow("unknown_label", f"{record.name(role)} is {shown(value)}")
+        raise SkipRow("unknown_label", f"{record.name(role)} is {shown(value)}")
     return value in (1, "1")
 
 
@@ -157,12 +157,12 @@ VERDICTS = (
     Verdict(("preference",), "{a} is chosen where {0} is below 0, {b} where it is above", _strength),
     Verdict(("score_a", "score_b"), "{a} is chosen where {0} is higher, {b} where {1} is", _scores),
 )
-"""The clearest first: where there is a label, scores are only what it was made of."""
+"""The clearest first: scores beside a label are only what the label was made from."""
 
 CODED = ("labels", "choice", "preference")
-"""Verdicts of one number each, with as many codings as there are datasets."""
+"""Verdicts of one number each, coded differently in every dataset."""
 
 FROM_ONE = Verdict(("choice",), "{a} is chosen where {0} is 1, {b} where it is 2", _choice_from_one)
 
-SHOWN = 10
+MAX_CODES_SHOWN = 10
 """Numbers that an error lists."""

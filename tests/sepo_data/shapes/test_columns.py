@@ -49,10 +49,10 @@ def test_a_name_with_values_of_another_kind_does_not_count():
 
 
 def test_details_name_the_column_and_not_the_role():
-    from sepo_data.shapes.skip_reasons import BadRow
+    from sepo_data.shapes.skip_reasons import SkipRow
 
     row = {"question": "q", "response_j": "yes", "response_k": "no"}
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         detect_shape(list(row), [row]).to_pairs(0, {**row, "response_k": None}, ())
     assert (caught.value.reason, caught.value.detail) == ("null", "response_k")
 
@@ -166,7 +166,7 @@ def test_a_mistyped_key_of_ranked_answers():
 
 def test_one_column_for_two_roles():
     error = error_of(STRINGS, chosen="chosen", rejected="chosen")
-    assert str(error) == "--columns says two roles of chosen"
+    assert str(error) == "--columns gives two roles to chosen"
 
 
 def test_no_rows_and_no_columns():

@@ -1,11 +1,12 @@
-"""Every shape from a row written out by hand, and every reason for which a row is set aside."""
+"""Every shape from a row written out by hand, and every reason for which a row is skipped."""
 
 import json
 import pickle
 
 import pytest
 
-from sepo_data.shapes.detect import REASONS, BadRow, detect_shape
+from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import READING_REASONS, SkipRow
 
 
 def user(content):
@@ -385,7 +386,7 @@ BAD = [
 
 @pytest.mark.parametrize(("good", "bad", "reason", "detail"), BAD)
 def test_bad_row(good, bad, reason, detail):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(good).to_pairs(0, bad, ())
     assert (caught.value.reason, caught.value.detail) == (reason, detail)
 
@@ -395,14 +396,14 @@ def test_every_reason_of_the_text_is_tested():
         *("invalid_json", "invalid_utf8", "not_an_object", "wrong_number_of_fields", "invalid_csv"),
         *("tie", "too_few_answers", "invalid_score", "invalid_ids", "duplicate"),
     }
-    assert {reason for _, _, reason, _ in BAD} | elsewhere == set(REASONS)
+    assert {reason for _, _, reason, _ in BAD} | elsewhere == set(READING_REASONS)
 
 
 def test_kept_columns():
     row = {**STRINGS, "score": 3.5, "tags": ["a"]}
     [pair] = shape_of(row).to_pairs(0, row, ("score", "absent"))
     assert pair.extra == {"score": 3.5, "absent": None}
-    with pytest.raises(BadRow, match="invalid_unicode"):
+    with pytest.raises(SkipRow, match="invalid_unicode"):
         shape_of(row).to_pairs(0, {**row, "tags": [{"deep": "\udfff"}]}, ("tags",))
 
 

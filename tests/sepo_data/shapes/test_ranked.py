@@ -5,7 +5,7 @@ import pytest
 from sepo_data.errors import SepoError
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.ranked import choose_pairs
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 
 def user(content):
@@ -131,7 +131,7 @@ def test_equal_texts_give_no_pair_either():
     ],
 )
 def test_bad_row(row, reason, detail):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(ULTRA).to_pairs(0, row, ())
     assert (caught.value.reason, caught.value.detail) == (reason, detail)
 
@@ -145,12 +145,12 @@ def test_bad_row(row, reason, detail):
     ],
 )
 def test_bad_lists(change, reason):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(LISTS).to_pairs(0, {**LISTS, **change}, ())
     assert caught.value.reason == reason
 
 
 def test_a_transcript_that_does_not_wait_for_an_answer():
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(NECTAR).to_pairs(0, {**NECTAR, "prompt": "\n\nHuman: hi\n\nAssistant: hello"}, ())
     assert caught.value.reason == "no_shared_turn"

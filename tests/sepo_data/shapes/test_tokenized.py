@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from sepo_data.shapes.detect import detect_shape
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 NEW = {"prompt_ids": [1, 2], "chosen_ids": [3, 4], "rejected_ids": [5]}
 OLD = {
@@ -67,6 +67,6 @@ def test_the_identity_is_that_of_the_ids_until_there_is_a_text():
     ],
 )
 def test_bad_row(row, change, reason, detail):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(row).to_pairs(0, {**row, **change}, ())
     assert (caught.value.reason, caught.value.detail) == (reason, detail)

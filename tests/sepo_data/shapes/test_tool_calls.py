@@ -10,7 +10,7 @@ from sepo_data.schemas.stages import MESSAGES, TOOL_MESSAGES, Stage
 from sepo_data.schemas.validate import differences
 from sepo_data.selection.select import select
 from sepo_data.shapes.detect import detect_shape
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.stages.rewards import rewards_schema, rewards_table
 from sepo_data.tokenization.tokenize import TokenizedPair
 
@@ -110,8 +110,8 @@ def deep(levels):
     [
         ({"tools": "[{"}, "wrong_type", "tools is no JSON text"),
         ({"tools": {"name": "f"}}, "wrong_type", "tools is dict, not list"),
-        ({"tools": [{"f": b"x"}]}, "wrong_type", "tools holds bytes, which JSON cannot say"),
-        ({"tools": [{"f": float("inf")}]}, "wrong_type", "tools holds float, which JSON cannot say"),
+        ({"tools": [{"f": b"x"}]}, "wrong_type", "tools holds bytes, which JSON cannot hold"),
+        ({"tools": [{"f": float("inf")}]}, "wrong_type", "tools holds float, which JSON cannot hold"),
         ({"tools": [deep(60)]}, "wrong_type", "tools is nested more than 50 levels deep"),
         ({"tools": ["\udc00"]}, "invalid_unicode", "tools, character 0"),
         ({"tools": ["x" * 4_000_000]}, "too_large", "tools has 4,000,004 characters"),
@@ -128,7 +128,7 @@ def deep(levels):
     ],
 )
 def test_bad_row(change, reason, detail):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         read({**ROW, **change})
     assert caught.value.reason == reason
     assert detail in {None, caught.value.detail}

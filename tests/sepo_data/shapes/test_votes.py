@@ -7,7 +7,7 @@ import pytest
 
 from sepo_data.errors import SepoError
 from sepo_data.shapes.detect import detect_shape
-from sepo_data.shapes.skip_reasons import BadRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 
 def user(content):
@@ -86,7 +86,7 @@ def test_helpsteer(row):
     assert shape.name == "votes"
     [pair] = shape.to_pairs(0, row, ())
     assert (pair.prompt, pair.chosen, pair.rejected) == (ASKED, YES, NO)
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape.to_pairs(0, {**row, column: 0}, ())
     assert (caught.value.reason, caught.value.detail) == ("tie", column)
 
@@ -123,14 +123,14 @@ def test_a_code_besides_those_that_are_known_can_be_set_aside():
     rows = [{**TWO, "verdict": code} for code in (0, 1, 7)]
     shape = shape_of(*rows, choice="verdict")
     assert _winner(shape, rows[1]) == "yes"
-    with pytest.raises(BadRow, match="unknown_label"):
+    with pytest.raises(SkipRow, match="unknown_label"):
         shape.to_pairs(0, rows[2], ())
 
 
 def _winner(shape, row):
     try:
         [pair] = shape.to_pairs(0, row, ())
-    except BadRow as bad:
+    except SkipRow as bad:
         return bad.reason[0]
     return pair.chosen[0]["content"]
 
@@ -200,7 +200,7 @@ ONE_OF_TWO = {**TWO, "winner": "model_a"}
     ],
 )
 def test_bad_row(good, change, reason, detail):
-    with pytest.raises(BadRow) as caught:
+    with pytest.raises(SkipRow) as caught:
         shape_of(good).to_pairs(0, {**good, **change}, ())
     assert (caught.value.reason, caught.value.detail) == (reason, detail)
 

@@ -1,25 +1,19 @@
-"""Whatever a row holds, it gives pairs that can be stored and hashed, or a reason: never anything else."""
+"""Properties of every registered shape: its example is read; other rows give pairs that can be stored, or a reason."""
 
 import json
 import pickle
-import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepo_data.errors import SepoError
+from sepo_data.shapes.columns import ROLES, could_play
 from sepo_data.shapes.detect import detect_shape
-from sepo_data.shapes.skip_reasons import REASONS, BadRow
+from sepo_data.shapes.registry import SHAPES, registered_shapes, shape
+from sepo_data.shapes.skip_reasons import READING_REASONS, SkipRow
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "datasets.md"
-EXAMPLES = {
-    name: json.loads(row)
-    for name, row in re.findall(
-        r"^### ([\w -]+)\n.*?```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-}
+EXAMPLES = {entry.name: entry.example for entry in registered_shapes()}
 BESIDE = {"system": "s", "tools": [{"name": "f"}], "chat_template_kwargs": {"think": True}}
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": '{"a": null}'}}
@@ -50,11 +44,38 @@ def rows(example):
     return st.fixed_dictionaries({}, optional={column: value | st.just(here) for column, here in example.items()})
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_is_read(name):
+    check_example(name)
+
+
+def check_example(name):
+    """The example of a shape is detected as that shape, also when it is JSON from a file, and gives one good pair."""
+    example = json.loads(json.dumps(SHAPES[name].example))
+    found = detect_shape(list(example), [example])
+    assert found.name == name
+    assert found.description.endswith(".")
+    assert all(column in json.dumps(example) for column in found.columns.values()), "a column, or a key of answers"
+    [pair] = found.to_pairs(7, example, ())
+    assert pair.source_row == 7
+    assert pair.conversational == found.conversational
+    assert pair.chosen != pair.rejected or pair.ids
+    written = {column: value if isinstance(value, str) else json.dumps(value) for column, value in example.items()}
+    again = detect_shape(list(written), [written])
+    assert again.to_pairs(7, written, ()) == [pair], "databases and CSV files hold JSON text"
+
+
 @pytest.mark.parametrize(
     ("name", "choice"), [*((name, "best-worst") for name in EXAMPLES), ("ranked", "all"), ("ranked", "adjacent")]
 )
 def test_pairs_or_a_reason(name, choice):
-    example = EXAMPLES[name] | (BESIDE if detect_shape(list(EXAMPLES[name]), [EXAMPLES[name]]).conversational else {})
+    check_any_row(name, choice)
+
+
+def check_any_row(name, choice="best-worst"):
+    """Rows with changed values give pairs that can be stored and hashed, or a reason of the table, and no exception."""
+    example = SHAPES[name].example
+    example = example | (BESIDE if detect_shape(list(example), [example]).conversational else {})
     found = detect_shape(list(example), [example], pairs=choice)
     shape = pickle.loads(pickle.dumps(found))  # noqa: S301 - as it goes to another process
 
@@ -69,9 +90,9 @@ def test_pairs_or_a_reason(name, choice):
         pairs = []
         try:
             pairs = shape.to_pairs(0, row, list(example))
-        except BadRow as bad:
+        except SkipRow as bad:
             reason, detail = bad.reason, bad.detail.encode()
-        assert pairs or (reason in REASONS and detail)
+        assert pairs or (reason in READING_REASONS and detail)
         for pair in pairs:
             assert pair.conversational == shape.conversational
             assert pair.ids is not None or pair.chosen != pair.rejected
@@ -102,9 +123,35 @@ def test_a_value_nested_deeper_than_python_goes():
     for name, example in EXAMPLES.items():
         shape = detect_shape(list(example), [example])
         for column in example:
-            with pytest.raises(BadRow):
+            with pytest.raises(SkipRow):
                 shape.to_pairs(0, {**example, column: deep}, ())
         assert detect_shape([*example, "deep"], [{**example, "deep": deep}]).name == name
     row = {"prompt": "q", "chosen": "yes", "rejected": "no"}
     [pair] = detect_shape(list(row), [row]).to_pairs(0, {**row, "deep": deep}, ["deep"])
     assert pair.extra["deep"] is deep
+
+
+def test_shapes_come_by_tier_then_by_file_then_by_place():
+    order = [(entry.tier, entry.name) for entry in registered_shapes()]
+    assert order == sorted(order, key=lambda each: each[0])
+    expected = [
+        *("explicit strings", "dialogues with prompt"),
+        *("explicit messages", "system and prompt", "prompt string and messages", "question", "alpaca", "sharegpt"),
+        *("swift", "ranked", "shp", "votes", "summaries"),
+        *("implicit messages", "hh transcripts", "implicit strings", "tokenized"),
+    ]
+    assert [name for _, name in order if name in expected] == expected
+
+
+def test_a_name_and_a_role_are_registered_once():
+    with pytest.raises(ValueError, match=r"registers the shape 'votes', as sepo_data\.shapes\.votes does"):
+        shape("votes", tier=3, example={})(lambda _: [])
+    with pytest.raises(ValueError, match="registers the role 'chosen' with other kinds"):
+        shape("new", tier=3, example={}, roles={"chosen": ("number",)})(lambda _: [])
+    assert "new" not in SHAPES
+
+
+def test_shapes_bring_roles_of_their_own():
+    assert ROLES["prompt_ids"] == ("ids",)
+    assert could_play("summaries", "records")
+    assert not could_play("summaries", "string")
