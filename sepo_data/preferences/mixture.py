@@ -1,4 +1,4 @@
-"""Several datasets read as one: how many rows each gives, and whose turn it is."""
+"""Mixtures: several datasets read as one, the number of rows of each, and their order."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from sepo_data.readers.source import Source
 
 SOURCE = "source"
-"""The column that tells which part a pair is from."""
+"""The column with the part of each pair."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a mixture is called and known by, as a `Source` is."""
+    """The name, fingerprint and size of a mixture, with the attributes of a `Source`."""
 
     name: str
     split: str | None
@@ -65,9 +65,9 @@ def mixture(sources: Sequence[Source], weights: Sequence[float], rows: int) -> M
 
 
 def part_rows(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """How many rows each part gives: as many as its proportion allows while none is taken twice.
+    """The number of rows of each part: as many as the weights allow while no row is taken twice.
 
-    The part that is smallest for its weight is used up; 0.7 is taken as seven tenths, not as the nearest binary number.
+    The part that is smallest for its weight is used up; 0.7 is seven tenths, not the nearest binary number.
     """
     exact = [Fraction(str(weight)) for weight in weights]
     scale = min(size / weight for size, weight in zip(sizes, exact, strict=True))
@@ -75,7 +75,7 @@ def part_rows(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
 
 
 def interleaved(counts: Sequence[int]) -> NDArray[np.intp]:
-    """The part of each row, so that every beginning of the mixture has the parts' proportions, to within a row each."""
+    """The part of each row, shape (rows,): every beginning has the parts' proportions, to within a row."""
     parts = np.repeat(np.arange(len(counts)), counts)
     turns = np.concatenate([(np.arange(count) + 0.5) / count for count in counts if count])
     return parts[np.argsort(turns, kind="stable")]

@@ -1,4 +1,4 @@
-"""In which order rows are read, where it is not that of the dataset: shuffled, mixed, or both."""
+"""Reading orders other than that of the dataset: shuffled, mixed, or both."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from sepo_data.preferences.reading import Reading
 
-READ_THROUGH = 100
-"""Rows that nobody asked for are read along where no more of them lie between two that somebody did."""
+MAX_GAP_ROWS = 100
+"""Unwanted rows between two wanted ones that are read along: quicker than to begin anew, up to this number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """For each place in the reading order, the part that comes there and the row of that part."""
+    """The part and the row of that part at each place in the reading order; both of shape (places,)."""
 
     parts: NDArray[np.intp]
     rows: NDArray[np.int64]
@@ -40,9 +40,9 @@ class Order:
 
 
 def reading_order(sizes: Sequence[int], reading: Reading) -> Order | None:
-    """The order in which parts of so many rows are read; None for that of the only part.
+    """The order in which parts of these sizes are read; None for the order of the only part.
 
-    A shuffled order is a permutation of all rows, so what `limit` leaves is a random sample. It takes 16 bytes a row.
+    A shuffled order is a permutation of all rows, so that `limit` gives a random sample. It takes 16 bytes a row.
     """
     if not reading.mix and not reading.shuffle:
         return None
@@ -62,6 +62,6 @@ def reading_order(sizes: Sequence[int], reading: Reading) -> Order | None:
 
 
 def runs(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Ascending `rows`, cut where it is quicker to begin anew than to read on."""
-    pieces = np.split(rows, np.flatnonzero(np.diff(rows) > READ_THROUGH) + 1)
+    """Ascending `rows`, cut at gaps where it is quicker to begin anew than to read on."""
+    pieces = np.split(rows, np.flatnonzero(np.diff(rows) > MAX_GAP_ROWS) + 1)
     return (piece for piece in pieces if len(piece))

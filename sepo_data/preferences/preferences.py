@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
+from sepo_data.preferences.duplicates import scan_pairs
 from sepo_data.preferences.holdout import SPLIT
 from sepo_data.preferences.mixture import SOURCE, Mixture, mixture
 from sepo_data.preferences.order import Order, reading_order, runs
 from sepo_data.preferences.reading import Reading, as_reading
-from sepo_data.preferences.survey import survey
-from sepo_data.readers.source import Row, Source, open_source
-from sepo_data.shapes.detect import BadRow, Shape, detect_shape
+from sepo_data.readers.source import Source, open_source
+from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
 
     from sepo_data.preferences.duplicates import Duplicates
     from sepo_data.preferences.holdout import Holdout
+    from sepo_data.readers.rows import Row
+    from sepo_data.shapes.shape import Shape
 
-SAMPLE_ROWS = 100  # good rows that the shape is told from
-SAMPLE_REACH = 1000  # rows among which those are looked for
-HELD_ROWS = 10_000  # rows in memory while they are put in another order
+SAMPLE_ROWS = 100  # usable rows that the shape is detected from
+SEARCHED_ROWS = 1000  # rows among which the first usable ones are taken
+BUFFER_ROWS = 10_000  # rows in memory while they are put in another order
 
 Outcome = list[Pair] | SkippedRow
-"""What became of a row: at least one pair, or the reason why there is none."""
+"""The result of a row: at least one pair, or the reason why there is none."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Part:
             yield from (row for row in self.source.slice(int(run[0]), int(run[-1]) + 1) if row.number in wanted)
 
     def outcome(self, row: Row, place: int) -> Outcome:
-        """What becomes of `row`, which is read at this place."""
+        """The result of `row`, which is read at this place."""
         number = place if self.mixed else row.number
         outcome = self._pairs(row, number)
         if not self.mixed:
@@ -60,7 +63,7 @@ class Part:
         return [replace(pair, extra={**pair.extra, SOURCE: self.source.name}) for pair in outcome]
 
     def where(self, row: Row) -> str:
-        """What the details of a row of a mixture begin with."""
+        """The beginning of a detail about a row of a mixture: its part and its row there."""
         return f"{self.source.name} row {row.number}: " if self.mixed else ""
 
     def _pairs(self, row: Row, number: int) -> Outcome:
@@ -68,13 +71,13 @@ class Part:
             return SkippedRow(number, row.problem, row.detail)
         try:
             return self.shape.to_pairs(number, row.value, self.keep)
-        except BadRow as bad:
+        except SkipRow as bad:
             return SkippedRow(number, bad.reason, f"{row.detail}: {bad.detail}" if row.detail else bad.detail)
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """Pairs in the order of their rows: one or several, or a SkippedRow, for every row, always.
+    """Pairs in the order of their rows: for every row, one or several pairs or a SkippedRow.
 
     The `source_row` of a pair is its row's number in the dataset, also where the rows are shuffled; in a mixture, its
     place there.
@@ -83,14 +86,14 @@ class Preferences:
     source: Source | Mixture
     shape: Shape
     parts: tuple[Part, ...]
-    rows: int  # that are read, the skipped ones too
+    rows: int  # the number of rows that are read, skipped ones included
     order: Order | None = None  # None: that of the only part
     duplicates: Duplicates | None = None
     holdout: Holdout | None = None
 
     @property
     def description(self) -> str:
-        """What the columns mean, and what is known of the rows."""
+        """The meaning of the columns, and the numbers of duplicates and holdout pairs."""
         found = [self.shape.description]
         if self.duplicates:
             found.append(f"{self.duplicates.count:,} pairs repeat an earlier one.")
@@ -100,19 +103,18 @@ class Preferences:
 
     @property
     def added(self) -> dict[str, str]:
-        """The columns that reading adds to `Pair.extra`, and what each tells."""
+        """The columns that reading adds to `Pair.extra`, each with its meaning."""
         columns = {SOURCE: "the part of the mixture"} if isinstance(self.source, Mixture) else {}
-        return columns | ({SPLIT: "train, or holdout for what no training sees"} if self.holdout else {})
+        return columns | ({SPLIT: "train, or holdout for pairs that no training sees"} if self.holdout else {})
 
     def __iter__(self) -> Iterator[Pair | SkippedRow]:
         return self.slice(0, self.rows)
 
     def slice(self, start: int, stop: int) -> Iterator[Pair | SkippedRow]:
-        """What becomes of the rows from `start` to `stop`, as many of them as there are.
+        """The results of the rows from `start` to `stop`, or to the last row.
 
-        Where another order than that of the dataset was asked for, the rows are read in ascending runs and put in
-        order then: a run of rows costs little more than one row, but a slice of a shuffled dataset may read through
-        all of it.
+        In another order than that of the dataset, the rows are read in ascending runs and then put in order: a run of
+        rows costs little more than one row, but a slice of a shuffled dataset may read through all of it.
         """
         stop = min(stop, self.rows)
         if self.order is None:
@@ -120,14 +122,14 @@ class Preferences:
             for row in part.source.slice(start, stop):
                 yield from self._marked(part, row, row.number)
             return
-        for first in range(start, stop, HELD_ROWS):
-            last = min(first + HELD_ROWS, stop)
+        for first in range(start, stop, BUFFER_ROWS):
+            last = min(first + BUFFER_ROWS, stop)
             outcomes = dict(self._ascending(self.order, first, last))
             for place in range(first, last):
                 yield from outcomes.pop(place)
 
     def in_any_order(self) -> Iterator[Pair | SkippedRow]:
-        """All of them, in the order that is read most quickly."""
+        """The results of all rows, in the order that is read most quickly."""
         if self.order is None:
             yield from self
         else:
@@ -141,14 +143,14 @@ class Preferences:
         return frozenset(self.order.rows[places].tolist())
 
     def _ascending(self, order: Order, start: int, stop: int) -> Iterator[tuple[int, Sequence[Pair | SkippedRow]]]:
-        """The rows between two places, part by part in ascending order: the place of each, and what becomes of it."""
+        """The rows between two places, part by part in ascending order: the place and the results of each."""
         for index, part in enumerate(self.parts):
             rows, places = order.of_part(index, start, stop)
             for row, place in zip(part.read(rows), places.tolist(), strict=True):
                 yield place, self._marked(part, row, place)
 
     def _marked(self, part: Part, row: Row, place: int) -> Sequence[Pair | SkippedRow]:
-        """What becomes of a row: its pairs, each with its side, and those among them that came before."""
+        """The results of a row: its new pairs, each with its side, and a SkippedRow for each duplicate."""
         outcome = part.outcome(row, place)
         if isinstance(outcome, SkippedRow):
             return [outcome]
@@ -158,7 +160,7 @@ class Preferences:
         return [*pairs, *repeated]
 
     def _without_repeated(self, pairs: list[Pair], where: str) -> tuple[list[Pair], list[SkippedRow]]:
-        """The pairs of a row that come here first, and those that do not."""
+        """The pairs of a row that come here first, and the duplicates."""
         if self.duplicates is None:
             return pairs, []
         new: dict[str, Pair] = {}
@@ -173,9 +175,9 @@ class Preferences:
 
 
 def read_preferences(reading: Reading | str) -> Preferences:
-    """Open a dataset of preference pairs, or a mixture of several, and tell the shape of each.
+    """Open a dataset of preference pairs, or a mixture of several, and detect the shape of each.
 
-    `dedupe` and `holdout` take a pass over all rows, here.
+    `dedupe` and `holdout` read all rows once, here.
     """
     reading = as_reading(reading)
     sources = [
@@ -190,7 +192,7 @@ def read_preferences(reading: Reading | str) -> Preferences:
         )
         for name in reading.parts
     ]
-    keep = tuple(dict.fromkeys(reading.keep))
+    keep = tuple(dict.fromkeys(reading.keep_columns))
     _refuse_unknown(keep, sources, reading)
     parts = tuple(Part(source, _shape(source, sources, reading), keep, bool(reading.mix)) for source in sources)
     order = reading_order([source.rows for source in sources], reading)
@@ -200,28 +202,30 @@ def read_preferences(reading: Reading | str) -> Preferences:
         preferences = Preferences(mixed, _mixed_shape(parts), parts, rows, order)
     else:
         preferences = Preferences(sources[0], parts[0].shape, parts, rows, order)
-    if not reading.dedupe and not reading.holdout:
+    if not reading.dedupe and not reading.holdout_size:
         return preferences
-    duplicates, holdout = survey(preferences.in_any_order(), dedupe=reading.dedupe, holdout=reading.holdout)
+    duplicates, holdout = scan_pairs(preferences.in_any_order(), dedupe=reading.dedupe, holdout=reading.holdout_size)
     return replace(preferences, duplicates=duplicates, holdout=holdout)
 
 
 def _shape(source: Source, sources: Sequence[Source], reading: Reading) -> Shape:
-    """The shape of one part; a column that only other parts have is theirs."""
+    """The shape of one part; `--columns` of columns that only other parts have do not apply to it."""
     columns = {
         role: column
         for role, column in reading.columns.items()
         if column in source.columns or not any(column in other.columns for other in sources)
     }
-    good = (row.value for row in source.slice(0, min(SAMPLE_REACH, source.rows)) if row.value is not None)
+    good = (row.value for row in source.slice(0, min(SEARCHED_ROWS, source.rows)) if row.value is not None)
     try:
-        return detect_shape(source.columns, list(islice(good, SAMPLE_ROWS)), roles=columns, pairs=reading.pairs)
+        return detect_shape(
+            source.columns, list(islice(good, SAMPLE_ROWS)), roles=columns, pairs=reading.pairs_from_ranking
+        )
     except SepoError as error:
         raise SepoError(f"{source.name}: {error}", error.hint) from None
 
 
 def _mixed_shape(parts: Sequence[Part]) -> Shape:
-    """One shape that stands for all: strings or messages, and what any of them carries besides."""
+    """One shape for all parts: strings or messages, with the side columns of any of them."""
     kinds = {part.shape.conversational: part.source.name for part in parts}
     if len(kinds) > 1:
         raise SepoError(
@@ -238,11 +242,13 @@ def _mixed_shape(parts: Sequence[Part]) -> Shape:
 
 
 def _refuse_unknown(keep: Sequence[str], sources: Sequence[Source], reading: Reading) -> None:
-    """Raise where a side column is of no part, or called as one that reading makes."""
+    """Raise for a column to keep that no part has, or that has the name of a column that reading adds."""
     made = {SOURCE: "--mix", SPLIT: "--holdout"}
-    for column, asked in ((SOURCE, reading.mix), (SPLIT, reading.holdout)):
+    for column, asked in ((SOURCE, reading.mix), (SPLIT, reading.holdout_size)):
         if asked and column in keep:
-            raise SepoError(f"--keep {column}: {made[column]} makes a column called so", "leave it out, or rename it")
+            raise SepoError(
+                f"--keep-columns {column}: {made[column]} makes a column of this name", "leave it out, or rename it"
+            )
     columns = list(dict.fromkeys(column for source in sources for column in source.columns))
     unknown = [column for column in keep if column not in columns]
     if unknown:

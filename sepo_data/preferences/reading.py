@@ -1,41 +1,45 @@
-"""How a dataset of preference pairs is read: what a command says about its input, in one value."""
+"""The reading options of a dataset of preference pairs, in one value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import HoldoutSize, parse_holdout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import JsonValue
 
-PairChoice = Literal["best-worst", "all", "adjacent"]
-"""Which pairs a row of ranked responses gives."""
+    from sepo_data.shapes.pairs import PairChoice
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read, and how. All of it decides which pairs come out, and in which order.
+    """A dataset or a mixture, and the options of reading it. All of them decide which pairs come out, and their order.
 
     Attributes:
-        dataset: anything `open_source` reads; "" where there is only a mixture.
+        dataset: anything that `open_source` reads; "" for a mixture.
         mix: names and weights of the parts of a mixture.
         split: of the dataset, or of every part.
         subset: configuration of a Hub dataset that has several.
         revision: of a Hub dataset: a branch, a tag or a commit.
         query: the SQL that reads a database.
         streaming: read a Hub dataset row by row, without downloading its files first.
-        columns: which column plays a role whose name it does not have: `{"chosen": "response_j"}`.
-        pairs: which pairs a row of ranked responses gives.
-        keep: side columns of the input to carry through.
-        limit: read only so many rows, the bad ones too.
+        columns: role to column, for columns that are not called like their role: `{"chosen": "response_j"}`.
+        pairs_from_ranking: the pairs that a row of ranked responses gives.
+        keep_columns: side columns of the input to carry through.
+        limit: the number of rows to read, skipped ones included.
         shuffle: read the rows in a random order; of a mixture, those of each part.
         seed: of that order.
-        dedupe: set aside a pair that was there before.
-        holdout: keep about so many pairs out of training, whole prompts only.
+        dedupe: skip pairs that repeat an earlier one.
+        holdout: keep about this many pairs (`2000`) or this share of them (`"5%"`, `0.05`) out of training, complete
+            prompts only.
+
+    Raises:
+        SepoError: `limit` or `holdout` makes no sense.
     """
 
     dataset: str = ""
@@ -46,19 +50,26 @@ class Reading:
     query: str | None = None
     streaming: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
-    pairs: PairChoice = "best-worst"
-    keep: tuple[str, ...] = ()
+    pairs_from_ranking: PairChoice = "best-worst"
+    keep_columns: tuple[str, ...] = ()
     limit: int | None = None
     shuffle: bool = False
     seed: int = 0
     dedupe: bool = False
-    holdout: int = 0
+    holdout: float | str = 0
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise SepoError(f"a limit of {self.limit} rows leaves nothing to read", "choose 1 or more, or no limit")
-        if self.holdout < 0:
-            raise SepoError(f"{self.holdout} pairs cannot be held out", "choose 0 or more")
+        try:
+            parse_holdout(self.holdout)
+        except ValueError as error:
+            raise SepoError(f"holdout: {error}") from None
+
+    @property
+    def holdout_size(self) -> HoldoutSize:
+        """The number or share of pairs to hold out; false if none."""
+        return parse_holdout(self.holdout)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -66,25 +77,25 @@ class Reading:
         return tuple(name for name, _ in self.mix) or (self.dataset,)
 
     def in_any_order(self) -> Reading:
-        """The same rows for somebody to whom their order does not matter: shuffling all of them is left out."""
+        """The same rows for a caller to whom their order does not matter: shuffling all of them is left out."""
         return replace(self, shuffle=False) if self.limit is None and not self.mix else self
 
     def plan(self) -> dict[str, JsonValue]:
-        """What a manifest's plan holds of it: what the input's fingerprint does not say, where it was asked for."""
+        """The options in a manifest's plan: those that the input's fingerprint does not cover, if they are set."""
         asked: dict[str, JsonValue] = {"limit": self.limit}
         if self.columns:
             asked["columns"] = [f"{role}={column}" for role, column in sorted(self.columns.items())]
-        if self.pairs != "best-worst":
-            asked["pairs"] = self.pairs
+        if self.pairs_from_ranking != "best-worst":
+            asked["pairs_from_ranking"] = self.pairs_from_ranking
         if self.shuffle:
             asked |= {"shuffle": True, "seed": self.seed}
         if self.dedupe:
             asked["dedupe"] = True
-        if self.holdout:
-            asked["holdout"] = self.holdout
+        if self.holdout_size:
+            asked["holdout"] = self.holdout_size.option
         return asked
 
 
 def as_reading(reading: Reading | str) -> Reading:
-    """A dataset's name alone is read without further ado."""
+    """A reading, or the name of a dataset with default options."""
     return Reading(reading) if isinstance(reading, str) else reading

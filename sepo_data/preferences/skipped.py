@@ -1,4 +1,4 @@
-"""Rows that give no pair: counted and written down, or a reason to stop at once."""
+"""Skipped rows: count them, write them to `skipped.jsonl`, or stop at the first."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ if TYPE_CHECKING:
 
     from sepo_data.shapes.pairs import SkippedRow
 
+Truncate = Literal["prompt", "response"]
+"""The part that is cut from pairs longer than the maximum, which are otherwise skipped."""
+
 OnBadRow = Literal["skip", "fail"]
-"""Set bad rows aside, or stop at the first."""
+"""Skip unusable rows, or stop at the first."""
 
-WANTED = frozenset({"duplicate"})
-"""Reasons for which rows are set aside because somebody asked for it: nothing is wrong with them."""
+REQUESTED = frozenset({"duplicate"})
+"""Reasons for which the user asked: nothing is wrong with these rows."""
 
 
-def judge(skipped: Iterable[SkippedRow], on_bad_row: OnBadRow) -> None:
-    """Where bad rows are not to be set aside, raise for the first of `skipped`."""
-    bad = min((row for row in skipped if row.reason not in WANTED), key=lambda row: row.row, default=None)
-    if bad is not None and on_bad_row == "fail":
+def enforce_on_bad_row(skipped: Iterable[SkippedRow], on_bad_row: OnBadRow) -> None:
+    """With `on_bad_row="fail"`, raise for the first unusable row."""
+    first = min((row for row in skipped if row.reason not in REQUESTED), key=lambda row: row.row, default=None)
+    if first is not None and on_bad_row == "fail":
         raise SepoError(
-            f"row {bad.row} cannot be used ({bad.reason}): {bad.detail}",
-            "mend or drop it, or let such rows be set aside with --on-bad-row skip",
+            f"row {first.row} cannot be used ({first.reason}): {first.detail}",
+            "correct or remove it, or skip such rows with --on-bad-row skip",
         )
 
 
-def bad_count(reasons: Mapping[str, int]) -> int:
-    """How many rows were set aside because something is wrong with them."""
-    return sum(count for reason, count in reasons.items() if reason not in WANTED)
+def skipped_count(reasons: Mapping[str, int]) -> int:
+    """The number of rows that were skipped because something is wrong with them."""
+    return sum(count for reason, count in reasons.items() if reason not in REQUESTED)
 
 
 def reasons_text(reasons: Mapping[str, int]) -> str:
-    """How many rows were set aside, and for which reasons."""
+    """The number of skipped rows, and of each reason: `3 rows skipped: 2 null, 1 too_long`."""
     counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-    return f"{sum(reasons.values()):,} rows set aside" + (f": {counted}" if counted else "")
+    return f"{sum(reasons.values()):,} rows skipped" + (f": {counted}" if counted else "")
 
 
 def skipped_lines(skipped: Iterable[Mapping[str, Any]]) -> str:

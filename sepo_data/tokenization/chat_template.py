@@ -1,4 +1,4 @@
-"""From a pair to text: what a chat template makes of messages; strings are text already."""
+"""Render pairs as text with a chat template; strings are text already."""
 
 from __future__ import annotations
 
@@ -15,16 +15,10 @@ if TYPE_CHECKING:
 
     from sepo_data.shapes.pairs import Message, Text
 
-TEMPLATE_REASONS = {
-    "template_not_prefix": "the chat template renders the prompt differently once a response follows it",
-    "template_error": "the chat template refuses the messages",
-}
-"""Why a pair that was read could not be rendered."""
-
 
 @dataclass(frozen=True, slots=True)
 class RenderedPair:
-    """A pair as text: the prompt, and what follows it on either side."""
+    """A pair as text: the prompt, and the continuation of each side."""
 
     pair: Pair
     prompt: str
@@ -59,9 +53,9 @@ def render_pairs(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase) -> l
 def _render_alike(
     pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, special: tuple[str, ...]
 ) -> list[RenderedPair | SkippedRow]:
-    """Pairs that tell the template nothing but their messages: of many in one call, each takes little more than half.
+    """Render pairs that have nothing but messages in one call: each takes little more than half the time.
 
-    The template does not say which of them it refuses, so one of those has all of them rendered one by one.
+    A template does not report which of them it refuses; if it refuses one, all are rendered one by one.
     """
     if not pairs:
         return []
@@ -85,18 +79,18 @@ def _render(
     pairs: Sequence[Pair],
     tokenizer: PreTrainedTokenizerBase,
     special: tuple[str, ...],
-    /,  # a row may tell the template of a variable with one of these names
-    **told: Any,  # noqa: ANN401 - the template's own variables
+    /,  # a row may have a template variable with one of these names
+    **variables: Any,  # noqa: ANN401 - the template's own variables
 ) -> list[RenderedPair | SkippedRow]:
     def apply(conversations: list[Any], *, generation: bool = False) -> list[str]:
-        # What is named here cannot be among the variables that a row tells the template.
+        # The names used here cannot be among the variables of a row.
         return tokenizer.apply_chat_template(  # type: ignore[return-value]
             conversations,
             chat_template=None,
             add_generation_prompt=generation,
             continue_final_message=False,
             tokenize=False,
-            **told,
+            **variables,
         )
 
     prompts = apply([_turns(pair.prompt) for pair in pairs], generation=True)
@@ -106,11 +100,11 @@ def _render(
     for pair, prompt, both in zip(pairs, prompts, zip(wholes[::2], wholes[1::2], strict=True), strict=True):
         opened: str | None = prompt
         if not all(whole.startswith(prompt) for whole in both):
-            # Some templates open the assistant's turn differently when it is still to be generated.
+            # Some templates open the assistant's turn differently if it is still to be generated.
             [closed] = apply([_turns(pair.prompt)])
             opened = _with_opening(closed, both, (pair.chosen, pair.rejected))
         if opened is None:
-            detail = TEMPLATE_REASONS["template_not_prefix"]
+            detail = "the chat template renders the prompt differently once a response follows it"
             rendered.append(SkippedRow(pair.source_row, "template_not_prefix", detail))
         else:
             chosen, rejected = (_without_layout(whole[len(opened) :], special) for whole in both)
@@ -119,7 +113,7 @@ def _render(
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    # An end-of-turn token need not be among `all_special_tokens`: those are only the ones that have a role.
+    # An end-of-turn token need not be among `all_special_tokens`: these are only the tokens that have a role.
     return tuple(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
 
 
@@ -130,7 +124,7 @@ def _turns(side: Text) -> list[Message]:
 
 
 def _with_opening(prompt: str, wholes: tuple[str, str], sides: tuple[Text, Text]) -> str | None:
-    """The prompt with what opens the assistant's turn: what stands before the content in both `wholes`, if the same."""
+    """The prompt and the opening of the assistant's turn: the text before the content, if the same in both `wholes`."""
     contents = [(_turns(side)[0].get("content") or "").strip() for side in sides]
     found = [whole.find(content, len(prompt)) for whole, content in zip(wholes, contents, strict=True)]
     openings = {whole[:start] for whole, start in zip(wholes, found, strict=True)}

@@ -1,8 +1,9 @@
-"""Token ids of texts, and of texts that continue others: in few calls of the tokenizer, and nothing twice."""
+"""Token ids of texts, and of texts that continue others, with few calls of the tokenizer and no text encoded twice."""
 
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 
@@ -33,11 +35,7 @@ class Encoder:
     """A tokenizer on texts alone: nothing is added around them, and nothing is cut off."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._backend = tokenizer.backend_tokenizer
-        # `tokenizer(texts)` sets these as well: a tokenizer's file may ask for something else.
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._backend.encode_special_tokens = tokenizer.split_special_tokens
+        self._backend = _plain_backend(tokenizer)
         added = tokenizer.added_tokens_decoder.values()
         # Where one of these is the longest, and is not taken for what stands beside it, no other one is looked for.
         unsure = any(token.single_word or (token.special and tokenizer.split_special_tokens) for token in added)
@@ -72,6 +70,22 @@ class Encoder:
         """`text`, cut before each of its walls."""
         walls = [match.start() for match in self._walls.finditer(text)] if self._walls else []
         return [text[start:stop] for start, stop in pairwise([0, *filter(None, walls), len(text)])]
+
+
+def _plain_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """The tokenizer's backend, or a copy of it if its file asks for truncation, padding or other special tokens.
+
+    `tokenizer(texts)` overrides these in the backend itself; here the caller's tokenizer stays as it is.
+    """
+    backend: Tokenizer = tokenizer.backend_tokenizer
+    split = tokenizer.split_special_tokens
+    if backend.truncation is None and backend.padding is None and backend.encode_special_tokens == split:
+        return backend
+    backend = deepcopy(backend)
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = split
+    return backend
 
 
 @lru_cache(maxsize=8)

@@ -1,17 +1,17 @@
-"""From a pair to token ids: one prompt, two responses, and the boundary between them resolved in token space.
+"""Pairs to token ids: one prompt, two responses, and the boundary between them resolved in token space.
 
-Conversational pairs are rendered with the tokenizer's chat template, which then decides about BOS and end-of-turn.
-Plain strings are concatenated: BOS where the tokenizer adds one by itself, EOS after a whole response.
+Conversational pairs are rendered with the tokenizer's chat template, which then determines BOS and end-of-turn.
+Plain strings are concatenated: BOS where the tokenizer adds one by itself, EOS after a complete response.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sepo_data.shapes.pairs import Pair, SkippedRow
-from sepo_data.tokenization.chat_template import TEMPLATE_REASONS, RenderedPair, render_pairs
+from sepo_data.tokenization.chat_template import RenderedPair, render_pairs
 from sepo_data.tokenization.encoding import Encoder
 
 if TYPE_CHECKING:
@@ -19,22 +19,11 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
+    from sepo_data.preferences.skipped import Truncate
     from sepo_data.tokenization.encoding import Continued
 
-Truncate = Literal["prompt", "response"]
-
-PIECE = 128
+PIECE_PAIRS = 128
 """Pairs that are rendered, and then encoded, at a time."""
-
-REASONS = {
-    "too_long": "prompt and response together exceed --max-length",
-    "empty_prompt": "the prompt has no tokens and the tokenizer no BOS, so nothing predicts the first response token",
-    "no_tokens": "a response has no tokens",
-    "equal_responses": "both responses have the same tokens",
-    "unknown_id": "an id of a row that is tokenized already is none of the tokenizer's",
-    **TEMPLATE_REASONS,
-}
-"""Why a pair that was read could not be tokenized: the reason codes of `skipped.jsonl` that this step adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +45,14 @@ def tokenize_pairs(
     max_length: int,
     truncate: Truncate | None = None,
 ) -> list[TokenizedPair | SkippedRow]:
-    """Tokenize `pairs`, one result for each in the same order; what cannot be used comes back as a `SkippedRow`.
+    """Tokenize `pairs`, one result for each in the same order; an unusable pair gives a `SkippedRow`.
 
     Args:
-        pairs: what `read_preferences` yields; one that is tokenized already keeps its ids and gets its texts from them.
+        pairs: of `read_preferences`; a pair that is tokenized already keeps its ids and gets its texts from them.
         tokenizer: any fast Hugging Face tokenizer.
         max_length: tokens of prompt and one response together, for each of the two.
         truncate: cut a pair that does not fit: `prompt` from its start, the same for both sides; `response` from its
-            end, without a false EOS. By default such a pair is set aside.
+            end, without a false EOS. By default such a pair is skipped.
 
     Raises:
         SepoError: a pair is conversational and the tokenizer has no chat template.
@@ -74,8 +63,8 @@ def tokenize_pairs(
     begun = []
     with ThreadPoolExecutor(max_workers=1) as thread:
         # While Python renders a piece, the tokenizer's own threads, which need no Python, encode the one before.
-        for start in range(0, len(pairs), PIECE):
-            piece = pairs[start : start + PIECE]
+        for start in range(0, len(pairs), PIECE_PAIRS):
+            piece = pairs[start : start + PIECE_PAIRS]
             rendered = render_pairs([pair for pair in piece if pair.ids is None], tokenizer)
             texts = [(item.prompt, item.responses) for item in rendered if isinstance(item, RenderedPair)]
             begun.append((piece, iter(rendered), thread.submit(encoder.encode_continued, texts)))
@@ -93,13 +82,13 @@ def tokenize_pairs(
 def _with_texts(
     pair: Pair, ids: tuple[list[int], list[int], list[int]], known: frozenset[int], tokenizer: PreTrainedTokenizerBase
 ) -> TokenizedPair | SkippedRow:
-    """A pair that is tokenized already, with the texts that its ids stand for."""
+    """A pair that is tokenized already, with the texts of its ids."""
     if unknown := set().union(*ids) - known:
         detail = f"{min(unknown)} is none of the {len(known):,} ids of {tokenizer.name_or_path}"
         return SkippedRow(pair.source_row, "unknown_id", detail)
     prompt_ids, *responses = ids
     prompt = _decode(prompt_ids, tokenizer)
-    # Decoded alone, a response would lose the blank that some tokenizers take for the start of a text.
+    # Decoded alone, a response would lose the blank that some tokenizers put before every text.
     wholes = [(_decode([*prompt_ids, *response], tokenizer), response) for response in responses]
     chosen, rejected = (
         whole[len(prompt) :] if whole.startswith(prompt) else _decode(response, tokenizer) for whole, response in wholes
@@ -161,7 +150,7 @@ def _automatic_bos(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def over_limit(item: TokenizedPair, max_length: int) -> SkippedRow | None:
-    """A pair that is set aside, where prompt and one response have more than `max_length` tokens."""
+    """The skipped row of a pair whose prompt and one response have more than `max_length` tokens; None if it fits."""
     prompt, response = len(item.prompt_ids), max(len(item.chosen_ids), len(item.rejected_ids))
     if prompt + response <= max_length:
         return None
@@ -173,7 +162,8 @@ def _fit(item: TokenizedPair, bos: list[int], max_length: int, truncate: Truncat
     row = item.pair.source_row
     prompt, chosen, rejected = item.prompt_ids, item.chosen_ids, item.rejected_ids
     if not prompt:
-        return SkippedRow(row, "empty_prompt", REASONS["empty_prompt"])
+        detail = "the prompt has no tokens and the tokenizer no BOS, so nothing predicts the first response token"
+        return SkippedRow(row, "empty_prompt", detail)
     if not chosen or not rejected:
         return SkippedRow(row, "no_tokens", f"{len(chosen)} tokens chosen, {len(rejected)} rejected")
     if too_long := over_limit(item, max_length):
@@ -188,5 +178,5 @@ def _fit(item: TokenizedPair, bos: list[int], max_length: int, truncate: Truncat
         else:
             return too_long
     if item.chosen_ids == item.rejected_ids:
-        return SkippedRow(row, "equal_responses", REASONS["equal_responses"])
+        return SkippedRow(row, "equal_responses", "both responses have the same tokens")
     return item

@@ -35,7 +35,7 @@ def test_one_item_for_each_row_in_order(tmp_path):
         {**GOOD, "prompt": "r"},
         {**GOOD, "chosen": None},
     )
-    preferences = read_preferences(Reading(name, keep=("source", "source")))
+    preferences = read_preferences(Reading(name, keep_columns=("source", "source")))
     assert preferences.rows == 5
     assert list(preferences) == [
         Pair(0, "q", "yes", "no", {"source": "here"}),
@@ -58,7 +58,7 @@ def test_limit_counts_rows(tmp_path):
 def test_unknown_columns_to_keep_come_in_one_error(tmp_path):
     name = write_lines(tmp_path / "x.jsonl", GOOD)
     with pytest.raises(SepoError, match="has no column sorce, zzz; it has prompt, chosen, rejected, source") as caught:
-        read_preferences(Reading(name, keep=("sorce", "prompt", "zzz")))
+        read_preferences(Reading(name, keep_columns=("sorce", "prompt", "zzz")))
     assert caught.value.hint == "for sorce, did you mean source?"
 
 
@@ -79,7 +79,7 @@ def test_any_rows_are_pairs_or_skipped(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("any") / "x.jsonl"
     lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     path.write_bytes(b"\n".join([json.dumps(GOOD).encode()] * (len(rows) + 1) + lines))
-    preferences = read_preferences(Reading(str(path), keep=("source",)))
+    preferences = read_preferences(Reading(str(path), keep_columns=("source",)))
     items = list(preferences)
     numbers = [item.source_row if isinstance(item, Pair) else item.row for item in items]
     assert numbers == list(range(preferences.rows))
@@ -156,7 +156,7 @@ def test_hh_text_is_all_there(shared):
 @pytest.mark.shared
 def test_folders_that_hold_two_datasets(shared):
     for name in ("llmfao_votes", "dpo_en_conversations"):
-        with pytest.raises(SepoError, match="several kinds"):
+        with pytest.raises(SepoError, match="several formats"):
             read_preferences(str(shared / name))
 
 

