@@ -1,39 +1,48 @@
-"""The manifest, `sepo.json`: what made a stage directory, and what came out.
+"""The manifest, `sepo.json`: the inputs and options that made a stage directory, and the results.
 
-The plan is the part that decides the output. Its fingerprint is a hash of its sorted JSON: the same fingerprint may be
-resumed, another one is refused with the keys that differ. Names and paths are recorded but are not part of the plan:
-a model that moved is the same model.
+The plan is the part that decides the output. Its fingerprint is a hash of its sorted JSON: a run of the same
+fingerprint is resumed, one of another is refused with the keys that differ. Names and paths are recorded but are not
+part of the plan: a model that moved is the same model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sepo_data.schemas.stages import Stage
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a column or a field of the manifest changes its name, type or meaning."""
 
-NAMES = frozenset({"name", "revision"})
-"""Keys that say where something was found, not what it is."""
+PLACE_KEYS = frozenset({"name", "revision"})
+"""Keys of the place where something was found; they are not part of its identity."""
+
+
+class SchemaVersionError(ValueError):
+    """A manifest of another schema version."""
+
+    def __init__(self, version: int, stage: object) -> None:
+        super().__init__(f"schema version {version}, not {SCHEMA_VERSION}")
+        self.version = version
+        self.stage = stage
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class InputRecord(_Record):
-    """The dataset that was read."""
+    """The input dataset."""
 
     name: str
     fingerprint: str = Field(description="SHA-256 of the content; for a stage dataset, its own plan's fingerprint")
     split: str | None = None
-    shape: str | None = Field(None, description="the preference shape that was detected")
-    rows: int = Field(description="rows read, those set aside included")
+    shape: str | None = Field(None, description="the detected preference shape")
+    rows: int = Field(description="rows read, skipped ones included")
 
 
 class ModelRecord(_Record):
@@ -50,7 +59,7 @@ class TokenizerRecord(_Record):
 
     name: str
     tokenizer: str = Field(description="SHA-256 of the fast tokenizer's JSON and its special tokens")
-    chat_template: str | None = Field(description="SHA-256 of the chat template; null where there is none")
+    chat_template: str | None = Field(description="SHA-256 of the chat template; null if the tokenizer has none")
     vocabulary: int
 
 
@@ -63,32 +72,34 @@ class ShardRecord(_Record):
     sha256: str
     tokens: dict[str, int]
     skipped: dict[str, int] = {}
-    notes: dict[str, int] = Field({}, description="counts worth telling, such as boundary_merged and truncated")
+    notes: dict[str, int] = Field({}, description="further counts, such as boundary_merged and truncated")
 
 
 class Manifest(_Record):
-    """Everything worth knowing about a stage directory; `sepo info` prints it."""
+    """The record of a stage directory; `sepo info` prints it."""
 
     stage: Stage
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     input: InputRecord
     models: dict[str, ModelRecord] = {}
     tokenizer: TokenizerRecord | None = None
-    options: dict[str, JsonValue] = Field({}, description="every option that decides the output")
-    settings: dict[str, JsonValue] = Field({}, description="options that decide how, not what; not part of the plan")
+    options: dict[str, JsonValue] = Field({}, description="the options that decide the output")
     parent: str | None = Field(
-        None, description="fingerprint of the directory this one came from (rewards: the oracle)"
+        None, description="fingerprint of the directory that this one was made from (rewards: the oracle)"
+    )
+    runtime: dict[str, JsonValue] = Field(
+        {}, description="options that change how the output is made, not the output; not part of the plan"
     )
 
     versions: dict[str, str] = {}
     created: str = Field("", description="UTC, ISO 8601")
-    finished: bool = False
+    complete: bool = False
     seconds: float | None = None
     shards: list[ShardRecord] = []
-    results: dict[str, JsonValue] = Field({}, description="what was measured on the way")
+    results: dict[str, JsonValue] = Field({}, description="measurements of the run")
 
     def plan(self) -> dict[str, JsonValue]:
-        """What decides the output, flattened to dotted keys."""
+        """The fields that decide the output, flattened to dotted keys."""
         decides = {"stage", "schema_version", "input", "models", "tokenizer", "options", "parent"}
         return _flatten(self.model_dump(mode="json", include=decides))
 
@@ -119,17 +130,43 @@ class Manifest(_Record):
         return dict(sorted(totals.items()))
 
     def to_json(self) -> str:
-        """The file's text; the fingerprint is written for people and recomputed on reading."""
+        """The text of the file; the fingerprint is written for people and recomputed on reading."""
         return json.dumps({"fingerprint": self.fingerprint, **self.model_dump(mode="json")}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Read a manifest; raises `ValueError` where the text is not one of this schema version."""
+        """Read a manifest.
+
+        Raises:
+            SchemaVersionError: the text is a manifest of another schema version.
+            ValueError: the text is not a manifest.
+        """
         fields = json.loads(text)
         if not isinstance(fields, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - one error type for the caller
+        found = fields.get("schema_version", SCHEMA_VERSION)
+        if isinstance(found, int) and found != SCHEMA_VERSION:
+            raise SchemaVersionError(found, fields.get("stage"))
         fields.pop("fingerprint", None)
         return cls.model_validate(fields)
+
+
+def manifest_schema() -> str:
+    """The JSON Schema of `sepo.json`, as `schemas/manifest.json` holds it."""
+    schema: dict[str, Any] = Manifest.model_json_schema(mode="serialization")
+    fingerprint = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{16}$",
+        "description": "first 16 hex digits of the plan's hash",
+    }
+    return json.dumps(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+            "properties": {"fingerprint": fingerprint, **schema["properties"]},
+        },
+        indent=2,
+    )
 
 
 def _flatten(value: JsonValue, prefix: str = "") -> dict[str, JsonValue]:
@@ -137,7 +174,7 @@ def _flatten(value: JsonValue, prefix: str = "") -> dict[str, JsonValue]:
         return {prefix: value}
     flat: dict[str, JsonValue] = {}
     for key, inner in value.items():
-        if key not in NAMES:
+        if key not in PLACE_KEYS:
             flat |= _flatten(inner, f"{prefix}.{key}" if prefix else key)
     return flat
 

@@ -1,4 +1,4 @@
-"""The Arrow schema of each stage dataset, one field at a time.
+"""Arrow schemas of the stage datasets, built from the contract files `rewards.json`, `selection.json`, `message.json`.
 
 Every list column is index-aligned with the token ids that its `aligned` metadata names: value i belongs to token i of
 the response. Log-probabilities are natural logarithms (nats). Lists are `large_list` because Polars then takes their
@@ -7,26 +7,19 @@ the response. Log-probabilities are natural logarithms (nats). Lists are `large_
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
-from typing import TypedDict
+from functools import cache
+from pathlib import Path
+from typing import Any, TypedDict
 
 import pyarrow as pa
-
-TURN_KEYS = ("tool_calls", "tool_call_id", "name", "reasoning_content", "thinking")
-"""What a turn may have besides role and content; tool calls are stored as JSON text, for no two have the same keys."""
-
-_TURN = [("role", pa.string()), ("content", pa.string())]
-MESSAGES = pa.large_list(pa.struct(_TURN))
-TOOL_MESSAGES = pa.large_list(pa.struct([*_TURN, *((key, pa.string()) for key in TURN_KEYS)]))
-IDS = pa.large_list(pa.int32())
-FLOATS = pa.large_list(pa.float32())
-MASK = pa.large_list(pa.bool_())
 
 SIDES = ("chosen", "rejected")
 
 
 class Stage(StrEnum):
-    """What a directory of sepo's holds."""
+    """The kinds of stage directories."""
 
     ORACLE = "oracle"
     REWARDS = "rewards"
@@ -34,98 +27,51 @@ class Stage(StrEnum):
     POLICY = "policy"
 
 
-def _field(name: str, kind: pa.DataType, doc: str, **metadata: str) -> pa.Field:
-    return pa.field(name, kind, metadata={"doc": doc, **metadata})
-
-
-def _pair_fields(text: pa.DataType) -> list[pa.Field]:
-    return [
-        _field("pair_id", pa.string(), "16 hex digits of a SHA-256 of (prompt, chosen, rejected)"),
-        _field("source_row", pa.int64(), "row number in the input, from 0"),
-        _field("prompt", text, "what came before the response: a string or a list of messages"),
-        _field("chosen", text, "the preferred response"),
-        _field("rejected", text, "the dispreferred response"),
-        _field("prompt_ids", IDS, "token ids of the prompt, BOS and generation prompt included"),
-        _field("chosen_ids", IDS, "token ids of the chosen response alone, end-of-turn included"),
-        _field("rejected_ids", IDS, "token ids of the rejected response alone, end-of-turn included"),
-    ]
-
-
-def _length_fields() -> list[pa.Field]:
-    return [
-        _field(f"{part}_tokens", pa.int32(), f"number of tokens in {part}_ids, at least 1", counts=f"{part}_ids")
-        for part in ("prompt", *SIDES)
-    ]
-
-
-def _reward_fields() -> list[pa.Field]:
-    return [
-        _field(
-            f"{side}_rewards",
-            FLOATS,
-            "token reward: beta * (log p_oracle - log p_ref), in nats times beta",
-            aligned=f"{side}_ids",
-        )
-        for side in SIDES
-    ]
-
-
-def _reward_sum_fields() -> list[pa.Field]:
-    return [
-        _field("chosen_reward", pa.float32(), "sum of chosen_rewards"),
-        _field("rejected_reward", pa.float32(), "sum of rejected_rewards"),
-        _field("margin", pa.float32(), "chosen_reward - rejected_reward; above 0 where the oracle agrees"),
-        _field(
-            "oracle_seen",
-            pa.bool_(),
-            "the oracle was trained on this pair; null where the oracle came without a record",
-            nullable="yes",
-        ),
-    ]
-
-
-def _logp_fields() -> list[pa.Field]:
-    return [
-        _field(
-            f"{side}_{model}_logps",
-            FLOATS,
-            f"log-probability of each token under the {model} model, in nats",
-            aligned=f"{side}_ids",
-        )
-        for side in SIDES
-        for model in ("oracle", "ref")
-    ]
-
-
-def _mask_fields() -> list[pa.Field]:
-    masks = [
-        _field("chosen_mask", MASK, "the token is selected", aligned="chosen_ids"),
-        _field("rejected_mask", MASK, "the token is selected", aligned="rejected_ids"),
-    ]
-    counts = [
-        _field(
-            f"{side}_selected",
-            pa.int32(),
-            f"number of selected tokens in {side}_mask, at least 1",
-            counts=f"{side}_mask",
-        )
-        for side in SIDES
-    ]
-    return masks + counts
-
-
-def _weight_fields() -> list[pa.Field]:
-    return [
-        _field(f"{side}_weights", FLOATS, "how much each selected token counts; where asked for", aligned=f"{side}_ids")
-        for side in SIDES
-    ]
-
-
 class TextOptions(TypedDict):
-    """What `stage_schema` wants to know of prompts and responses."""
+    """The arguments of `stage_schema` that follow from the type of the texts."""
 
     conversational: bool
     tool_turns: bool
+
+
+def contract_text(name: str) -> str:
+    """Read a contract file: beside this module in an installed wheel, in the top folder `schemas/` in a checkout."""
+    here = Path(__file__).resolve().parent
+    installed = here / name
+    return (installed if installed.exists() else here.parents[1] / "schemas" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _contract(name: str) -> dict[str, Any]:
+    contract: dict[str, Any] = json.loads(contract_text(name))
+    return contract
+
+
+def _messages(*, tool_turns: bool) -> pa.DataType:
+    keys = [key for key in _contract("message.json")["keys"] if tool_turns or "part" not in key]
+    return pa.large_list(pa.struct([(key["name"], pa.string()) for key in keys]))
+
+
+TURN_KEYS = tuple(key["name"] for key in _contract("message.json")["keys"] if "part" in key)
+"""The keys of a message besides role and content; tool calls are stored as JSON text, for no two have the same keys."""
+
+MESSAGES = _messages(tool_turns=False)
+TOOL_MESSAGES = _messages(tool_turns=True)
+IDS = pa.large_list(pa.int32())
+FLOATS = pa.large_list(pa.float32())
+MASK = pa.large_list(pa.bool_())
+
+_TYPES = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "list<int32>": IDS,
+    "list<float32>": FLOATS,
+    "list<bool>": MASK,
+}
+"""The Arrow type of each type name in the contract; `text` is a string or a list of messages."""
 
 
 def text_options(text: pa.DataType) -> TextOptions:
@@ -143,16 +89,26 @@ def stage_schema(
 ) -> pa.Schema:
     """The columns of a stage dataset in their order on disk, side columns of the input (`extra`) at the end.
 
-    The turns of a conversation have the further keys only where a dataset has any (`tool_turns`); a selection has soft
-    weights only where they were asked for (`weights`).
+    Args:
+        stage: rewards or selection.
+        conversational: prompts and responses are lists of messages; otherwise they are strings.
+        tool_turns: messages have the keys `TURN_KEYS` as well, as where any message of a dataset has one of them.
+        weights: a selection with soft weights.
+        extra: side columns.
+
+    Raises:
+        ValueError: `stage` is a model directory.
     """
-    messages = TOOL_MESSAGES if tool_turns else MESSAGES
-    fields = _pair_fields(messages if conversational else pa.string())
-    if stage is Stage.REWARDS:
-        fields += _logp_fields() + _reward_fields() + _length_fields() + _reward_sum_fields()
-    elif stage is Stage.SELECTION:
-        fields += _reward_fields() + _length_fields() + _reward_sum_fields() + _mask_fields()
-        fields += _weight_fields() if weights else []
-    else:
+    if stage not in {Stage.REWARDS, Stage.SELECTION}:
         raise ValueError(f"{stage} is not a stage dataset")
-    return pa.schema(fields + list(extra or []))
+    messages = TOOL_MESSAGES if tool_turns else MESSAGES
+    types = _TYPES | {"text": messages if conversational else pa.string()}
+    columns = [column for column in _contract(f"{stage}.json")["columns"] if weights or "part" not in column]
+    return pa.schema([_field(column, types) for column in columns] + list(extra or []))
+
+
+def _field(column: dict[str, Any], types: dict[str, pa.DataType]) -> pa.Field:
+    metadata: dict[str, str] = {key: column[key] for key in ("doc", "aligned", "counts") if key in column}
+    if column.get("nullable"):
+        metadata["nullable"] = "yes"
+    return pa.field(column["name"], types[column["type"]], metadata=metadata)

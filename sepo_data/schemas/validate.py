@@ -1,4 +1,4 @@
-"""The check of a table against the schema of its stage."""
+"""Check a table against the schema of its stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sepo_data.schemas.stages import SIDES, Stage, stage_schema, text_options
 
 
 def differences(table: pa.Table, stage: Stage) -> list[str]:
-    """Everything in which `table` is not a `stage` dataset, a sentence each; side columns are free.
+    """The differences of `table` from a `stage` dataset, a sentence each; side columns are free.
 
     Checks columns, types, nulls, the alignment of list lengths, and that no value is NaN or infinite.
     """
@@ -58,16 +58,16 @@ def _misaligned(table: pa.Table, name: str, ids: str) -> list[str]:
 
 
 def _miscounted(table: pa.Table, name: str, counted: str) -> list[str]:
-    """Whether `name` is in every row the number of tokens in (or selected by) the list `counted`, and above 0."""
+    """Rows in which `name` is not the number of tokens in (or selected by) the list `counted`, or is 0."""
     if counted not in table.column_names or not pa.types.is_large_list(table.schema.field(counted).type):
         return []
     lists = table.column(counted)
     true = pc.cast(pc.list_value_length(lists), pa.int32())
     if pa.types.is_boolean(lists.type.value_type):
-        whole = lists.combine_chunks()
-        bits = pc.cast(pc.fill_null(whole.values, fill_value=False), pa.int32())
+        combined = lists.combine_chunks()
+        bits = pc.cast(pc.fill_null(combined.values, fill_value=False), pa.int32())
         before = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(bits)])
-        true = pc.subtract(before.take(whole.offsets[1:]), before.take(whole.offsets[:-1]))
+        true = pc.subtract(before.take(combined.offsets[1:]), before.take(combined.offsets[:-1]))
     bad = pc.sum(pc.or_(pc.not_equal(table.column(name), true), pc.less(table.column(name), 1))).as_py() or 0
     return [f"column {name} is not the number in {counted}, or is 0, in {bad} rows"] if bad else []
 

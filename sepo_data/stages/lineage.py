@@ -1,4 +1,4 @@
-"""The stages that a directory came from, as its manifest and theirs tell."""
+"""The ancestors of a stage directory, found through the manifests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_ancestors(manifest: Manifest) -> dict[Stage, Manifest]:
-    """The manifests of the stages that `manifest` came from, as far as they still are where it says, and the same."""
+    """The manifests of the stages that `manifest` was made from, as far as they are unchanged at the recorded place."""
     found: dict[Stage, Manifest] = {}
     child = manifest
     while child.parent is not None:

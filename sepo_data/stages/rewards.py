@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sepo_data.shapes.shape import Shape
     from sepo_data.tokenization.tokenize import TokenizedPair
 
-CHUNK = 10_000
-"""Pairs whose side columns are held at a time while their types are found."""
+CHUNK_PAIRS = 10_000
+"""Pairs whose side columns are in memory at a time while their types are found."""
 
 
 def token_rewards(
@@ -58,7 +58,7 @@ def rewards_table(
         pairs: the scored pairs.
         logps: for `oracle` and `ref`, per pair the (tokens,) log-probabilities of the chosen and the rejected response.
         beta: as in `token_rewards`.
-        seen: ids of the pairs the oracle was trained on; None where that is unknown.
+        seen: ids of the pairs that the oracle was trained on; None where that is unknown.
         schema: from `rewards_schema`.
     """
     columns: dict[str, list[object]] = {name: [] for name in schema.names}
@@ -99,12 +99,12 @@ def rewards_table(
 def rewards_schema(*, shape: Shape, pairs: Iterable[Pair], keep: Sequence[str]) -> pa.Schema:
     """The schema of a rewards dataset; its side columns have the types that hold the values of all `pairs`.
 
-    What the chat template was told of each row comes with them unasked, as JSON text.
+    The variables of the chat template of each row are added unasked, as JSON text.
     """
     schemas = (stage_schema(stage, conversational=True, weights=True) for stage in DATASETS)
     own = {name for each in schemas for name in each.names}
     if taken := sorted(set(keep) & own):
-        raise SepoError(f"--keep {','.join(taken)}: sepo's own columns are called so", "rename them")
+        raise SepoError(f"--keep-columns {','.join(taken)}: sepo's own columns have these names", "rename them")
     asked = [name for name in keep if name not in shape.side]
     kinds = dict.fromkeys(shape.side, pa.string()) | (_side_types(pairs, asked) if asked else {})
     extra = [
@@ -115,7 +115,7 @@ def rewards_schema(*, shape: Shape, pairs: Iterable[Pair], keep: Sequence[str]) 
 
 
 def _stored(text: Text) -> Text:
-    """The turns with their tool calls as JSON text: the arguments of no two tools have the same keys."""
+    """The messages with their tool calls as JSON text: the arguments of no two tools have the same keys."""
     if isinstance(text, str):
         return text
     return [{**turn, "tool_calls": json_text(turn["tool_calls"])} if "tool_calls" in turn else turn for turn in text]
@@ -124,7 +124,7 @@ def _stored(text: Text) -> Text:
 def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.DataType]:
     kinds = dict.fromkeys(keep, pa.null())
     rest = iter(pairs)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, CHUNK_PAIRS)):
         for name, kind in kinds.items():
             found = _common_type(name, [pair.extra[name] for pair in chunk])
             schemas = [pa.schema([(name, kind)]), pa.schema([(name, found)])]
@@ -132,7 +132,8 @@ def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.Data
                 kinds[name] = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
             except pa.ArrowException as error:
                 raise SepoError(
-                    f"--keep {name}: its values have no common type ({kind} and {found})", "leave the column out"
+                    f"--keep-columns {name}: its values have no common type ({kind} and {found})",
+                    "leave the column out",
                 ) from error
     return kinds
 
@@ -141,11 +142,13 @@ def _common_type(name: str, values: list[object]) -> pa.DataType:
     try:
         return pa.array(values).type
     except (pa.ArrowException, OverflowError) as error:
-        raise SepoError(f"--keep {name}: its values have no common type ({error})", "leave the column out") from error
+        raise SepoError(
+            f"--keep-columns {name}: its values have no common type ({error})", "leave the column out"
+        ) from error
 
 
 def _side_column(values: list[object], field: pa.Field) -> pa.Array:
-    """Refuse what the type of the column cannot hold; Arrow itself would cut 1.5 to 1 and drop a struct's key."""
+    """Refuse values that the type of the column cannot hold; Arrow itself would cut 1.5 to 1 and drop a key."""
     found = pa.field(field.name, _common_type(field.name, values))
     try:
         wider = pa.unify_schemas([pa.schema([field]), pa.schema([found])], promote_options="permissive").field(0)
@@ -154,5 +157,6 @@ def _side_column(values: list[object], field: pa.Field) -> pa.Array:
     except pa.ArrowException:
         pass  # nothing holds both
     raise SepoError(
-        f"--keep {field.name}: the column is {field.type}, but values here are {found.type}", "leave the column out"
+        f"--keep-columns {field.name}: the column is {field.type}, but values here are {found.type}",
+        "leave the column out",
     )

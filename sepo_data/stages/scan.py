@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-END = b"\xff\xff\xff\xff\0\0\0\0"
-"""What closes an Arrow stream. Arrow takes the end of the file for it too, however many batches are cut away."""
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+"""The last bytes of an Arrow stream. Arrow accepts a file without them, however many batches are cut away."""
 
 
 def scan(path: str | Path) -> pl.LazyFrame:
     """Map every shard of the stage dataset at `path`; columns that a query does not use are never touched.
 
-    The shards are Arrow IPC streams, which `polars.scan_ipc` refuses, so each is memory-mapped by pyarrow and handed
-    over batch by batch. Streams: yes, one shard at a time. Raises `SepoError` where `path` is not a whole dataset.
+    The shards are Arrow IPC streams, which `polars.scan_ipc` refuses, so each is memory-mapped by pyarrow and yielded
+    batch by batch. Streams: yes, one shard at a time. Raises `SepoError` where `path` is not a complete dataset.
     """
     folder = fetched_stage(path)
     read_stage(folder, Stage.REWARDS, Stage.SELECTION)
@@ -46,7 +46,7 @@ def scan(path: str | Path) -> pl.LazyFrame:
             table = open_shard(file)
             # Projecting before the conversion is what keeps the unused columns unread.
             frame = pl.DataFrame(pl.from_arrow(table.select(columns) if columns is not None else table, rechunk=False))
-            if columns == []:  # a row index alone: the number of rows is asked for, which no column carries here
+            if columns == []:  # a row index alone needs the number of rows
                 frame = pl.DataFrame(height=table.num_rows)
             if left is not None:
                 frame = frame.head(left)
@@ -57,7 +57,7 @@ def scan(path: str | Path) -> pl.LazyFrame:
 
 
 def fetched_stage(path: str | Path) -> Path:
-    """The stage directory `path`; of one in a store, a copy on this machine, made where it is whole."""
+    """The stage directory `path`; of one in a store, a copy on this machine, made once it is complete."""
     found = location(path)
     if is_remote(found):
         read_stage(found, Stage.REWARDS, Stage.SELECTION)
@@ -76,7 +76,8 @@ def open_shard(file: Path) -> pa.Table:
         # The table keeps the map alive; closing it here would pull the pages away from under it.
         pages = pa.memory_map(str(file))
         table = pa.ipc.open_stream(pages).read_all()
-        problem = "" if pages.read_at(len(END), pages.size() - len(END)) == END else "it ends before its last row"
+        end = pages.read_at(len(END_OF_STREAM), pages.size() - len(END_OF_STREAM))
+        problem = "" if end == END_OF_STREAM else "it ends before its last row"
     except (OSError, pa.ArrowInvalid) as error:
         problem = str(error)
     if problem:

@@ -1,4 +1,4 @@
-"""What an oracle remembers of its training: the pairs it has seen, so that scoring can mark them."""
+"""The pairs that an oracle was trained on, recorded so that scoring can mark them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SEEN = "seen_pairs.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class OracleRecord:
-    """What an oracle's manifest says, and the ids of the pairs it was trained on and of their prompts."""
+    """An oracle's manifest, and the ids of the pairs it was trained on and of their prompts."""
 
     manifest: Manifest
     pair_ids: frozenset[str]
     prompt_ids: frozenset[str]
 
     def check(self, *, ref: ModelRecord, tokenizer: TokenizerRecord) -> None:
-        """Raise where the oracle started elsewhere than at `ref`: its rewards would mean nothing."""
+        """Raise where the oracle did not start from `ref`: its rewards would have no meaning."""
         start, template = self.manifest.models["ref"], self.manifest.tokenizer and self.manifest.tokenizer.chat_template
         if start.weights != ref.weights:
             raise SepoError(
@@ -51,7 +51,7 @@ def write_seen_pairs(folder: Path, pairs: Iterable[Pair]) -> None:
 
 
 def read_oracle_record(name: str) -> OracleRecord | None:
-    """The record in an oracle's folder; None where it was not made by `sepo oracle`."""
+    """The record in an oracle's folder; None where `sepo oracle` did not make it."""
     folder = Path(name)
     if not (folder / MANIFEST).exists():
         return None

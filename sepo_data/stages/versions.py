@@ -1,4 +1,4 @@
-"""The versions a manifest records and `sepo --version` prints, without importing the packages."""
+"""Installed versions, for the manifest and `sepo --version`: imports nothing, so that the command starts at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("sepo", "torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "polars", "pyarrow")
 
 
-def versions() -> dict[str, str]:
-    """Package names and their installed versions, Python's among them."""
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of `PACKAGES`, without importing the packages."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -2,12 +2,24 @@
 
 import json
 import re
+from pathlib import Path
 
+import pydantic
 import pytest
 
 from sepo_data.errors import HubError, RefusedError, SepoError
-from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, ShardRecord, TokenizerRecord
-from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.manifest import (
+    InputRecord,
+    Manifest,
+    ModelRecord,
+    SchemaVersionError,
+    ShardRecord,
+    TokenizerRecord,
+    manifest_schema,
+)
+from sepo_data.schemas.stages import Stage, contract_text
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MANIFEST = Manifest(
     stage=Stage.REWARDS,
@@ -18,13 +30,13 @@ MANIFEST = Manifest(
     parent="0123456789abcdef",
     versions={"python": "3.11"},
     created="2025-01-01T00:00:00+00:00",
-    finished=True,
+    complete=True,
     seconds=1.5,
     shards=[
         ShardRecord(file="a", rows=2, bytes=9, sha256="s", tokens={"chosen": 5}, skipped={"null": 1}),
         ShardRecord(file="b", rows=1, bytes=9, sha256="s", tokens={"chosen": 2, "prompt": 1}, notes={"truncated": 1}),
     ],
-    results={"path": "shared", "curve": [1, 2.5, None]},
+    results={"layout": "shared", "curve": [1, 2.5, None]},
 )
 
 
@@ -60,7 +72,7 @@ SAME = [
     {"tokenizer__name": "/moved"},
     {"versions": {}},
     {"created": ""},
-    {"finished": False, "seconds": None, "shards": [], "results": {}},
+    {"complete": False, "seconds": None, "shards": [], "results": {}},
 ]
 OTHER = {
     "input.fingerprint": {"input__fingerprint": "bb"},
@@ -108,10 +120,10 @@ def test_fingerprint_is_stable():
     plan = Manifest(stage=Stage.ORACLE, input=InputRecord(name="n", fingerprint="f", rows=1), options={"b": 1, "a": 2})
     text = (
         '{"input.fingerprint": "f", "input.rows": 1, "input.shape": null, "input.split": null, "options.a": 2, '
-        '"options.b": 1, "parent": null, "schema_version": 1, "stage": "oracle", "tokenizer": null}'
+        '"options.b": 1, "parent": null, "schema_version": 2, "stage": "oracle", "tokenizer": null}'
     )
     assert json.dumps(plan.plan(), sort_keys=True) == text
-    assert plan.fingerprint == "bb5a146f730d1849"
+    assert plan.fingerprint == "989681ab3f95fa8f"
     assert re.fullmatch("[0-9a-f]{16}", MANIFEST.fingerprint)
 
 
@@ -128,7 +140,7 @@ def test_totals():
         {"unknown": 1},
         {"input__path": "x"},
         {"models__ref__dtype": "x"},
-        {"schema_version": 2},
+        {"schema_version": "two"},
         {"stage": "scores"},
         {"input__rows": "many"},
     ],
@@ -136,6 +148,28 @@ def test_totals():
 def test_what_this_version_does_not_know_is_refused(parts):
     with pytest.raises(ValueError, match=r"1 validation error|Input should be"):
         changed(**parts)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_schema_version_is_named_before_anything_else_that_is_wrong(version):
+    with pytest.raises(SchemaVersionError, match=f"schema version {version}, not 2") as caught:
+        changed(schema_version=version, unknown=1)
+    assert (caught.value.version, caught.value.stage) == (version, "rewards")
+
+
+@pytest.mark.skipif(
+    not pydantic.VERSION.startswith("2.14."), reason="pydantic's minor versions word a schema differently"
+)
+def test_the_contract_file_is_the_schema_of_the_model():
+    text = (ROOT / "schemas" / "manifest.json").read_text(encoding="utf-8")
+    assert text == manifest_schema() + "\n", "schemas/README.md has the command that writes it anew"
+
+
+def test_the_contract_file_has_the_keys_of_a_manifest():
+    schema = json.loads(contract_text("manifest.json"))
+    fields = json.loads(MANIFEST.to_json())
+    assert list(schema["properties"]) == list(fields)
+    assert {"runtime", "options", "fingerprint"} <= fields.keys()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", '"x"', "{", "{}"])

@@ -88,7 +88,7 @@ def test_no_pairs_are_a_table_too():
 @pytest.mark.parametrize("name", ["prompt", "margin", "chosen_ids", "chosen_mask", "rejected_selected"])
 def test_names_of_our_own_columns_are_taken(name):
     """Those of a selection too, or `sepo select` would have two columns of one name."""
-    with pytest.raises(SepoError, match=f"--keep {name}: sepo's own columns are called so"):
+    with pytest.raises(SepoError, match=f"--keep-columns {name}: sepo's own columns have these names"):
         rewards_schema(shape=STRINGS, pairs=[pair(**{name: 1})], keep=["fine", name])
 
 
@@ -120,7 +120,7 @@ def test_side_columns_get_the_type_of_the_sample(values, kind):
     "values", [[1, "a"], ["a", 1], [[1], 2], [{"a": 1}, {"a": "x"}], [True, 2], [2**70], [1, 2**63], [object()]]
 )
 def test_values_without_a_common_type_name_the_column(values):
-    with pytest.raises(SepoError, match="--keep side: its values have no common type") as caught:
+    with pytest.raises(SepoError, match="--keep-columns side: its values have no common type") as caught:
         build(*({"side": value} for value in values))
     assert caught.value.hint == "leave the column out"
 
@@ -139,7 +139,7 @@ def test_values_without_a_common_type_name_the_column(values):
     ],
 )
 def test_later_values_that_the_type_would_spoil_name_the_column(first, later):
-    with pytest.raises(SepoError, match="--keep side: "):
+    with pytest.raises(SepoError, match="--keep-columns side: "):
         build({"side": first}, {"side": later}, sample=1)
 
 

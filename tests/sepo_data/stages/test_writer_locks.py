@@ -1,9 +1,6 @@
 """Several processes and one directory: real ones, started, stopped and killed."""
 
-import errno
-import fcntl
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +9,9 @@ import time
 import pytest
 
 from sepo_data.errors import RefusedError
-from sepo_data.stages.directory import find_run, is_finished
+from sepo_data.stages.directory import is_complete
+from sepo_data.stages.runs import find_run
 from sepo_data.stages.writer import open_stage
-from sepo_data.storage.locks import is_held, try_claim
 from tests.sepo_data.stages.test_writer import OTHER, PLAN, content
 
 WORKER = """
@@ -33,7 +30,7 @@ while not (out.parent / "go").exists():
 stage = open_stage(out, PLAN, shards=shards)
 order = [*range(first, shards), *range(first)]
 done = []
-for index in stage.claim_shards(order):
+for index in stage.lock_shards(order):
     if behaviour == "hang":
         print(index, flush=True)
         time.sleep(60)
@@ -41,7 +38,7 @@ for index in stage.claim_shards(order):
     done.append(index)
     with (out.parent / "log").open("a") as log:
         log.write(f"{index}\\n")
-manifest = stage.finish_if_whole(seconds=1.0, results={"by": os.getpid()})
+manifest = stage.finish_if_complete(seconds=1.0, results={"by": os.getpid()})
 print(json.dumps([done, manifest and manifest.results["by"]]))
 """
 
@@ -86,7 +83,7 @@ def test_four_processes_write_each_of_40_shards_once_and_finish_once(tmp_path, s
     assert numbers(tmp_path / "log") == sorted(index for done, _ in answers for index in done) == list(range(40))
     finishers = {by for _, by in answers if by is not None}
     assert len(finishers) == 1, "who comes later finds what the one has written"
-    assert is_finished(tmp_path / "out")
+    assert is_complete(tmp_path / "out")
     assert not (tmp_path / "out" / ".sepo").exists()
     assert not list((tmp_path / "out").rglob("*.sepo-tmp"))
     alone = start(first=7)
@@ -112,16 +109,16 @@ def test_what_a_killed_process_held_is_free_at_once(tmp_path, start):
     holder = start(shards=3, first=1, behaviour="hang")
     assert holder.stdout.readline() == "1\n"
     stage = open_stage(tmp_path / "out", PLAN, shards=3)
-    assert next(stage.claim_shards([1, 0])) == 0
+    assert next(stage.lock_shards([1, 0])) == 0
     other = start(shards=3)
     assert answer(other) == [[0, 2], None], "one shard is another's: neither written nor finished"
     with pytest.raises(RefusedError, match="another process is writing"):
         find_run(tmp_path / "out", PLAN, overwrite=True)
     holder.send_signal(signal.SIGKILL)
     holder.wait(10)
-    assert list(stage.claim_shards([0, 1, 2])) == [1]
+    assert list(stage.lock_shards([0, 1, 2])) == [1]
     assert answer(start(shards=3))[0] == [1]
-    assert is_finished(tmp_path / "out")
+    assert is_complete(tmp_path / "out")
 
 
 def test_another_plan_is_refused_while_a_process_has_begun(tmp_path):
@@ -129,79 +126,33 @@ def test_another_plan_is_refused_while_a_process_has_begun(tmp_path):
     for overwrite, reason in ((False, "holds another rewards run"), (True, "another process is writing")):
         with pytest.raises(RefusedError, match=reason):
             open_stage(tmp_path, OTHER, shards=3, overwrite=overwrite)
-    stage.leave()
+    stage.release()
     assert open_stage(tmp_path, OTHER, shards=3).manifest.options == OTHER.options
-
-
-def test_a_claim_ends_with_its_holder_though_a_child_of_it_lives(tmp_path):
-    """As a worker of a data loader that is forked while its parent holds a shard."""
-    code = f"""
-import os, time
-from pathlib import Path
-from sepo_data.storage.locks import try_claim
-claim = try_claim(Path({str(tmp_path / "x.lock")!r}))
-child = os.fork()
-if not child:
-    time.sleep(60)
-    os._exit(0)
-print(child, flush=True)
-time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
-        child = int(holder.stdout.readline())
-        try:
-            assert is_held(tmp_path / "x.lock")
-            holder.kill()
-            holder.wait(10)
-            assert not is_held(tmp_path / "x.lock")
-        finally:
-            os.kill(child, signal.SIGKILL)
 
 
 def test_a_look_at_a_lock_does_not_take_a_shard_away(tmp_path):
     stage = open_stage(tmp_path, PLAN, shards=1)
     lock = str(tmp_path / ".sepo" / "00000.lock")
-    code = f"from pathlib import Path\nfrom sepo_data.storage.locks import is_held\nwhile True: is_held(Path({lock!r}))"
+    code = f"""
+from pathlib import Path
+from sepo_data.storage.locks import is_locked
+while True:
+    is_locked(Path({lock!r}))
+"""
     looker = subprocess.Popen([sys.executable, "-c", code])
     try:
         time.sleep(0.5)
         for _ in range(20):
-            assert list(stage.claim_shards([0])) == [0]
+            assert list(stage.lock_shards([0])) == [0]
     finally:
         looker.kill()
         looker.wait(10)
 
 
-def test_two_looks_at_a_lock_do_not_see_each_other(tmp_path):
-    name = tmp_path / "x.lock"
-    assert not is_held(name)
-    assert not name.exists(), "a look leaves nothing"
-    name.touch()
-    with name.open("rb") as other:
-        fcntl.flock(other, fcntl.LOCK_SH)
-        assert not is_held(name)
-        fcntl.flock(other, fcntl.LOCK_EX)
-        assert is_held(name)
-    assert not is_held(name)
-
-
-@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
-def test_where_there_are_no_kernel_locks_a_look_works_all_the_same(tmp_path, monkeypatch):
-    def missing(_file, _operation):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", missing)
-    name = tmp_path / "x.lock"
-    held = try_claim(name)
-    assert is_held(name)
-    held.release()
-    assert not is_held(name)
-
-
 def test_a_shard_that_was_not_written_is_not_given_again(tmp_path):
     stage = open_stage(tmp_path, PLAN, shards=2)
-    assert list(stage.claim_shards([1, 0])) == [1, 0]
-    assert stage.finish_if_whole(seconds=0.0) is None
+    assert list(stage.lock_shards([1, 0])) == [1, 0]
+    assert stage.finish_if_complete(seconds=0.0) is None
 
 
 def test_who_stayed_behind_does_not_write_into_another_run(tmp_path, rewards_of):
@@ -209,15 +160,9 @@ def test_who_stayed_behind_does_not_write_into_another_run(tmp_path, rewards_of)
     late = open_stage(tmp_path, PLAN, shards=1)
     stage = open_stage(tmp_path, PLAN, shards=1)
     stage.write_shard(0, table)
-    assert stage.finish_if_whole(seconds=0.0).finished
-    assert list(late.claim_shards([0])) == []
+    assert stage.finish_if_complete(seconds=0.0).complete
+    assert list(late.lock_shards([0])) == []
     new = OTHER.model_copy(update={"created": "later"})
     open_stage(tmp_path, new, shards=1, overwrite=True)
     (tmp_path / "sepo.json").write_text(new.to_json())
-    assert list(late.claim_shards([0])) == []
-
-
-def test_a_lock_needs_its_folder(tmp_path):
-    assert try_claim(tmp_path / "gone" / "x.lock") is None
-    assert not is_held(tmp_path / "gone" / "x.lock")
-    assert list(tmp_path.iterdir()) == []
+    assert list(late.lock_shards([0])) == []
