@@ -53,8 +53,8 @@ import pyarrow as pa
 from random_rewards import SHARD, VOCABULARY, build
 
 from sepo_data.schemas.stages import SIDES
-from sepo_data.selection.quota import Amount
-from sepo_data.selection.rules import top
+from sepo_data.selection.quota import Quota
+from sepo_data.selection.rules.top import top
 from sepo_data.selection.select import select
 from sepo_data.selection.selection import Selection, mask_columns
 from sepo_data.stages.scan import scan, shard_files
@@ -171,9 +171,7 @@ def _pandas(lists: pd.DataFrame) -> pl.Series:
     flat = lists.explode("reward")["reward"].astype("float32")
     groups = flat.groupby(level=0, sort=False)
     lengths = groups.size().to_numpy()
-    mask = groups.rank(method="first", ascending=False).to_numpy() <= np.repeat(
-        Amount(SHARE).of_array(lengths), lengths
-    )
+    mask = groups.rank(method="first", ascending=False).to_numpy() <= np.repeat(Quota(SHARE).k_of(lengths), lengths)
     bits, offsets = pa.array(mask), pa.array(np.concatenate([[0], np.cumsum(lengths)]))
     return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, bits)))
 

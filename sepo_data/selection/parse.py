@@ -1,56 +1,119 @@
-"""Rules as text, as on the command line and in the manifest: `top(chosen=40%, rejected=20%)`, `mass(80%)`, `all`."""
+"""Rules, grids and soft weights as text: `top(chosen=40%, rejected=20%)`, `mass(80%)`, `all`, `softmax(0.1)`."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+import re
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-from sepo_data.console.suggest import did_you_mean
+from sepo_data.console.text import did_you_mean
 from sepo_data.errors import SepoError
-from sepo_data.selection import control_rules as controls
-from sepo_data.selection import published_rules as peer_rules
-from sepo_data.selection import rules
-from sepo_data.selection.call_text import bind_call
-from sepo_data.selection.dataset_rules import budget, threshold
-from sepo_data.selection.span_rule import span
+from sepo_data.selection.rule import RULES, Rule, example_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-RULES: dict[str, Callable[..., rules.Rule]] = {
-    "top": rules.top,
-    "threshold": threshold,
-    "mass": rules.mass,
-    "budget": budget,
-    "random": controls.random,
-    "position-random": controls.position_random,
-    "inverse": controls.inverse,
-    "all": controls.every,
-    "confidence": peer_rules.confidence,
-    "ref-gap": peer_rules.ref_gap,
-    "decay": peer_rules.decay,
-    "span": span,
-}
-"""Every rule that has a name; your own expression is `rules.own` in Python."""
+    from sepo_data.selection.soft_weights import SoftWeights
+
+GRID_EXAMPLE = 'write --grid "chosen=10%,30% rejected=10%,30%"'
 
 
-def parse_rule(text: str, also: Mapping[str, str] | None = None) -> rules.Rule:
-    """The rule that `text` says; `str(rule)` says it back with nothing left out.
+def parse_rule(text: str, also: Mapping[str, str] | None = None) -> Rule:
+    """The rule in `text`; `str(rule)` is the same rule with every argument written out.
 
     Args:
         text: `name` or `name(value, key=value)`, the arguments of the Python function of that name.
         also: further arguments, as from `--chosen`, `--rejected` and `--grid`, which `text` leaves open.
 
     Raises:
-        SepoError: there is no such rule or argument, or `also` has what the rule does not or `text` gives too.
+        SepoError: the rule or an argument is unknown, or `also` has an argument that `text` has, too.
     """
-    function, positional, named = bind_call(text, RULES, "rule")
+    function, positional, named = bind_call(text, {name: entry.function for name, entry in RULES.items()}, "rule")
     parameters = list(inspect.signature(function).parameters)
     for name, value in (also or {}).items():
         if name not in parameters:
             raise SepoError(f"{name}={value}: the rule {text} has no {name}", did_you_mean(name, parameters))
         if name in named or name in parameters[: len(positional)]:
-            raise SepoError(f"{name}={value}: the rule {text} gives it already", "leave one of the two out")
+            raise SepoError(f"{name}={value}: the rule {text} has it already", "leave one of the two out")
         named[name] = value
-    rule: rules.Rule = function(*positional, **named)
+    rule: Rule = function(*positional, **named)
     return rule
+
+
+def grid_rules(rule: str, grid: Iterable[str]) -> dict[str, Rule]:
+    """The rules of a grid, by the name of their directory, such as `chosen-10_rejected-30`.
+
+    Every combination of the values is a rule; all of them are selected in one reading of the rewards.
+
+    Args:
+        rule: as `parse_rule` reads it, without the arguments that vary.
+        grid: texts such as `chosen=10%,30% rejected=10%,30%`, one or several of them.
+
+    Raises:
+        SepoError: a text is no such list of values, or the rule has no such argument.
+    """
+    values: dict[str, list[str]] = {}
+    for part in " ".join(grid).split():
+        name, equals, listed = part.partition("=")
+        if not equals or not name or name in values or not all(listed.split(",")):
+            raise SepoError(f"--grid: {part!r} cannot be read at this place", GRID_EXAMPLE)
+        values[name] = listed.split(",")
+    if not values:
+        raise SepoError("--grid is empty", GRID_EXAMPLE)
+    points = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
+    rules = {_directory_name(point): parse_rule(rule, point) for point in points}
+    if len(rules) < len(points) or len(set(map(str, rules.values()))) < len(points):
+        raise SepoError(f"--grid has a value twice: {' '.join(grid)}", "write each value once")
+    return rules
+
+
+def parse_weights(text: str) -> SoftWeights:
+    """The soft weights in `text`: `softmax`, `softmax(0.5)`, `tis(low=-1, high=1)`, `linear`."""
+    from sepo_data.selection.soft_weights import WEIGHTS
+
+    function, positional, named = bind_call(text, WEIGHTS, "weights")
+    weights: SoftWeights = function(*positional, **named)
+    return weights
+
+
+def bind_call(
+    text: str, functions: Mapping[str, Callable[..., Any]], kind: str
+) -> tuple[Callable[..., Any], list[str], dict[str, str]]:
+    """The function of a call written as text, `name(value, key=value)`, and its arguments as texts.
+
+    Raises:
+        SepoError: the text is no call, or the function or an argument is unknown.
+    """
+    match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    if match is None:
+        raise SepoError(f"{text!r} is no {kind}", "write a name, or name(value, key=value)")
+    name, inside = match[1], (match[2] or "").strip()
+    if name not in functions:
+        raise SepoError(f"unknown {kind} {name!r}; known: {', '.join(functions)}", did_you_mean(name, functions))
+    signature = inspect.signature(functions[name])
+    example = f"it is {example_call(name, functions[name])}"
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for part in inside.split(",") if inside else []:
+        key, equals, value = (each.strip() for each in part.partition("="))
+        if not equals:
+            if named or not key:
+                raise SepoError(f"{text!r}: {part.strip()!r} cannot be read at this place", example)
+            positional.append(key)
+        elif key not in signature.parameters:
+            raise SepoError(f"{name} has no {key!r}", did_you_mean(key, signature.parameters) or example)
+        elif key in named or not value:
+            raise SepoError(f"{text!r}: {key} has {'two values' if value else 'no value'}", example)
+        else:
+            named[key] = value
+    try:
+        signature.bind(*positional, **named)
+    except TypeError as error:
+        raise SepoError(f"{text!r}: {error}", example) from None
+    return functions[name], positional, named
+
+
+def _directory_name(point: dict[str, str]) -> str:
+    """A name that every file system accepts."""
+    return "_".join(f"{name}-{re.sub('[^0-9A-Za-z.-]', '', value)}" for name, value in point.items())

@@ -1,4 +1,4 @@
-"""One value per token as two flat arrays: all values one after the other, and where each response begins."""
+"""Lists of one value per token as two flat arrays: all values one after the other, and the start of each response."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Ragged(Generic[Value]):
         return sums
 
     def with_values(self, values: NDArray[Any]) -> Ragged[Any]:
+        """Other values of the same tokens."""
         return Ragged(values, self.offsets)
 
     def to_series(self, name: str = "") -> pl.Series:

@@ -1,4 +1,4 @@
-"""A selection: a rule, what is done around it, and soft weights; and how several are made of the same rewards."""
+"""One selection, a rule with its filters and soft weights; and the masks of several of them from the same rewards."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import polars as pl
 
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES
-from sepo_data.selection.filters import Filters, kept_tokens
+from sepo_data.selection.filter import Tokens
 from sepo_data.selection.ragged import Ragged, ragged
-from sepo_data.selection.rules import Rule, top
-from sepo_data.selection.top_k import mark
+from sepo_data.selection.rules.top import top
+from sepo_data.selection.top_k import top_k_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,45 +22,82 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
+    from sepo_data.selection.filter import Filter
+    from sepo_data.selection.rule import Rule
     from sepo_data.selection.soft_weights import SoftWeights
     from sepo_data.selection.token_classes import TokenClasses
 
     Mask = NDArray[np.bool_]
 
-ALIGNED = ("ids", "rewards", "oracle_logps", "ref_logps")
+TOKEN_LISTS = ("ids", "rewards", "oracle_logps", "ref_logps")
 """The lists of a side that have a value for each token."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Everything that decides which tokens are selected, and how much they count."""
+    """Everything that decides which tokens are selected, and their weights.
+
+    Attributes:
+        rule: what is selected; the method by default.
+        filters: what surrounds the rule; they act in the order of their steps.
+        weights: soft weights beside the mask.
+    """
 
     rule: Rule = field(default_factory=top)
-    filters: Filters = field(default_factory=Filters)
+    filters: tuple[Filter, ...] = ()
     weights: SoftWeights | None = None
 
     def __post_init__(self) -> None:
-        if self.rule.name == "span" and self.filters.skip:
-            raise SepoError("--skip does not go with the rule span", "a span says itself what it covers")
+        names = [each.name for each in self.filters]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise SepoError(f"the filter {', '.join(sorted(repeated))} is given twice", "give each filter once")
+        if not self.rule.skippable and self.narrowing:
+            option = self.narrowing[0].name.replace("_", "-")
+            raise SepoError(f"--{option} does not go with the rule {self.rule.name}", "leave one of the two out")
+        least, most = self.token_bounds
+        if most is not None and most < least:
+            raise SepoError(f"min_tokens {least} is above max_tokens {most}", "raise the one or lower the other")
+
+    @property
+    def narrowing(self) -> tuple[Filter, ...]:
+        """The filters that take tokens out of the ranking."""
+        return tuple(each for each in self.in_order if each.ranked is not None)
+
+    @property
+    def in_order(self) -> list[Filter]:
+        """The filters in the order in which they act."""
+        return sorted(self.filters, key=lambda each: (each.step, each.name))
+
+    @property
+    def token_bounds(self) -> tuple[int, int | None]:
+        """The fewest and the most tokens that the rule takes of each response."""
+        upper = [each.max_tokens for each in self.filters if each.max_tokens is not None]
+        return max((each.min_tokens for each in self.filters), default=1), min(upper, default=None)
+
+    @property
+    def needs_classes(self) -> bool:
+        """A filter reads the classes of the vocabulary."""
+        return any(each.needs_classes for each in self.filters)
 
     def options(self) -> dict[str, JsonValue]:
-        """What the manifest records."""
-        found = {**self.rule.options(), **self.filters.options()}
-        return found | ({"weights": str(self.weights)} if self.weights else {})
+        """The options of the manifest."""
+        found = self.rule.options() | {each.name: each.value for each in self.in_order}
+        return found | ({"token_weights": str(self.weights)} if self.weights else {})
 
     def prepared(self, frame: pl.LazyFrame, folder: Path, classes: TokenClasses | None = None) -> Selection:
-        """The selection with what its rule needs from the whole of `frame`, the rewards in `folder`.
+        """The selection with what its rule needs from the complete `frame`, the rewards in `folder`.
 
         Args:
             frame: a scan of `folder`.
             folder: a rewards directory.
-            classes: of its vocabulary, where `filters.needs_texts`.
+            classes: of its vocabulary, with `needs_classes`.
         """
-        rule = replace(self.rule, min_tokens=self.filters.min_tokens, max_tokens=self.filters.max_tokens)
-        if rule.prepare is not None and self.filters.skip:
+        least, most = self.token_bounds
+        rule = replace(self.rule, min_tokens=least, max_tokens=most)
+        if rule.prepare is not None and self.narrowing:
             lists = [f"{side}_{name}" for side in SIDES for name in ("ids", "rewards")]
             frame = frame.select("source_row", *lists).map_batches(
-                lambda rows: _without_skipped(rows, self.filters.skip, classes),
+                lambda rows: _narrowed(rows, self.narrowing, classes),
                 streamable=True,
                 projection_pushdown=False,  # the ids are needed whatever is asked for
             )
@@ -79,14 +116,14 @@ class Selection:
 def mask_columns(
     frame: pl.DataFrame, selections: Sequence[Selection], classes: TokenClasses | None = None
 ) -> list[pl.DataFrame]:
-    """For each selection what it adds to `frame`: the masks, the counts and, where it has them, the weights.
+    """For each selection the columns that it adds to `frame`: masks, counts and, where it has them, weights.
 
     Selections that rank by the same scores share one sort.
 
     Args:
         frame: rows of a rewards dataset with the `columns()` of every selection.
         selections: prepared, so that a row's mask depends on that row alone.
-        classes: of the dataset's vocabulary, where `Filters.needs_texts`.
+        classes: of the dataset's vocabulary, where a selection has `needs_classes`.
     """
     # One side after the other: two threads would take the interpreter's lock from each other at every sorted response
     # (measured: 112M tokens/s with two, 208M with one).
@@ -101,17 +138,20 @@ def _side_columns(
     frame: pl.DataFrame, selections: Sequence[Selection], classes: TokenClasses | None, side: str
 ) -> list[dict[str, pl.Series]]:
     """For each selection its columns of `side`, by the last part of their names."""
-    ids = ragged(frame[f"{side}_ids"])
+    tokens = Tokens(ragged(frame[f"{side}_ids"]), classes)
     added = []
-    for selection, mask in zip(selections, _rule_masks(frame, selections, classes, side), strict=True):
-        marks = ids.with_values(selection.filters.around(ids.with_values(mask), ids.values, classes))
+    for selection, taken in zip(selections, _rule_masks(frame, selections, classes, side), strict=True):
+        mask: Ragged[np.bool_] = tokens.ids.with_values(taken)
+        for each in selection.in_order:
+            if each.widened is not None:
+                mask = mask.with_values(each.widened(mask, tokens))
         columns = {
-            "mask": marks.to_series(f"{side}_mask"),
-            "selected": pl.Series(f"{side}_selected", marks.sums().astype(np.int32)),
+            "mask": mask.to_series(f"{side}_mask"),
+            "selected": pl.Series(f"{side}_selected", mask.sums().astype(np.int32)),
         }
         if selection.weights is not None:
-            weights = selection.weights.of(frame, side, marks.values)
-            columns["weights"] = marks.with_values(weights).to_series(f"{side}_weights")
+            weights = selection.weights.of(frame, side, mask.values)
+            columns["weights"] = mask.with_values(weights).to_series(f"{side}_weights")
         added.append(columns)
     return added
 
@@ -119,21 +159,20 @@ def _side_columns(
 def _rule_masks(
     frame: pl.DataFrame, selections: Sequence[Selection], classes: TokenClasses | None, side: str
 ) -> list[Mask]:
-    """(tokens,) what the rule of each selection takes; those that see the same tokens are made together."""
+    """(tokens,) what the rule of each selection takes; those that rank the same tokens are computed together."""
     masks: dict[int, Mask] = {}
-    for skip in {each.filters.skip for each in selections}:
-        members = [index for index, each in enumerate(selections) if each.filters.skip == skip]
-        seen = _without_skipped(frame, skip, classes)
-        made = marks_of_rules(seen, [selections[index].rule for index in members], side)
-        if skip and classes is not None:
-            kept = kept_tokens(ragged(frame[f"{side}_ids"]), skip, classes)
-            made = [_put_back(mask, kept) for mask in made]
+    for narrowing in {each.narrowing for each in selections}:
+        members = [index for index, each in enumerate(selections) if each.narrowing == narrowing]
+        made = masks_of_rules(_narrowed(frame, narrowing, classes), [selections[index].rule for index in members], side)
+        if narrowing:
+            ranked = ranked_tokens(Tokens(ragged(frame[f"{side}_ids"]), classes), narrowing)
+            made = [_put_back(mask, ranked) for mask in made]
         masks |= dict(zip(members, made, strict=True))
     return [masks[index] for index in range(len(selections))]
 
 
-def marks_of_rules(frame: pl.DataFrame, rules: Sequence[Rule], side: str) -> list[Mask]:
-    """(tokens,) the mask of each rule on `side`; rules with the same score share its sort."""
+def masks_of_rules(frame: pl.DataFrame, rules: Sequence[Rule], side: str) -> list[Mask]:
+    """(tokens,) the mask of each rule on `side`: what `Rule.mask` gives; rules with the same score share its sort."""
     groups: list[tuple[pl.Expr, list[int]]] = []
     for index, rule in enumerate(rules):
         score = rule.score(side)
@@ -149,28 +188,36 @@ def marks_of_rules(frame: pl.DataFrame, rules: Sequence[Rule], side: str) -> lis
         # In a grid many rules take the same number of tokens of this side.
         keys = {index: counts[str(index)].to_numpy().tobytes() for index in members}
         different = {key: np.frombuffer(key, np.int64) for key in keys.values()}
-        made = dict(zip(different, mark(ragged(scored["score"]), list(different.values())), strict=True))
+        made = dict(zip(different, top_k_mask(ragged(scored["score"]), list(different.values())), strict=True))
         masks |= {index: made[key] for index, key in keys.items()}
     return [masks[index] for index in range(len(rules))]
 
 
-def _without_skipped(frame: pl.DataFrame, skip: tuple[str, ...], classes: TokenClasses | None) -> pl.DataFrame:
-    """The rows with every list of a side shortened to the tokens that `skip` leaves."""
-    if not skip:
+def ranked_tokens(tokens: Tokens, narrowing: Sequence[Filter]) -> Mask:
+    """(tokens,) the tokens that the rule ranks: those that every filter leaves, or all where none is left."""
+    kept = np.ones(len(tokens.ids.values), np.bool_)
+    for each in narrowing:
+        if each.ranked is not None:
+            kept &= each.ranked(tokens)
+    ranked: Mask = kept | tokens.ids.per_token(tokens.ids.sums(kept) == 0)
+    return ranked
+
+
+def _narrowed(frame: pl.DataFrame, narrowing: Sequence[Filter], classes: TokenClasses | None) -> pl.DataFrame:
+    """The rows with every list of a side shortened to the tokens that the rule ranks."""
+    if not narrowing:
         return frame
-    if classes is None:
-        raise SepoError("--skip needs the texts of the tokens", "give the classes of the vocabulary")
     for side in SIDES:
         ids = ragged(frame[f"{side}_ids"])
-        kept = kept_tokens(ids, skip, classes)
+        kept = ranked_tokens(Tokens(ids, classes), narrowing)
         offsets = np.concatenate([[0], np.cumsum(ids.sums(kept))])
-        names = [f"{side}_{name}" for name in ALIGNED if f"{side}_{name}" in frame.columns]
+        names = [f"{side}_{name}" for name in TOKEN_LISTS if f"{side}_{name}" in frame.columns]
         frame = frame.with_columns(Ragged(ragged(frame[name]).values[kept], offsets).to_series(name) for name in names)
     return frame
 
 
-def _put_back(mask: Mask, kept: Mask) -> Mask:
-    """The mask of the kept tokens as one of all tokens."""
-    whole = np.zeros(len(kept), np.bool_)
-    whole[kept] = mask
-    return whole
+def _put_back(mask: Mask, ranked: Mask) -> Mask:
+    """The mask of the ranked tokens as one of all tokens."""
+    complete = np.zeros(len(ranked), np.bool_)
+    complete[ranked] = mask
+    return complete

@@ -1,4 +1,4 @@
-"""Soft weights beside a mask: how much each selected token counts. Unselected tokens weigh 0. float32, finite.
+"""Soft weights beside a mask: the weight of each selected token. Unselected tokens weigh 0. float32, finite.
 
 With s the reward that is high where a token is good: the reward on chosen, the negated reward on rejected:
 
@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sepo_data.errors import SepoError
-from sepo_data.schemas.stages import SIDES
-from sepo_data.selection.call_text import bind_call
-from sepo_data.selection.quota import finite_number
+from sepo_data.selection.arguments import finite_number
 from sepo_data.selection.ragged import Ragged, ragged
 
 if TYPE_CHECKING:
@@ -30,10 +28,10 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 
-COLDEST = 1e-9
-"""The lowest temperature: a float32 divided by it is finite in float64."""
+LOWEST_TEMPERATURE = 1e-9
+"""A float32 divided by it is finite in float64."""
 
 HIGHEST_EXPONENT = 80.0
 """exp(80) is finite in float32."""
@@ -41,7 +39,7 @@ HIGHEST_EXPONENT = 80.0
 
 @dataclass(frozen=True, slots=True)
 class SoftWeights:
-    """A formula and its constants; `str` gives the text that `parse_weights` reads."""
+    """A formula and its constants; `str` is the text that `parse_weights` reads."""
 
     name: str
     constants: dict[str, float]
@@ -50,7 +48,7 @@ class SoftWeights:
     def of(self, frame: pl.DataFrame, side: str, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(tokens,) the weights of `side` in rows of a rewards dataset whose selected tokens are `mask`."""
         weights = self.formula(frame, side, mask, **self.constants)
-        clipped = np.clip(np.where(mask, weights, 0.0), 0.0, LARGEST)
+        clipped = np.clip(np.where(mask, weights, 0.0), 0.0, LARGEST_WEIGHT)
         return clipped.astype(np.float32)
 
     def __str__(self) -> str:
@@ -61,8 +59,8 @@ class SoftWeights:
 def softmax(temperature: str | float = 0.1) -> SoftWeights:
     """Softmax of the signed rewards over the selected tokens, times their number."""
     constants = _constants(temperature=temperature)
-    if constants["temperature"] < COLDEST:
-        raise SepoError(f"temperature is {temperature}, below {COLDEST}", "write softmax(temperature=0.1)")
+    if constants["temperature"] < LOWEST_TEMPERATURE:
+        raise SepoError(f"temperature is {temperature}, below {LOWEST_TEMPERATURE}", "write softmax(temperature=0.1)")
     return SoftWeights("softmax", constants, _softmax)
 
 
@@ -80,19 +78,13 @@ def linear(slope: str | float = 0.5) -> SoftWeights:
 
 
 WEIGHTS: dict[str, Callable[..., SoftWeights]] = {"softmax": softmax, "tis": tis, "linear": linear}
-
-
-def parse_weights(text: str) -> SoftWeights:
-    """`softmax`, `softmax(0.5)`, `tis(low=-1, high=1)`, `linear`."""
-    function, positional, named = bind_call(text, WEIGHTS, "weights")
-    weights: SoftWeights = function(*positional, **named)
-    return weights
+"""The formulas by the name in `--token-weights`."""
 
 
 def _signed(frame: pl.DataFrame, side: str) -> Ragged[Any]:
     rewards = ragged(frame[f"{side}_rewards"])
     values = rewards.values.astype(np.float64)
-    return rewards.with_values(values if side == SIDES[0] else -values)
+    return rewards.with_values(values if side == "chosen" else -values)
 
 
 def _softmax(frame: pl.DataFrame, side: str, mask: NDArray[np.bool_], *, temperature: float) -> NDArray[np.float64]:
@@ -113,7 +105,7 @@ def _tis(frame: pl.DataFrame, side: str, mask: NDArray[np.bool_], *, low: float,
     del mask
     oracle, ref = (ragged(frame[f"{side}_{model}_logps"]).values.astype(np.float64) for model in ("oracle", "ref"))
     ratio = np.clip(oracle - ref, low, high)
-    return np.exp(ratio if side == SIDES[0] else -ratio)
+    return np.exp(ratio if side == "chosen" else -ratio)
 
 
 def _linear(frame: pl.DataFrame, side: str, mask: NDArray[np.bool_], *, slope: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What kind of token each id of a vocabulary is: white space, punctuation, the template's; and where words begin."""
+"""Classes of the tokens of a vocabulary: white space, punctuation, the template's; and where words begin and end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sepo_data.analysis.vocabulary import BROKEN, single_texts
-from sepo_data.stages.token_text import load_tokenizer_file
+from sepo_data.stages.token_text import BROKEN, load_tokenizer_file, single_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-SKIPPABLE = ("punctuation", "whitespace", "template")
 
 _BYTES = re.compile("<0x[0-9A-F]{2}>")
 
@@ -37,15 +34,14 @@ class TokenClasses:
     """The tokenizer's special tokens, which come from the chat template and not from the author of the text."""
 
     opens_inside_word: NDArray[np.bool_]
-    """The text begins with a letter of a word, so it goes on with the word before it."""
+    """The text begins with a letter of a word, so it continues the word before it."""
 
     ends_inside_word: NDArray[np.bool_]
-    """The text ends with a letter of a word, so the next token may go on with it."""
+    """The text ends with a letter of a word, so the next token may continue it."""
 
-    def skipped(self, ids: NDArray[np.int32], names: Sequence[str]) -> NDArray[np.bool_]:
-        """(tokens,) whether each token is of one of the classes `names`, which are among `SKIPPABLE`."""
-        classes = np.logical_or.reduce([getattr(self, name) for name in names])
-        found: NDArray[np.bool_] = classes[ids]
+    def any_of(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """(vocabulary,) the tokens of at least one of the classes `names`, fields of this object."""
+        found: NDArray[np.bool_] = np.logical_or.reduce([getattr(self, name) for name in names])
         return found
 
 
@@ -57,9 +53,9 @@ def token_classes(folder: Path) -> TokenClasses:
 
 
 def classify(texts: Sequence[str], special: set[int]) -> TokenClasses:
-    """The classes of tokens with these texts, of which those with the ids in `special` are no text at all.
+    """The classes of tokens with these texts, of which those with the ids in `special` are no text.
 
-    Bytes that are not a whole character count as letters: where one is selected, so should be the others.
+    Bytes that are no complete character count as letters: where one is selected, the others should be.
     """
     plain = ["" if token in special else _BYTES.sub("a", text).replace(BROKEN, "a") for token, text in enumerate(texts)]
     return TokenClasses(
@@ -76,7 +72,7 @@ def _is_punctuation(text: str) -> bool:
 
 
 def _in_word(letter: str) -> bool:
-    """Letters, digits and marks; not those of scripts without spaces between words, where this would join sentences."""
+    """Letters, digits and marks; none of scripts without spaces between words, where this would join sentences."""
     if unicodedata.east_asian_width(letter) in "WF":
         return False
     return unicodedata.category(letter)[0] in "LNM" or letter in "'\N{RIGHT SINGLE QUOTATION MARK}"

@@ -2,11 +2,14 @@
 
 import contextlib
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepo_data.selection.share import format_share, parse_share, quota
+from sepo_data.selection.quota import Quota, parse_quota
+from sepo_data.share import format_share, parse_share
 
 
 @pytest.mark.parametrize(
@@ -73,5 +76,25 @@ def test_round_trip(basis_points):
         (10**9, 3333, 333_300_000),
     ],
 )
-def test_quota(tokens, basis_points, selected):
-    assert quota(tokens, basis_points) == selected
+def test_k_of(tokens, basis_points, selected):
+    assert Quota(basis_points).k_of(tokens) == selected
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=20), st.integers(1, 10_000) | st.none(), st.integers(1, 100))
+def test_k_is_one_formula_for_ints_arrays_and_expressions(lengths, basis_points, tokens):
+    quota = Quota(basis_points) if basis_points else Quota(tokens=tokens)
+    expected = [max(1, n * basis_points // 10_000) if basis_points else tokens for n in lengths]
+    assert [quota.k_of(n) for n in lengths] == expected
+    assert all(type(quota.k_of(n)) is int for n in lengths)
+    array = quota.k_of(np.array(lengths, np.int64))
+    assert (array.dtype, array.tolist()) == (np.int64, expected)
+    column = pl.DataFrame({"n": lengths}, schema={"n": pl.Int64}).select(quota.k_of(pl.col("n"))).to_series()
+    assert (column.dtype, column.to_list()) == (pl.Int64, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "quota"),
+    [("30%", Quota(3000)), ("0.3", Quota(3000)), ("16t", Quota(tokens=16)), ("1 token", Quota(tokens=1))],
+)
+def test_a_quota_is_a_share_or_a_number(text, quota):
+    assert parse_quota(text) == parse_quota(str(quota)) == parse_quota(quota) == quota

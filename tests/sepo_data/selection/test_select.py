@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from sepo_data.errors import RefusedError, SepoError
 from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import differences
-from sepo_data.selection.filters import Filters
-from sepo_data.selection.parse import parse_rule
-from sepo_data.selection.select import add_masks, extreme_mask, select, select_many
+from sepo_data.selection.filter import filters_of
+from sepo_data.selection.parse import parse_rule, parse_weights
+from sepo_data.selection.rules.top import top
+from sepo_data.selection.select import select, select_many
 from sepo_data.selection.selection import Selection
-from sepo_data.selection.soft_weights import parse_weights
+from sepo_data.share import format_share
 from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.scan import open_shard, scan, shard_files
 
@@ -25,8 +26,9 @@ NAN = float("nan")
 
 def mask(rewards, basis_points, *, highest):
     """One row's mask as a string of 1 and 0."""
-    frame = pl.DataFrame({"rewards": [rewards]}, schema={"rewards": pl.List(pl.Float32)})
-    [marks] = frame.select(extreme_mask("rewards", basis_points, highest=highest))["rewards"].to_list()
+    side = "chosen" if highest else "rejected"
+    frame = pl.DataFrame({f"{side}_rewards": [rewards]}, schema={f"{side}_rewards": pl.List(pl.Float32)})
+    [marks] = frame.select(top(format_share(basis_points)).mask(side)).to_series().to_list()
     return "".join(str(int(mark)) for mark in marks)
 
 
@@ -85,14 +87,13 @@ def test_equals_sorting(pairs, chosen, rejected):
         {"chosen_rewards": [pair[0] for pair in pairs], "rejected_rewards": [pair[1] for pair in pairs]},
         schema={"chosen_rewards": pl.List(pl.Float32), "rejected_rewards": pl.List(pl.Float32)},
     )
-    rows = add_masks(frame, chosen=chosen, rejected=rejected).collect().to_dicts()
+    rule = top(chosen=format_share(chosen), rejected=format_share(rejected))
+    rows = rule.with_masks(frame).collect().to_dicts()
     for row, pair in zip(rows, pairs, strict=True):
         assert row["chosen_mask"] == reference(pair[0], chosen, highest=True)
         assert row["rejected_mask"] == reference(pair[1], rejected, highest=False)
-        assert (row["chosen_selected"], row["rejected_selected"]) == (
-            sum(row["chosen_mask"]),
-            sum(row["rejected_mask"]),
-        )
+        counts = [max(1, len(pair[index]) * share // 10_000) for index, share in enumerate((chosen, rejected))]
+        assert [sum(row["chosen_mask"]), sum(row["rejected_mask"])] == counts
 
 
 def test_a_long_response():
@@ -165,7 +166,7 @@ def test_a_second_run_has_nothing_to_do(tmp_path, rewards):
     assert select(rewards, out, progress=second) == manifest
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
     assert (first.notes, first.steps) == ([], [(1, 2, "2 pairs"), (2, 2, "2 pairs")])
-    assert (second.notes, second.steps) == ([f"{out} is whole already, nothing to do"], [])
+    assert (second.notes, second.steps) == ([f"{out} is complete; nothing to do"], [])
 
 
 def test_an_interrupted_selection_goes_on(tmp_path, rewards):
@@ -234,7 +235,7 @@ def test_tampered_rewards_are_refused_by_file_and_count(tmp_path, rewards, value
     with pytest.raises(SepoError) as caught:
         select(rewards, tmp_path / "selection")
     assert str(caught.value) == f"{file} is not a valid rewards dataset:\n  {problem}"
-    with pytest.raises(SepoError, match="unfinished"):
+    with pytest.raises(SepoError, match="incomplete"):
         scan(tmp_path / "selection")
 
 
@@ -250,7 +251,7 @@ def test_an_unfinished_or_other_parent_is_refused(tmp_path, rewards):
     with pytest.raises(SepoError, match="holds selection, not rewards"):
         select(tmp_path / "selection", tmp_path / "again")
     (rewards / "state.json").unlink()
-    with pytest.raises(SepoError, match="is unfinished"):
+    with pytest.raises(SepoError, match="is incomplete"):
         select(rewards, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
@@ -274,7 +275,9 @@ def test_side_columns_of_any_kind_go_through(tmp_path, rewards_of, write_rewards
 
 def test_several_selections_are_what_each_is_alone(tmp_path, rewards):
     selections = {
-        name: Selection(parse_rule(text), Filters(window=window), parse_weights(weights) if weights else None)
+        name: Selection(
+            parse_rule(text), filters_of({"neighbours": window}), parse_weights(weights) if weights else None
+        )
         for name, text, window, weights in [
             ("top", "top(50%)", 0, ""),
             ("wide", "top(1t)", 1, "softmax"),
@@ -305,7 +308,7 @@ def test_several_selections_go_on_where_each_was(tmp_path, rewards):
     select(rewards, tmp_path / "a", outs[tmp_path / "a"])
     listener = Listener()
     select_many(rewards, outs, progress=listener)
-    assert listener.notes == [f"{tmp_path / 'a'} is whole already, nothing to do"]
+    assert listener.notes == [f"{tmp_path / 'a'} is complete; nothing to do"]
     assert masks(tmp_path / "b", "chosen") == ["1111", "1", "11", "111"]
 
 

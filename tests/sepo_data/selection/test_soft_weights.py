@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepo_data.errors import SepoError
-from sepo_data.selection.rules import top
+from sepo_data.selection.parse import parse_weights
+from sepo_data.selection.rules.top import top
 from sepo_data.selection.selection import Selection, mask_columns
-from sepo_data.selection.soft_weights import parse_weights
 
 LARGEST = 2.0**127 * (2 - 2.0**-23)
 TINY = 2.0**-149
@@ -102,7 +102,7 @@ def test_weights_as_text(text, canonical):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sofmax", "there is no weights 'sofmax'"),
+        ("sofmax", "unknown weights 'sofmax'"),
         ("softmax(0)", "temperature is 0, below"),
         ("softmax(cold)", "temperature=cold is not a number"),
         ("tis(1, 0)", "are no bounds"),

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepo_data.errors import SepoError
-from sepo_data.selection import top_k as marks
+from sepo_data.selection import top_k
 from sepo_data.selection.kth_highest import kth_highest
 from sepo_data.selection.ragged import Ragged, ragged
-from sepo_data.selection.top_k import highest, mark
+from sepo_data.selection.top_k import top_k_expr, top_k_mask
 
 TINY = 2.0**-149  # the smallest float32 above 0
 REWARD = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from(
@@ -39,8 +39,8 @@ def reference(scores, k):
 def test_equals_sorting(rows, counts, block):
     scores, wanted = of(rows), [counts[: len(rows)], counts[::-1][: len(rows)]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(marks, "BLOCK", block)
-        made = mark(scores, [np.array(each, np.int64) for each in wanted])
+        patch.setattr(top_k, "BLOCK_TOKENS", block)
+        made = top_k_mask(scores, [np.array(each, np.int64) for each in wanted])
     for mask, each in zip(made, wanted, strict=True):
         assert rows_of(scores.with_values(mask)) == [reference(row, k) for row, k in zip(rows, each, strict=True)]
 
@@ -51,7 +51,7 @@ def test_the_expression_equals_sorting(rows, k):
     frame = pl.LazyFrame({"scores": rows}, schema={"scores": pl.List(pl.Float32)})
     expected = [reference(row, k) for row in rows]
     for engine in ("in-memory", "streaming"):
-        made = frame.select(highest(pl.col("scores"), pl.lit(k))).collect(engine=engine)
+        made = frame.select(top_k_expr(pl.col("scores"), pl.lit(k))).collect(engine=engine)
         assert made["scores"].to_list() == expected
         assert made["scores"].dtype == pl.List(pl.Boolean)
 
@@ -59,27 +59,27 @@ def test_the_expression_equals_sorting(rows, k):
 @pytest.mark.parametrize("rewards", [[1.0] * 100_000, [float(i % 7) for i in range(100_000)]])
 def test_a_long_response(rewards):
     scores = of([rewards])
-    [mask] = mark(scores, [np.array([30_000])])
+    [mask] = top_k_mask(scores, [np.array([30_000])])
     assert mask.tolist() == reference(rewards, 30_000)
 
 
 def test_whole_numbers_rank_too():
     # 2^64 - 1 and its neighbour are the same number as floats
     scores = of([[2**64 - 2, 2**64 - 1, 0]], np.uint64)
-    [mask] = mark(scores, [np.array([1])])
+    [mask] = top_k_mask(scores, [np.array([1])])
     assert mask.tolist() == [False, True, False]
 
 
 def test_infinite_scores_come_first():
     scores = of([[1.0, float("inf"), -float("inf"), float("inf")]])
-    [two, three] = mark(scores, [np.array([2]), np.array([3])])
+    [two, three] = top_k_mask(scores, [np.array([2]), np.array([3])])
     assert two.tolist() == [False, True, False, True]
     assert three.tolist() == [True, True, False, True]
 
 
 def test_nan_is_refused():
     with pytest.raises(SepoError, match="NaN"):
-        mark(of([[1.0], [2.0, float("nan"), 3.0]]), [np.array([1, 1])])
+        top_k_mask(of([[1.0], [2.0, float("nan"), 3.0]]), [np.array([1, 1])])
 
 
 def test_nulls_are_refused():

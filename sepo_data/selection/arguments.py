@@ -1,0 +1,56 @@
+"""Arguments of rules, filters and weights: from text, as the command line gives them, to values."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sepo_data.console.text import did_you_mean
+from sepo_data.errors import SepoError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def finite_number(name: str, text: str | float, *, example: float = 0.1) -> float:
+    """The argument `name` as a number.
+
+    Raises:
+        SepoError: it is none, or infinite.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SepoError(f"{name}={text} is not a number", f"write {name}={example}")
+    return number
+
+
+def whole_number(name: str, text: str | int, *, minimum: int = 0) -> int:
+    """The argument `name` as an integer of at least `minimum`.
+
+    Raises:
+        SepoError: it is none.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        raise SepoError(f"{name}={text} is not a whole number from {minimum}", f"write {name}={max(1, minimum)}")
+    return number
+
+
+def names_between_commas(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names in `text`, each once, in alphabetical order.
+
+    Raises:
+        SepoError: a name is not among `known`.
+    """
+    names = sorted({name.strip() for name in text.split(",")} - {""})
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
+            raise SepoError(f"{option} {name}: unknown class of tokens", hint)
+    return tuple(names)
