@@ -3,13 +3,13 @@
     python benchmarks/query.py                  # 60,000 pairs of 2 x 300 tokens: 36M tokens, 0.8 GB on the disk
     python benchmarks/query.py --pairs 6000
 
-The question is `SELECT token_id, AVG(reward) FROM tokens GROUP BY token_id`. Both engines read the mapped shards,
+The query is `SELECT token_id, AVG(reward) FROM tokens GROUP BY token_id`. Both engines read the mapped shards,
 whose rewards are lists of a pair; DuckDB takes them apart with UNNEST. The rows of the table:
 
 - sepo, `tokens`: the token view, as `sepo query` runs it.
-- sepo, `vocabulary`: the table of sepo that answers the same question from arrays that the token ids index.
+- sepo, `vocabulary`: the table of sepo that answers the same query from arrays that the token ids index.
 - Polars, flat: the same group by over two flat columns that were made beforehand; nothing is taken apart.
-- DuckDB, lists: UNNEST of the same shards. This is the work that `sepo query` does.
+- DuckDB, lists: UNNEST of the same shards, the same work as that of `sepo query`.
 - DuckDB, flat: the same two flat columns.
 
 Measured alone with 36M tokens on two cores:
@@ -21,17 +21,16 @@ Measured alone with 36M tokens on two cores:
     DuckDB, lists          0.466                        1.00
     DuckDB, flat           0.455                        1.02
 
-Three times DuckDB is out of reach of `tokens`, and this is why. Polars' group by over flat columns takes as long as
-DuckDB takes for everything, and Polars does the same group by for `tokens`. What `tokens` takes more is 0.133 s; no
-value is copied in it. Were that free, `tokens` would be level with DuckDB. What was tried on the group by, in processor
-time on a machine that other work shared: the in-memory engine is 1.5 times slower, one group by a shard and then one
-over all 2 times; `token_id` as UInt16 changes nothing, as an enumeration it would save a quarter, but could not be
-compared with a number. Feeding the group by 100,000 rows at a time instead of a shard's 600,000 saves a fifth, and is
-done.
+`tokens` cannot be three times as fast as DuckDB: Polars' group by over flat columns takes as long as all of DuckDB's
+work, and Polars runs the same group by for `tokens`. The difference is 0.133 s, in which no value is copied; without
+it `tokens` would be level with DuckDB. Tried on the group by, in processor time on a shared machine: the in-memory
+engine is 1.5 times slower, one group by a shard and then one over all 2 times; `token_id` as UInt16 changes nothing,
+as an enumeration it would save a quarter, but could not be compared with a number. Feeding the group by 100,000 rows
+at a time instead of a shard's 600,000 saves a fifth, and is done.
 
 `vocabulary` takes half the time of `tokens` and a third of its processor time. It hashes nothing: a token id is its
 place in an array of sums. It runs on one core, where both engines use all, so by the clock its lead shrinks with every
-further core; the table that is printed tells both.
+further core; the printed table has both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Look at a preference dataset before anything is spent on it: what it is read as, and what would be set aside."""
+"""Check a preference dataset before any model is loaded: its shape, its lengths, and the rows that are skipped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sepo_data.console.progress import SILENT, Progress
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.preferences import read_preferences
 from sepo_data.preferences.reading import Reading, as_reading
-from sepo_data.preferences.skipped import OnBadRow, judge
+from sepo_data.preferences.skipped import OnBadRow, enforce_on_bad_row
 from sepo_data.schemas.stages import TURN_KEYS
 from sepo_data.shapes.pairs import Pair, SkippedRow
 from sepo_data.shapes.tool_calls import json_text
 from sepo_data.tokenization.tokenize import TokenizedPair, over_limit
-from sepo_data.tokenization.tokenized_dataset import CHUNK, Prepared
+from sepo_data.tokenization.tokenized_dataset import CHUNK_ROWS, TokenizedDataset
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 PARTS = ("prompt", "chosen", "rejected")
 LONGEST = "longest"  # prompt and longer response
-TOLD = 20 * CHUNK
-"""Rows between two words on how far it is."""
+PROGRESS_EVERY_CHUNKS = 20
+"""Chunks of rows between two reports of the progress."""
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English text in most vocabularies: the estimate where there is no tokenizer."""
+"""Of English text in most vocabularies: the estimate without a tokenizer."""
 
 Item = Pair | TokenizedPair | SkippedRow
 
@@ -49,22 +49,22 @@ def check(
     on_bad_row: OnBadRow = "skip",
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Read and tokenize all of a dataset, and tell what it is and what is wrong with it.
+    """Read and tokenize a complete dataset, and report its shape and its problems.
 
-    Memory does not grow with the rows but for 16 bytes a pair, from which repeated ones are told.
+    Memory grows by 16 bytes a pair alone, which find the repeated pairs.
 
     Args:
-        reading: what to read, and how.
-        tokenizer: without one, lengths are in characters, and what only tokens show is left out.
-        max_length: tokens of prompt and one response; longer pairs are counted as set aside.
-        on_bad_row: count rows that cannot be used, or stop at the first.
-        progress: told how far it is.
+        reading: the dataset and its reading options, or its name.
+        tokenizer: without one, lengths are in characters, and findings that need tokens are left out.
+        max_length: tokens of prompt and one response; longer pairs are counted as skipped.
+        on_bad_row: count unusable rows, or stop at the first.
+        progress: gets the number of rows done.
 
     Returns:
-        What `sepo check --json` prints.
+        The object that `sepo check --json` prints.
 
     Raises:
-        SepoError: the dataset cannot be read, its shape cannot be told, or `on_bad_row` is "fail" and a row is bad.
+        SepoError: the dataset cannot be read, its shape is unknown, or `on_bad_row` is "fail" and a row is unusable.
     """
     preferences = read_preferences(as_reading(reading).in_any_order())
     found = Findings(max_length or sys.maxsize)
@@ -73,19 +73,19 @@ def check(
         for items in chunks:
             for item in items:
                 found.add(item)
-            judge(found.first.values(), on_bad_row)
-            done += CHUNK
-            if done % TOLD == 0 or done >= preferences.rows:
+            enforce_on_bad_row(found.first.values(), on_bad_row)
+            done += CHUNK_ROWS
+            if done % (PROGRESS_EVERY_CHUNKS * CHUNK_ROWS) == 0 or done >= preferences.rows:
                 progress.step(min(done, preferences.rows), preferences.rows, f"{found.pairs:,} pairs")
     return {**_input(preferences), **found.report(tokenizer, max_length)}
 
 
 def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None) -> Generator[Iterable[Item]]:
-    """All rows, a thousand at a time; with a tokenizer, the pairs among them tokenized, however long they are."""
+    """All rows in chunks; with a tokenizer, the pairs among them tokenized, of any length."""
     if tokenizer is None:
-        yield from (preferences.slice(start, start + CHUNK) for start in range(0, preferences.rows, CHUNK))
+        yield from (preferences.slice(start, start + CHUNK_ROWS) for start in range(0, preferences.rows, CHUNK_ROWS))
         return
-    prepared = Prepared(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
+    prepared = TokenizedDataset(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
     with closing(prepared.chunks()) as chunks:
         for pairs, skipped in chunks:
             yield [*pairs, *skipped]
@@ -93,12 +93,12 @@ def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None)
 
 @dataclass
 class Findings:
-    """What was found so far. Lengths are those of all pairs, the ones over the limit too."""
+    """Counts of the rows read so far. Lengths are those of all pairs, the ones over the limit included."""
 
     max_length: int
     pairs: int = 0
     rows_used: int = 0
-    held_out: int = 0
+    holdout: int = 0
     boundary_merged: int = 0
     long_pairs: int = 0
     long_prompts: int = 0
@@ -111,9 +111,9 @@ class Findings:
     last_row: int = -1
 
     def add(self, item: Item) -> None:
-        """Count one pair, or one that was set aside."""
+        """Count one pair or one skipped row."""
         if isinstance(item, SkippedRow):
-            self._set_aside(item)
+            self._skip(item)
             return
         pair = _pair(item)
         lengths = _lengths(item)
@@ -125,36 +125,36 @@ class Findings:
         if isinstance(item, TokenizedPair) and (too_long := over_limit(item, self.max_length)):
             self.long_pairs += 1
             self.long_prompts += lengths["prompt"] >= self.max_length
-            self._set_aside(too_long)
+            self._skip(too_long)
             return
         self.pairs += 1
         self.rows_used += pair.source_row != self.last_row
         self.last_row = pair.source_row
-        self.held_out += pair.extra.get(SPLIT) == HOLDOUT
+        self.holdout += pair.extra.get(SPLIT) == HOLDOUT
         self.boundary_merged += isinstance(item, TokenizedPair) and item.boundary_merged
         if self.example is None or pair.source_row < _pair(self.example).source_row:
             self.example = item
 
-    def _set_aside(self, row: SkippedRow) -> None:
+    def _skip(self, row: SkippedRow) -> None:
         self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
         if row.reason not in self.first or row.row < self.first[row.reason].row:
             self.first[row.reason] = row
 
     def report(self, tokenizer: PreTrainedTokenizerBase | None, max_length: int | None) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """The counts as a JSON object."""
         in_tokens = tokenizer is not None or (isinstance(self.example, Pair) and self.example.ids is not None)
         totals = {part: self.lengths[part].total for part in PARTS}
         report: dict[str, Any] = {
             "usable": self.pairs > 0,
             "pairs": self.pairs,
             "rows_used": self.rows_used,
-            "set_aside": {
+            "skipped": {
                 reason: {"count": count, "first_row": self.first[reason].row, "detail": self.first[reason].detail}
                 for reason, count in sorted(self.counts.items())
             },
             "repeated_pairs": len(self.pair_ids) - len(np.unique(np.asarray(self.pair_ids))),
             "prompts": len(np.unique(np.asarray(self.prompt_ids))),
-            "held_out": self.held_out,
+            "holdout": self.holdout,
             "unit": "tokens" if in_tokens else "characters",
             "lengths": {name: lengths.summary() for name, lengths in self.lengths.items() if lengths.counts},
             "histogram": [
@@ -190,7 +190,7 @@ def _pair(item: Pair | TokenizedPair) -> Pair:
 
 
 def _lengths(item: Pair | TokenizedPair) -> dict[str, int]:
-    """Of prompt, chosen and rejected: tokens where there are any, else characters."""
+    """Lengths of prompt, chosen and rejected: in tokens where there are any, else in characters."""
     if isinstance(item, TokenizedPair):
         return {part: len(getattr(item, f"{part}_ids")) for part in PARTS}
     texts = item.ids or [_plain(getattr(item, part)) for part in PARTS]
@@ -198,14 +198,14 @@ def _lengths(item: Pair | TokenizedPair) -> dict[str, int]:
 
 
 def _plain(text: Text) -> str:
-    return text if isinstance(text, str) else "\n".join(map(_plain_turn, text))
+    return text if isinstance(text, str) else "\n".join(map(_plain_message, text))
 
 
-def _plain_turn(turn: Message) -> str:
-    """What is said, below it what else the turn holds."""
-    further = {key: turn[key] for key in TURN_KEYS if key in turn}
+def _plain_message(message: Message) -> str:
+    """The role and content of a message, below them its further keys."""
+    further = {key: message[key] for key in TURN_KEYS if key in message}
     lines = (f"{key}: {value if isinstance(value, str) else json_text(value)}" for key, value in further.items())
-    return "\n".join([f"{turn['role']}: {turn['content']}", *lines])
+    return "\n".join([f"{message['role']}: {message['content']}", *lines])
 
 
 def _rendered(item: Pair | TokenizedPair, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:

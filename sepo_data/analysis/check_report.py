@@ -1,21 +1,21 @@
-"""What `sepo check` found, as lines for people."""
+"""The report of `sepo check`, as lines for people."""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.analysis.check import LONGEST, PARTS
 from sepo_data.analysis.lengths import histogram_lines
+from sepo_data.console.text import aligned_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHOWN = 600
-"""Characters of a text that are shown, half of them from each end."""
+SHOWN_CHARACTERS = 600
+"""Length at which a text is shortened; half of it is shown from each end."""
 
 MARGINS = {"prompt": "|", "chosen": ">", "rejected": ">"}
-"""What stands before each line of a text: a response is told from the prompt."""
+"""The mark before each line of a text: it separates a response from the prompt."""
 
 
 def check_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -44,26 +44,26 @@ def _example(example: dict[str, Any]) -> Iterator[str]:
 
 
 def _shortened(text: str) -> str:
-    if len(text) <= SHOWN:
+    if len(text) <= SHOWN_CHARACTERS:
         return text
-    half = SHOWN // 2
-    return f"{text[:half]}\n... {len(text) - SHOWN:,} characters ...\n{text[-half:]}"
+    half = SHOWN_CHARACTERS // 2
+    return f"{text[:half]}\n... {len(text) - SHOWN_CHARACTERS:,} characters ...\n{text[-half:]}"
 
 
 def _counts(found: dict[str, Any]) -> Iterator[str]:
     yield f"{found['pairs']:,} pairs from {found['rows_used']:,} rows"
-    aside = found["set_aside"]
-    yield f"{sum(entry['count'] for entry in aside.values()):,} set aside"
-    width = max((len(reason) for reason in aside), default=0)
-    for reason, entry in aside.items():
+    skipped = found["skipped"]
+    yield f"{sum(entry['count'] for entry in skipped.values()):,} skipped"
+    width = max((len(reason) for reason in skipped), default=0)
+    for reason, entry in skipped.items():
         yield f"  {entry['count']:>8,}  {reason:<{width}}  row {entry['first_row']}: {entry['detail']}"
     if "max_length" in found:
         over = found["over_limit"]
         yield f"{over['pairs']:,} pairs over {found['max_length']:,} tokens, {over['prompts']:,} by the prompt alone"
         yield f"{found['boundary_merged']:,} pairs whose first response token would merge with the prompt"
     yield f"{found['repeated_pairs']:,} pairs that repeat another, {found['prompts']:,} different prompts"
-    if found["held_out"]:
-        yield f"{found['held_out']:,} pairs held out"
+    if found["holdout"]:
+        yield f"{found['holdout']:,} pairs held out"
     about = "about " if found["tokens_are_estimated"] else ""
     tokens = ", ".join(f"{part} {count:,}" for part, count in found["tokens"].items())
     yield f"{about}{sum(found['tokens'].values()):,} tokens: {tokens}"
@@ -76,7 +76,4 @@ def _table(found: dict[str, Any]) -> Iterator[str]:
     for part, values in found["lengths"].items():
         name = "prompt + longer response" if part == LONGEST else part
         rows.append([name, *(f"{value:,}" for value in values.values())])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        yield "  ".join(chain([f"{first:<{widths[0]}}"], cells))
+    yield from aligned_columns(rows)

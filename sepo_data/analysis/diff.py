@@ -1,4 +1,4 @@
-"""Two reward or selection datasets of the same pairs: do their oracles rank, and would they select, the same tokens?"""
+"""Compare two reward or selection datasets of the same pairs: rank correlation of rewards, overlap of selections."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import polars.selectors as cs
 from sepo_data.analysis.table_output import table_lines
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.selection.select import extreme_mask
-from sepo_data.selection.share import format_share
+from sepo_data.selection.rules.top import top
+from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
 from sepo_data.stages.scan import open_shard, shard_files
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-SHARES = (1000, 2000, 3000, 5000)
-"""Basis points at which what would be selected is compared."""
-FOCUS = "30%"  # the share that orders the pairs, where there are no stored masks
-STORED = "stored"  # what stands for the share where the masks on disk are compared
-TOGETHER = "together"
+COMPARED_SHARES = (1000, 2000, 3000, 5000)
+"""Basis points at which the selections are compared."""
+ORDERING_SHARE = "30%"  # of the overlap that orders the pairs, where there are no stored masks
+STORED = "stored"  # in the place of a share: the masks on disk
+TOGETHER = "together"  # in the place of a side: both
 
-LISTS = ("ids", "rewards", "mask")
+COMPARED_LISTS = ("ids", "rewards", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class Correlation:
     """Spearman's rank correlation of two rewards within a response, averaged over responses."""
 
     side: str
-    responses: int  # those where it is defined: two tokens or more, not all of one reward
+    responses: int  # with a correlation: two tokens or more, not all of one reward
     mean: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How far the selections of one share agree, over all tokens."""
+    """Overlap of the two selections of one share, over all tokens."""
 
     share: str  # such as 30%, or "stored" for the masks on disk
     side: str
     selected_a: int
     selected_b: int
     in_both: int
-    jaccard: float  # in both, of those in any
-    chance: float  # what two random selections of these sizes would come to
+    jaccard: float  # tokens selected in both, of those selected in any
+    chance: float  # expected for two random selections of these sizes
 
 
 @dataclass(frozen=True, slots=True)
 class DifferingPair:
-    """A pair whose selections overlap little."""
+    """A pair whose two selections overlap little."""
 
     pair_id: str
     source_row: int  # in `a`
@@ -65,7 +65,7 @@ class DifferingPair:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What two datasets of the same pairs have in common."""
+    """The comparison of two datasets `a` and `b` of the same pairs."""
 
     pairs: int
     only_a: int
@@ -86,10 +86,10 @@ def diff(a: Path, b: Path, *, pairs: int = 10) -> Diff:
     Args:
         a: a rewards or selection directory.
         b: another one, of the same data under the same tokenizer.
-        pairs: how many of the pairs that differ most are told.
+        pairs: number of pairs in `differing`, those that differ most.
 
     Raises:
-        SepoError: a directory is neither, they share no pair, or a shared pair has other tokens.
+        SepoError: a directory is neither, they share no pair, or the tokens of a shared pair differ.
     """
     manifests = [read_stage(folder, Stage.REWARDS, Stage.SELECTION) for folder in (a, b)]
     stored = all(manifest.stage is Stage.SELECTION for manifest in manifests)
@@ -102,12 +102,12 @@ def diff(a: Path, b: Path, *, pairs: int = 10) -> Diff:
         _check_same_tokens(left, right)
         compared = pl.concat(_compare(left, right, side, stored=stored) for side in SIDES)
         sums.append(compared.group_by("side").agg(_totals(compared)))
-        differing.append(_least_alike(compared, left, right, pairs, STORED if stored else FOCUS))
+        differing.append(_most_different(compared, left, right, pairs, STORED if stored else ORDERING_SHARE))
     totals = pl.concat(sums).group_by("side").sum()
     totals = pl.concat([totals, totals.select(pl.lit(TOGETHER).alias("side"), pl.exclude("side").sum())])
     rows = {row["side"]: row for row in totals.iter_rows(named=True)}
     order = (*SIDES, TOGETHER)
-    shares = [*map(format_share, SHARES), *([STORED] if stored else [])]
+    shares = [*map(format_share, COMPARED_SHARES), *([STORED] if stored else [])]
     worst = pl.concat(differing).sort("jaccard", "correlation", "pair_id", nulls_last=True).head(pairs)
     return Diff(
         pairs=matched.height,
@@ -138,7 +138,7 @@ def report(found: Diff) -> Iterator[str]:
 
 
 def _index(folder: Path) -> pl.DataFrame:
-    """Where each pair is: file, row, and `nth` among the pairs of the same id."""
+    """The file and row of each pair, and its number `nth` among the pairs of the same id."""
     parts = [
         pl.DataFrame(pl.from_arrow(open_shard(file).select(["pair_id"]))).with_columns(
             file=pl.lit(number, dtype=pl.UInt32), row=pl.int_range(pl.len(), dtype=pl.UInt32)
@@ -152,7 +152,7 @@ def _matched_shards(
     a: Path, b: Path, matched: pl.DataFrame, *, stored: bool
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """For each shard of `a` its matched pairs, and row by row their partners in `b`."""
-    lists = LISTS if stored else LISTS[:-1]
+    lists = COMPARED_LISTS if stored else COMPARED_LISTS[:-1]
     columns = ["pair_id", "source_row", "margin", *(f"{side}_{name}" for side in SIDES for name in lists)]
 
     def rows(file: Path, wanted: pl.Series) -> pl.DataFrame:
@@ -177,16 +177,15 @@ def _check_same_tokens(left: pl.DataFrame, right: pl.DataFrame) -> None:
 
 
 def _compare(left: pl.DataFrame, right: pl.DataFrame, side: str, *, stored: bool) -> pl.DataFrame:
-    """One row a response: its correlation, and by share how many tokens are selected in a, in b and in both."""
+    """One row a response: its correlation, and by share the number of tokens selected in a, in b and in both."""
     both = pl.DataFrame({"a": left[f"{side}_rewards"], "b": right[f"{side}_rewards"]}).with_row_index("row")
     ranks = both.select("row", pl.col("a", "b").list.eval(pl.element().rank("average")))
     correlation = ranks.explode("a", "b").group_by("row", maintain_order=True).agg(correlation=pl.corr("a", "b"))
-    masks = {
-        (format_share(share), name): extreme_mask(name, share, highest=side == SIDES[0])
-        for share in SHARES
-        for name in ("a", "b")
-    }
-    marked = both.select("row", *(mask.alias(f"{share} {name}") for (share, name), mask in masks.items()))
+    masks = [
+        rows.select(top(share).mask(side).alias(f"{share} {name}") for share in map(format_share, COMPARED_SHARES))
+        for name, rows in (("a", left), ("b", right))
+    ]
+    marked = pl.concat([both.select("row"), *masks], how="horizontal")
     if stored:
         marked = marked.with_columns(
             left[f"{side}_mask"].alias(f"{STORED} a"), right[f"{side}_mask"].alias(f"{STORED} b")
@@ -220,10 +219,10 @@ def _shares(frame: pl.DataFrame) -> list[str]:
     return [name.removesuffix(" a") for name in frame.columns if name.endswith(" a")]
 
 
-def _least_alike(
+def _most_different(
     compared: pl.DataFrame, left: pl.DataFrame, right: pl.DataFrame, pairs: int, share: str
 ) -> pl.DataFrame:
-    """The pairs of a shard whose selections overlap least, both responses of a pair taken together."""
+    """The pairs of a shard whose selections overlap least, over both responses of a pair."""
     in_any = pl.col(f"{share} a") + pl.col(f"{share} b") - pl.col(f"{share} both")
     by_pair = compared.group_by("row", maintain_order=True).agg(
         pl.col("pair_id").first(),

@@ -1,4 +1,4 @@
-"""How far an unfinished dataset is, how fast it grows, and when it will be whole."""
+"""Throughput of an incomplete dataset: shards done, response tokens a second, and the time left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.stages.directory import RECORDS, shard_entries, shards_of
-from sepo_data.storage.locks import seems_held
+from sepo_data.storage.locks import seems_locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,45 +15,45 @@ if TYPE_CHECKING:
 
     from sepo_data.schemas.manifest import Manifest
 
-RECENT = 3600.0
-"""Seconds before the last shard was finished that the speed is measured over."""
+RECENT_SECONDS = 3600.0
+"""The window before the last finished shard over which the throughput is measured."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """An unfinished dataset at one moment."""
+class Throughput:
+    """An incomplete dataset at one moment."""
 
-    shards: int
-    of: int | None  # None before the first shard, where the plan does not tell
-    held: int  # shards that are being written
-    tokens_per_second: float | None  # of responses; None where no shard says how long it took
-    seconds_left: float | None  # from now, if as many go on as did
+    shards: int  # done
+    total_shards: int | None  # None before the first shard, where the plan does not have the number
+    locked_shards: int  # being written
+    tokens_per_second: float | None  # of responses; None where no shard has a time
+    seconds_left: float | None  # from now, with as many processes as before
 
 
-def read_pace(folder: Path, manifest: Manifest) -> Pace:
-    """The pace of the unfinished dataset in `folder`."""
+def read_throughput(folder: Path, manifest: Manifest) -> Throughput:
+    """The throughput of the incomplete dataset in `folder`."""
     entries = shard_entries(folder)
     records = [entry["record"] for entry in entries]
     total = _total(records, manifest)
-    there = {record["file"].split("-")[1] for record in records}
-    held = sum(lock.stem not in there and seems_held(lock) for lock in (folder / RECORDS).glob("[0-9]*.lock"))
-    speed = tokens_per_second(entries)
+    present = {record["file"].split("-")[1] for record in records}
+    locked = sum(lock.stem not in present and seems_locked(lock) for lock in (folder / RECORDS).glob("[0-9]*.lock"))
+    rate = tokens_per_second(entries)
     left = None
-    if speed and total:
+    if rate and total:
         tokens = sum(_tokens(record) for record in records) / len(records) * (total - len(records))
-        begun = max(0.0, time.time() - max(entry["ended"] for entry in entries)) if held else 0.0
-        left = max(0.0, tokens / speed - begun)
-    return Pace(len(records), total, held, speed, left)
+        begun = max(0.0, time.time() - max(entry["ended"] for entry in entries)) if locked else 0.0
+        left = max(0.0, tokens / rate - begun)
+    return Throughput(len(records), total, locked, rate, left)
 
 
-def tokens_per_second(entries: Sequence[dict[str, Any]], recent: float = RECENT) -> float | None:
-    """Response tokens over the time in which anybody worked: the union of the shards' intervals.
+def tokens_per_second(entries: Sequence[dict[str, Any]], recent: float = RECENT_SECONDS) -> float | None:
+    """Response tokens over the time in which any process worked: the union of the shards' intervals.
 
     Any number of processes may have written them; a pause between two runs does not count.
 
     Args:
-        entries: of `shard_entries`, in any order.
-        recent: only those that ended in this time before the last one, and only this part of their intervals.
+        entries: as `shard_entries` returns them, in any order.
+        recent: seconds before the end of the last one; earlier parts of the intervals do not count.
     """
     timed = [entry for entry in entries if entry.get("seconds")]
     if not timed:
@@ -79,22 +79,19 @@ def _total(records: Sequence[dict[str, Any]], manifest: Manifest) -> int | None:
     return -(-manifest.input.rows // rows) if isinstance(rows, int) else None
 
 
-def pace_text(pace: Pace) -> str:
+def throughput_text(throughput: Throughput) -> str:
     """One line for people."""
-    parts = [f"{pace.shards} of {pace.of or '?'} shards"]
-    if pace.held:
-        parts.append(f"{pace.held} being written now")
-    if pace.tokens_per_second:
-        parts.append(f"{pace.tokens_per_second:,.0f} response tokens/s")
-    if pace.seconds_left is not None and pace.held:
-        parts.append(f"done in about {duration(pace.seconds_left)}")
-    elif not pace.held:
-        parts.append("nobody is writing" + _once_more(pace))
+    left = None if throughput.seconds_left is None else duration(throughput.seconds_left)
+    parts = [f"{throughput.shards} of {throughput.total_shards or '?'} shards"]
+    if throughput.locked_shards:
+        parts.append(f"{throughput.locked_shards} being written now")
+    if throughput.tokens_per_second:
+        parts.append(f"{throughput.tokens_per_second:,.0f} response tokens/s")
+    if left is not None and throughput.locked_shards:
+        parts.append(f"done in about {left}")
+    elif not throughput.locked_shards:
+        parts.append("no process is writing" + (f"; about {left} are left" if left else ""))
     return ", ".join(parts)
-
-
-def _once_more(pace: Pace) -> str:
-    return "" if pace.seconds_left is None else f"; about {duration(pace.seconds_left)} are left"
 
 
 def duration(seconds: float) -> str:

@@ -1,13 +1,13 @@
-"""What a directory of sepo's is, as a few lines for people."""
+"""`sepo info`: a stage directory as lines for people and as an object for programs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.analysis.eta import pace_text, read_pace
+from sepo_data.analysis.eta import read_throughput, throughput_text
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import DATASETS, finished_shards, is_finished, read_manifest
+from sepo_data.stages.directory import DATASETS, finished_shards, is_complete, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def read_info(folder: Path) -> Manifest:
-    """The manifest of `folder`; of an unfinished dataset, with the shards there are so far."""
+    """The manifest of `folder`; of an incomplete dataset, with the shards written so far."""
     manifest = read_manifest(folder)
-    if is_finished(folder):
+    if is_complete(folder):
         return manifest
-    return manifest.model_copy(update={"finished": False, "shards": finished_shards(folder)})
+    return manifest.model_copy(update={"complete": False, "shards": finished_shards(folder)})
 
 
 def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """The machine-readable answer of a command that wrote or looked at `folder`."""
+    """The machine-readable answer of a command that wrote or read `folder`."""
     answer: dict[str, Any] = {
         "path": str(folder),
         "stage": manifest.stage,
-        "finished": manifest.finished,
+        "complete": manifest.complete,
         "fingerprint": manifest.fingerprint,
         "seconds": manifest.seconds,
     }
@@ -41,13 +41,13 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
             "skipped": manifest.total("skipped"),
             "notes": manifest.total("notes"),
         }
-        if not manifest.finished:
-            answer["pace"] = asdict(read_pace(folder, manifest))
+        if not manifest.complete:
+            answer["throughput"] = asdict(read_throughput(folder, manifest))
     return answer | {"results": manifest.results}
 
 
 def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """The machine-readable answer of a dry run: what `folder` would become."""
+    """The machine-readable answer of a dry run: the plan of `folder`."""
     return {
         "path": str(folder),
         "stage": manifest.stage,
@@ -58,17 +58,17 @@ def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def lines(manifest: Manifest, folder: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Label and text of each line that `sepo info` prints; how far it is, where `folder` is being written."""
-    goes_on = "where it stopped" if manifest.stage in DATASETS else "from its last checkpoint with --resume"
-    state = "whole" if manifest.finished else f"unfinished; the same command goes on {goes_on}"
+    """Label and text of each line that `sepo info` prints; with the progress, where `folder` is being written."""
+    resumes = "where it stopped" if manifest.stage in DATASETS else "from its last checkpoint with --resume"
+    state = "complete" if manifest.complete else f"incomplete; the same command resumes {resumes}"
     yield "stage", f"{manifest.stage} ({state})"
     yield "fingerprint", manifest.fingerprint
     if manifest.stage in DATASETS:
-        if folder is not None and not manifest.finished:
-            yield "progress", pace_text(read_pace(folder, manifest))
+        if folder is not None and not manifest.complete:
+            yield "progress", throughput_text(read_throughput(folder, manifest))
         yield "rows", f"{manifest.rows:,} in {len(manifest.shards)} shards"
         yield "tokens", _counts(manifest.total("tokens"))
-        yield "set aside", _counts(manifest.total("skipped"))
+        yield "skipped", _counts(manifest.total("skipped"))
         yield "notes", _counts(manifest.total("notes"))
     source = manifest.input
     split = f", split {source.split}" if source.split else ""

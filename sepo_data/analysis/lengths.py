@@ -1,4 +1,4 @@
-"""How long texts are: counted by length, so that any number of them takes little memory."""
+"""Lengths of texts, counted by length, so that any number of texts takes little memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PERCENTILES = (50, 90, 95, 99)
-BAR = 40
-"""Characters of the longest bar of a histogram."""
+BAR_CHARACTERS = 40
+"""Length of the longest bar of a histogram."""
 
 
 @dataclass
 class Lengths:
-    """So many texts of each length."""
+    """The number of texts of each length."""
 
     counts: Counter[int] = field(default_factory=Counter)
 
@@ -25,11 +25,11 @@ class Lengths:
 
     @property
     def total(self) -> int:
-        """The length of all texts together."""
+        """The sum of all lengths."""
         return sum(length * count for length, count in self.counts.items())
 
     def summary(self) -> dict[str, float]:
-        """Least, mean, percentiles and most; percentile p is the least length that p% of the texts do not exceed."""
+        """Minimum, mean, percentiles, maximum; percentile p is the least length that p% of the texts do not exceed."""
         ascending = sorted(self.counts)
         texts = self.counts.total()
         found: dict[str, float] = {"min": ascending[0], "mean": round(self.total / texts, 1)}
@@ -55,7 +55,7 @@ class Lengths:
 
 
 def _bin(length: int) -> tuple[int, int]:
-    """The least and the greatest length beside which `length` is counted: 32 to 47, 48 to 63, 64 to 95, ..."""
+    """The bounds of the bin of `length`: 32 to 47, 48 to 63, 64 to 95, ..."""
     half = 1 << max(length.bit_length() - 2, 0)
     low = length // half * half
     return low, low + half - 1
@@ -66,5 +66,5 @@ def histogram_lines(bins: list[tuple[int, int, int]]) -> Iterator[str]:
     width = len(f"{bins[-1][1]:,}")
     most = max(count for *_, count in bins)
     for low, high, count in bins:
-        bar = "#" * -(-count * BAR // most)
-        yield f"{low:>{width},} - {high:>{width},}  {bar:<{BAR}}  {count:,}".rstrip()
+        bar = "#" * -(-count * BAR_CHARACTERS // most)
+        yield f"{low:>{width},} - {high:>{width},}  {bar:<{BAR_CHARACTERS}}  {count:,}".rstrip()

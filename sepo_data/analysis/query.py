@@ -13,7 +13,7 @@ from sepo_data.analysis import tokens as token_view
 from sepo_data.analysis import vocabulary as vocabulary_table
 from sepo_data.analysis.named_queries import TWO_SELECTIONS, named_query
 from sepo_data.analysis.read_only import check_read_only
-from sepo_data.console.suggest import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.stages.directory import TOKENIZER
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PAIRS = "pairs"
-"""The name of the directory whose other tables are `tokens` and `vocabulary`; those of `a` are `a_tokens` and so on."""
+"""The directory of this name has the tables `tokens` and `vocabulary` as well; one called `a` has `a_tokens`, ..."""
 
 
 def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
@@ -35,8 +35,8 @@ def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
             tables `a`, `a_tokens` and `a_vocabulary`.
 
     Raises:
-        SepoError: a directory is no whole rewards or selection dataset, or the query cannot be answered; a wrong column
-            or table comes with the nearest names there are.
+        SepoError: a directory is no complete rewards or selection dataset, or the query cannot be answered; the hint
+            for an unknown column or table has the nearest names.
     """
     frames = open_tables(tables)
     if sql.startswith("@"):
@@ -49,14 +49,14 @@ def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
         answer = pl.SQLContext(frames).execute(sql)
         answer.collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise _explained(error, frames) from error
+        raise _query_error(error, frames) from error
     except UnicodeEncodeError as error:
         raise SepoError("the query is not Unicode text", "write it in UTF-8") from error
     return answer
 
 
 def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
-    """The three tables of each directory, by the name that a query gives them."""
+    """The three tables of each directory, by their names in a query."""
     if not tables:
         raise SepoError("there is no directory to query", "give a directory, or several as --table name=DIR")
     frames: dict[str, pl.LazyFrame] = {}
@@ -78,7 +78,7 @@ def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
 
 
 def schema_of(tables: Mapping[str, str | Path]) -> pl.DataFrame:
-    """Every column that a query can name: table, column, type, and what it holds."""
+    """Every column that a query can name: table, column, type, description."""
     rows = [
         (table, column, _type_name(kind), docs.get(column, "a side column of the input"))
         for table, frame, docs in _documented(open_tables(tables), tables)
@@ -101,8 +101,8 @@ def _documented(
     }
     for name in tables:
         yield name, frames[name], pair_docs
-        yield _beside(name, "tokens"), frames[_beside(name, "tokens")], token_view.COLUMNS
-        yield _beside(name, "vocabulary"), frames[_beside(name, "vocabulary")], vocabulary_table.COLUMNS
+        yield _beside(name, "tokens"), frames[_beside(name, "tokens")], token_view.TOKEN_COLUMNS
+        yield _beside(name, "vocabulary"), frames[_beside(name, "vocabulary")], vocabulary_table.VOCABULARY_COLUMNS
 
 
 def _type_name(kind: pl.DataType) -> str:
@@ -122,24 +122,24 @@ _OTHER_STAGE = {
     **{f"{model}_logp": _NO_LOGPS for model in ("oracle", "ref")},
     **{f"{side}_{model}_logps": _NO_LOGPS for side in SIDES for model in ("oracle", "ref")},
 }
-"""What to do about a column that only the other stage has."""
+"""The hint for a column that only the other stage has."""
 
 
-def _explained(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoError:
-    """What Polars has against a query, in one sentence, and what to type instead."""
+def _query_error(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoError:
+    """The error of Polars in one sentence, with a hint; an unknown wording gives the general message."""
     message = str(error)
     if found := _NO_COLUMN.search(message) or _NO_COLUMN_OF.search(message):
-        name, there = found["name"], _columns_there(found, frames)
-        known = there or dict.fromkeys(column for frame in frames.values() for column in frame.collect_schema())
+        name, present = found["name"], _known_columns(found, frames)
+        known = present or dict.fromkeys(column for frame in frames.values() for column in frame.collect_schema())
         return SepoError(
-            f"there is no column {name}" + (f"; there are {listed(there)}" if there else ""),
-            _OTHER_STAGE.get(name) or did_you_mean(name, known) or "`--schema` tells what there is",
+            f"there is no column {name}" + (f"; there are {listed(present)}" if present else ""),
+            _OTHER_STAGE.get(name) or did_you_mean(name, known) or "`--schema` lists the tables and columns",
         )
     if found := _NO_TABLE.search(message):
         name = found["name"] or found["other"]
         return SepoError(
             f"there is no table {name}; there are {listed(frames)}",
-            did_you_mean(name, frames) or "`--schema` tells what there is",
+            did_you_mean(name, frames) or "`--schema` lists the tables and columns",
         )
     if found := _NO_FUNCTION.search(message):
         return SepoError(f"there is no function {found['name']}", "the SQL reference of Polars lists the functions")
@@ -151,8 +151,8 @@ def _explained(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoErro
     )
 
 
-def _columns_there(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> list[str]:
-    """The columns that stand where the wrong one was looked for; none where Polars does not tell."""
+def _known_columns(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> list[str]:
+    """The columns of the table without the one asked for; none where the error does not list them."""
     groups = found.groupdict()
     if groups.get("table") in frames:
         return list(frames[groups["table"]].collect_schema())

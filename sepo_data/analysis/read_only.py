@@ -1,4 +1,4 @@
-"""A query reads the tables it was given and nothing else: no other statement, no file of its own choice."""
+"""Guard of `sepo query`: a query reads the given tables and nothing else, by no other statement and from no file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sepo_data.errors import SepoError
 if TYPE_CHECKING:
     from collections.abc import Container
 
-READING = ("SELECT", "WITH", "EXPLAIN", "SHOW")
+READ_STATEMENTS = ("SELECT", "WITH", "EXPLAIN", "SHOW")
 FILE_READERS = frozenset({"read_csv", "read_ipc", "read_json", "read_ndjson", "read_parquet"})
 """The table functions of Polars SQL."""
 
@@ -22,7 +22,7 @@ _READER = re.compile(r"\b(?:read|scan)_\w+", re.IGNORECASE)
 def check_read_only(sql: str, columns: Container[str] = ()) -> None:
     """Raise a `SepoError` unless `sql` begins as a query does and names no function that opens files.
 
-    Such a name is refused wherever it stands, in a string or a comment too: so nothing depends on reading quotes and
+    Such a name is refused anywhere, also in a string or a comment, so that nothing depends on parsing quotes and
     comments exactly as Polars does. A name that is one of the `columns` and no known reader is a column.
     """
     first, rest = _first_word(sql)
@@ -34,9 +34,9 @@ def check_read_only(sql: str, columns: Container[str] = ()) -> None:
             raise SepoError(f"EXPLAIN {inner or 'nothing'}: only a SELECT can be explained", "write EXPLAIN SELECT ...")
     if not first:
         raise SepoError("the query is empty", "for example: SELECT side, AVG(reward) FROM tokens GROUP BY side")
-    if first not in READING:
+    if first not in READ_STATEMENTS:
         raise SepoError(
-            f"{first}: a query only reads; it begins with {', '.join(READING[:-1])} or {READING[-1]}",
+            f"{first}: a query only reads; it begins with {', '.join(READ_STATEMENTS[:-1])} or {READ_STATEMENTS[-1]}",
             "`--list` shows queries to start from",
         )
     for name in _READER.findall(sql):
@@ -48,7 +48,7 @@ def check_read_only(sql: str, columns: Container[str] = ()) -> None:
 
 
 def _first_word(sql: str) -> tuple[str, str]:
-    """The first word in capitals and what follows it; spaces, comments and opening brackets are passed over."""
+    """The first word in capitals and the text after it; spaces, comments and opening brackets before it are skipped."""
     at = 0
     while at < len(sql):
         if sql.startswith("/*", at):

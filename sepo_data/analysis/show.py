@@ -1,4 +1,4 @@
-"""One pair for people: every token coloured by its reward, the selected ones marked."""
+"""Show one pair: every token coloured by its reward, the selected ones marked."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from sepo_data.console.printable import printable, spelt_out
-from sepo_data.console.suggest import did_you_mean
+from sepo_data.console.text import did_you_mean, printable, spelt_out
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.selection.select import add_masks
+from sepo_data.selection.rules.top import top
+from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
 from sepo_data.stages.scan import scan
 from sepo_data.stages.token_text import load_tokenizer_file, token_texts
@@ -31,7 +31,7 @@ GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A response token: what it adds to the text, its reward, and whether it is selected."""
+    """A response token: the text it adds, its reward, and whether it is selected."""
 
     position: int
     token_id: int
@@ -56,7 +56,7 @@ class ShownPair:
 def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 3000) -> ShownPair:
     """Read pair number `pair` (from 0) or the one with that `pair_id`.
 
-    A rewards dataset has no masks yet; there, `chosen` and `rejected` (basis points) tell what would be selected.
+    A rewards dataset has no masks; there, the shares `chosen` and `rejected` (basis points) select the tokens.
 
     Raises:
         SepoError: there is no such pair, or `folder` is not a rewards or selection dataset.
@@ -71,7 +71,7 @@ def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 30
     else:
         frame = frame.filter(pl.col("pair_id") == pair).head(1)
     if manifest.stage is Stage.REWARDS:
-        frame = add_masks(frame, chosen=chosen, rejected=rejected)
+        frame = top(chosen=format_share(chosen), rejected=format_share(rejected)).with_masks(frame)
     rows = frame.collect().to_dicts()
     if not rows:
         known = scan(folder).select("pair_id").head(10_000).collect()["pair_id"].to_list()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from sepo_data.analysis.vocabulary import text_series
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES
+from sepo_data.stages.token_text import text_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from polars.datatypes import DataType
 
 SIDE = pl.Enum(SIDES)
-"""Groups and compares twice as fast as text; `CAST(side AS VARCHAR)` makes it text for LIKE and the like."""
+"""Groups and compares twice as fast as text; `CAST(side AS VARCHAR)` makes it text, as for LIKE."""
 
-BATCH = 100_000  # tokens handed over at a time, where the engine has no wish
+BATCH_TOKENS = 100_000  # yielded at a time, where the engine asks for no size
 
-COLUMNS = {
+TOKEN_COLUMNS = {
     "pair_id": "the pair that the token belongs to, as in `pairs`",
     "side": "`chosen` or `rejected`",
-    "position": "the token's place in its response, from 0",
-    "token_id": "the tokenizer's number of the token",
-    "token": "its text; bytes that are not a whole character as <0xE2>",
-    "reward": "beta * (log p_oracle - log p_ref), in nats times beta",
+    "position": "index of the token in its response, from 0",
+    "token_id": "id of the token in the vocabulary",
+    "token": "text of the token; bytes that are no complete character as <0xE2>",
+    "reward": "reward of the token: beta * (log p_oracle - log p_ref), in nats times beta",
     "oracle_logp": "log-probability under the oracle, in nats; not in a selection",
     "ref_logp": "log-probability under the reference model, in nats; not in a selection",
-    "selected": "the token is in the selection; not in a rewards dataset",
+    "selected": "true for each selected token; not in a rewards dataset",
 }
-"""What each column of the token view holds."""
+"""The columns of the token view, each with its content."""
 
-LISTS = {
+LIST_COLUMNS = {
     "token_id": "{}_ids",
     "reward": "{}_rewards",
     "oracle_logp": "{}_oracle_logps",
     "ref_logp": "{}_ref_logps",
     "selected": "{}_mask",
 }
-"""The list column of the pairs, by side, that a column of the token view comes from."""
+"""The list column of the pairs, by side, from which a column of the token view is made."""
 
 
 def tokens(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFrame:
@@ -51,15 +51,19 @@ def tokens(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFrame:
     A column whose lists `frame` does not have is absent, not null: an average over nulls would look like an answer.
     With `text_from`, a stage directory, there is a column `token` with the text of each token.
 
-    Streams: yes, as many pairs at a time as the source of `frame` hands over (a shard). A plain `explode` would expand
+    Streams: yes, as many pairs at a time as the source of `frame` yields (a shard). A plain `explode` would expand
     every list, because Polars has to compare their lengths; here the lists that a query does not use are never read.
     """
     pairs = frame.collect_schema()
-    lists = {name: column for name, column in LISTS.items() if all(column.format(side) in pairs for side in SIDES)}
+    lists = {
+        name: column for name, column in LIST_COLUMNS.items() if all(column.format(side) in pairs for side in SIDES)
+    }
     if "pair_id" not in pairs or "token_id" not in lists:
         raise SepoError("the frame has no tokens: it lacks pair_id or the lists of token ids", "give scan(directory)")
     kinds = _MADE | {name: pairs[column.format(SIDES[0])].inner for name, column in lists.items()}  # type: ignore[attr-defined]
-    schema = {name: kinds[name] for name in COLUMNS if name in kinds and (name != "token" or text_from is not None)}
+    schema = {
+        name: kinds[name] for name in TOKEN_COLUMNS if name in kinds and (name != "token" or text_from is not None)
+    }
 
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, batch_size: int | None
@@ -70,7 +74,7 @@ def tokens(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFrame:
             limited = view if left is None else view.head(left)
             made = (limited if predicate is None else limited.filter(predicate)).collect(engine="in-memory")
             # A group by that is fed in the size the engine asks for takes a fifth less time.
-            yield from made.iter_slices(batch_size or BATCH)
+            yield from made.iter_slices(batch_size or BATCH_TOKENS)
             if left is not None:
                 left -= made.height
                 if left <= 0:
@@ -82,7 +86,7 @@ def tokens(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFrame:
 def _views(
     frame: pl.LazyFrame, lists: dict[str, str], asked: list[str], text_from: Path | None
 ) -> Iterator[pl.LazyFrame]:
-    """The columns `asked` of each side of each shard; where no list is among them, the ids tell how many rows."""
+    """The columns `asked` of each side of each shard; where no list is among them, the ids give the number of rows."""
     exploded = {name: column for name, column in lists.items() if name in asked}
     if "token" in asked or not exploded:
         exploded["token_id"] = lists["token_id"]
@@ -113,5 +117,5 @@ def _explode(
         view = view.with_columns(pl.lit(side, dtype=SIDE).alias("side"))
     if texts is not None:
         view = view.with_columns(pl.lit(texts).gather(pl.col("token_id")).alias("token"))
-    # Where no column is asked for, the number of rows still is.
+    # A query of no column, such as COUNT(*), needs the number of rows.
     return view.select(asked) if asked else view.drop(names)

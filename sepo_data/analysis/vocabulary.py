@@ -1,8 +1,7 @@
-"""The vocabulary of a stage dataset: the text of each token id, and how often and with what reward it occurs."""
+"""The vocabulary of a stage dataset: the text, count and rewards of each token id."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,37 +9,36 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from sepo_data.schemas.stages import SIDES
+from sepo_data.stages.token_text import text_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
-BROKEN = "\N{REPLACEMENT CHARACTER}"
-BLOCK = 1 << 20
+BLOCK_TOKENS = 1 << 20
 """Tokens counted at a time: their widened copies stay in the processor's cache (2x faster than all at once)."""
 
-COLUMNS = {
-    "token_id": "the tokenizer's number of the token",
-    "token": "its text; bytes that are not a whole character as <0xE2>",
-    "count": "how often it occurs in the responses",
+VOCABULARY_COLUMNS = {
+    "token_id": "id of the token in the vocabulary",
+    "token": "text of the token; bytes that are no complete character as <0xE2>",
+    "count": "number of occurrences in the responses",
     "mean_reward": "mean of its rewards, both sides",
-    "chosen_count": "how often it occurs in chosen responses",
-    "rejected_count": "how often it occurs in rejected responses",
+    "chosen_count": "number of occurrences in chosen responses",
+    "rejected_count": "number of occurrences in rejected responses",
     "chosen_reward": "sum of its rewards in chosen responses",
     "rejected_reward": "sum of its rewards in rejected responses",
-    "chosen_selected": "how often it is selected in chosen responses; not in a rewards dataset",
-    "rejected_selected": "how often it is selected in rejected responses; not in a rewards dataset",
+    "chosen_selected": "number of selected occurrences in chosen responses; not in a rewards dataset",
+    "rejected_selected": "number of selected occurrences in rejected responses; not in a rewards dataset",
 }
-"""What each column of the vocabulary table holds."""
+"""The columns of the vocabulary table, each with its content."""
 
 
 def vocabulary(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFrame:
     """One row a token id that occurs in the responses of `frame`, in the order of the ids.
 
-    What a group by `token_id` over the token view gives, several times faster: ids are small integers, so the totals
+    The result of a group by `token_id` over the token view, several times faster: ids are small integers, so the totals
     are arrays that the ids index, and nothing is hashed. Sums are in float64. Streams: yes, a shard at a time.
     With `text_from`, a stage directory, there is a column `token` with the text.
     """
@@ -48,7 +46,7 @@ def vocabulary(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFra
     masked = all(f"{side}_mask" in pairs for side in SIDES)
     schema: dict[str, pl.DataType] = {
         name: pl.String() if name == "token" else pl.Float64() if name.endswith("reward") else pl.Int64()
-        for name in COLUMNS
+        for name in VOCABULARY_COLUMNS
         if (name != "token" or text_from is not None) and (masked or not name.endswith("selected"))
     } | {"token_id": pl.Int32()}
 
@@ -67,7 +65,7 @@ def vocabulary(frame: pl.LazyFrame, text_from: Path | None = None) -> pl.LazyFra
         table = pl.DataFrame(made)
         if "token" in asked and text_from is not None:
             table = table.with_columns(token=text_series(text_from).gather(table["token_id"]))
-        # Where no column is asked for, the number of rows still is.
+        # A query of no column, such as COUNT(*), needs the number of rows.
         table = table.select(asked) if asked else table.drop(table.columns)
         if rows is not None:
             table = table.head(rows)
@@ -95,8 +93,8 @@ def _totals(frame: pl.LazyFrame, kinds: set[str]) -> dict[str, NDArray[Any]]:
         for side in SIDES:
             ids = batch[f"{side}_ids"].explode().to_numpy()
             values = {kind: batch[f"{side}_{lists[kind]}"].explode().to_numpy() for kind in kinds}
-            for start in range(0, len(ids), BLOCK):
-                block = slice(start, start + BLOCK)
+            for start in range(0, len(ids), BLOCK_TOKENS):
+                block = slice(start, start + BLOCK_TOKENS)
                 index = ids[block].astype(np.intp)
                 add(f"{side}_count", np.bincount(index))
                 if "reward" in kinds:
@@ -107,46 +105,3 @@ def _totals(frame: pl.LazyFrame, kinds: set[str]) -> dict[str, NDArray[Any]]:
     for name, kind in [(f"{side}_{kind}", kind) for side in SIDES for kind in ("count", *kinds)]:
         add(name, np.zeros(longest, np.float64 if kind == "reward" else np.int64))
     return totals
-
-
-def text_series(folder: Path) -> pl.Series:
-    """The text of every token id of the tokenizer in `folder`, at the id's place."""
-    from sepo_data.stages.token_text import load_tokenizer_file
-
-    return pl.Series("token", single_texts(load_tokenizer_file(folder)), dtype=pl.String)
-
-
-def single_texts(tokenizer: Tokenizer) -> list[str]:
-    """What each token id, from 0, adds to a text; bytes that are not a whole character are shown as `<0xE2>`.
-
-    Each id is decoded after a plain letter: at the start of a text some decoders take a space away.
-    """
-    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    letter = tokenizer.token_to_id("a")
-    before = [] if letter is None else [letter]
-    start = tokenizer.decode(before, skip_special_tokens=False)
-    texts = tokenizer.decode_batch([[*before, token] for token in range(size)], skip_special_tokens=False)
-    return [
-        _spelled(tokenizer.id_to_token(token) or "", text) if BROKEN in text else text.removeprefix(start)
-        for token, text in enumerate(texts)
-    ]
-
-
-def _spelled(token: str, text: str) -> str:
-    """A token that breaks a character, spelled from its entry in the vocabulary; `text` where that says no more."""
-    if re.fullmatch("<0x[0-9A-F]{2}>", token):
-        return token
-    if not all(letter in _BYTES for letter in token):
-        return text
-    whole = bytes(_BYTES[letter] for letter in token).decode("utf-8", "surrogateescape")
-    return "".join(f"<0x{ord(letter) - 0xDC00:02X}>" if "\udc80" <= letter <= "\udcff" else letter for letter in whole)
-
-
-def _byte_letters() -> dict[str, int]:
-    """The letter that stands for each byte in a byte-level vocabulary (GPT-2's `bytes_to_unicode`), the other way."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
-
-
-_BYTES = _byte_letters()

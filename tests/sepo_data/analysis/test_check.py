@@ -1,4 +1,4 @@
-"""What is found in a dataset before anything is spent on it."""
+"""The findings of a dataset before any model is loaded."""
 
 import json
 
@@ -30,7 +30,7 @@ def write(tmp_path):
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny_model):
-    from sepo_train.models.files import load_tokenizer
+    from sepo_train.models.tokenizers import load_tokenizer
 
     return load_tokenizer(str(tiny_model))
 
@@ -48,15 +48,15 @@ ROWS = [
 def test_what_needs_no_tokenizer(write):
     found = check(write(*ROWS))
     assert (found["rows"], found["pairs"], found["rows_used"], found["usable"]) == (6, 3, 3, True)
-    assert found["set_aside"] == {
+    assert found["skipped"] == {
         "empty_response": {"count": 2, "first_row": 3, "detail": "prefs.jsonl line 4: chosen"},
         "invalid_json": {
             "count": 1,
             "first_row": 1,
-            "detail": found["set_aside"]["invalid_json"]["detail"],
+            "detail": found["skipped"]["invalid_json"]["detail"],
         },
     }
-    assert "prefs.jsonl line 2" in found["set_aside"]["invalid_json"]["detail"]
+    assert "prefs.jsonl line 2" in found["skipped"]["invalid_json"]["detail"]
     assert (found["repeated_pairs"], found["prompts"], found["unit"]) == (1, 2, "characters")
     # prompts of 2, 2 and 6 characters, responses of 3 and 1, 3 and 1, 3 and 4
     assert found["lengths"]["prompt"] == {
@@ -120,23 +120,23 @@ def test_pairs_over_the_limit_are_counted_with_their_lengths(write, tokenizer):
     rows = [turns("a" * size, "b" * other, "c") for size, other in ((10, 10), (10, 200), (300, 10))]
     found = check(write(*rows), tokenizer=tokenizer, max_length=120)
     assert found["over_limit"] == {"pairs": 2, "prompts": 1}
-    assert (found["pairs"], found["set_aside"]["too_long"]["count"]) == (1, 2)
-    assert found["set_aside"]["too_long"]["first_row"] == 1
-    assert "response tokens exceed 120" in found["set_aside"]["too_long"]["detail"]
+    assert (found["pairs"], found["skipped"]["too_long"]["count"]) == (1, 2)
+    assert found["skipped"]["too_long"]["first_row"] == 1
+    assert "response tokens exceed 120" in found["skipped"]["too_long"]["detail"]
     assert found["lengths"]["prompt"]["max"] > 120, "lengths tell which limit would do"
     reasons = {"count": 1, "first_row": 2}
     assert {
-        name: check(write(*rows), tokenizer=tokenizer, max_length=found["lengths"]["longest"]["max"] - 1)["set_aside"][
+        name: check(write(*rows), tokenizer=tokenizer, max_length=found["lengths"]["longest"]["max"] - 1)["skipped"][
             "too_long"
         ][name]
         for name in reasons
     } == reasons
 
 
-def test_what_reading_sets_aside_counts(write):
+def test_rows_skipped_while_reading_count(write):
     found = check(Reading(write(*ROWS), dedupe=True, holdout=1))
-    assert found["set_aside"]["duplicate"] == {"count": 1, "first_row": 2, "detail": "equals row 0"}
-    assert (found["pairs"], found["repeated_pairs"], found["held_out"]) == (2, 0, 1)
+    assert found["skipped"]["duplicate"] == {"count": 1, "first_row": 2, "detail": "equals row 0"}
+    assert (found["pairs"], found["repeated_pairs"], found["holdout"]) == (2, 0, 1)
 
 
 def test_the_first_bad_row_ends_it_where_that_is_asked_for(write):
@@ -168,7 +168,7 @@ def test_lines_for_people(write, tokenizer):
         "  chosen   > Yes.",
         "           > It is lovely.<|im_end|>",
     ]
-    assert "2 set aside" in lines
+    assert "2 skipped" in lines
     assert "1 pairs over 200 tokens, 1 by the prompt alone" in lines
     assert "0 pairs that repeat another, 2 different prompts" in lines
     assert any(line.split()[:2] == ["tokens", "min"] for line in lines)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sepo_data.analysis.diff import Correlation, DifferingPair, Overlap, diff, report
 from sepo_data.errors import SepoError
+from sepo_data.selection.quota import Quota
 from sepo_data.selection.select import select
-from sepo_data.selection.share import quota
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_equals_a_plain_reference(pairs, cut, tmp_path_factory, rewards_of, writ
         in_both = selected = 0
         for pair in pairs:
             for side, sign in zip(pair, (-1, 1), strict=True):
-                k = quota(len(side), points)
+                k = Quota(points).k_of(len(side))
                 tops = [
                     set(sorted(range(len(side)), key=lambda at, n=number, s=sign, v=side: (s * v[at][n], at))[:k])
                     for number in (0, 1)

@@ -1,10 +1,10 @@
-"""How far, how fast, when done: the arithmetic by hand, then a directory that is being written."""
+"""Throughput and time left: the arithmetic by hand, then a directory that is being written."""
 
 import time
 
 import pytest
 
-from sepo_data.analysis.eta import Pace, duration, pace_text, read_pace, tokens_per_second
+from sepo_data.analysis.eta import Throughput, duration, read_throughput, throughput_text, tokens_per_second
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.writer import open_stage
@@ -35,7 +35,7 @@ def test_tokens_per_second(entries, recent, speed):
         assert tokens_per_second(order, recent) == speed
 
 
-def test_shards_without_a_time_tell_nothing():
+def test_shards_without_a_time_give_no_throughput():
     assert tokens_per_second([entry(0, 10) | {"seconds": None}]) is None
     assert tokens_per_second([{"record": entry(0, 1)["record"]}]) is None
 
@@ -49,26 +49,26 @@ def test_duration(seconds, text):
 
 
 def test_for_people():
-    assert pace_text(Pace(3, 12, 2, 1234.5, 4790.0)) == (
+    assert throughput_text(Throughput(3, 12, 2, 1234.5, 4790.0)) == (
         "3 of 12 shards, 2 being written now, 1,234 response tokens/s, done in about 1 h 20 min"
     )
-    assert pace_text(Pace(3, 12, 0, 50.0, 600.0)) == (
-        "3 of 12 shards, 50 response tokens/s, nobody is writing; about 10 min are left"
+    assert throughput_text(Throughput(3, 12, 0, 50.0, 600.0)) == (
+        "3 of 12 shards, 50 response tokens/s, no process is writing; about 10 min are left"
     )
-    assert pace_text(Pace(0, None, 1, None, None)) == "0 of ? shards, 1 being written now"
+    assert throughput_text(Throughput(0, None, 1, None, None)) == "0 of ? shards, 1 being written now"
 
 
 def test_a_directory_that_is_being_written(tmp_path, rewards_of):
     """Two shards of four in 10 ms each: 6 response tokens a shard, so 600 a second."""
     stage = open_stage(tmp_path, PLAN, shards=4)
     table = rewards_of([([3.0, 1.0], [0.5])] * 2)
-    for index in stage.claim_shards([2, 0, 1]):
+    for index in stage.lock_shards([2, 0, 1]):
         if index == 1:
-            pace = read_pace(tmp_path, PLAN)
+            throughput = read_throughput(tmp_path, PLAN)
             break
         time.sleep(0.01)
         stage.write_shard(index, table, seconds=0.01)
-    assert (pace.shards, pace.of, pace.held) == (2, 4, 1)
-    assert pace.tokens_per_second == pytest.approx(600, rel=0.01)
-    assert 0 <= pace.seconds_left <= 12 / 600
-    assert read_pace(tmp_path, PLAN).held == 0
+    assert (throughput.shards, throughput.total_shards, throughput.locked_shards) == (2, 4, 1)
+    assert throughput.tokens_per_second == pytest.approx(600, rel=0.01)
+    assert 0 <= throughput.seconds_left <= 12 / 600
+    assert read_throughput(tmp_path, PLAN).locked_shards == 0

@@ -10,7 +10,7 @@ from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, Token
 from sepo_data.schemas.stages import Stage
 from sepo_data.selection.select import select
 from sepo_data.shapes.pairs import SkippedRow
-from sepo_data.stages.directory import claim
+from sepo_data.stages.runs import open_run
 from sepo_data.stages.writer import open_stage
 
 PLAN = Manifest(
@@ -25,45 +25,47 @@ PLAN = Manifest(
 
 
 @pytest.fixture
-def unfinished(tmp_path, rewards_of):
+def incomplete(tmp_path, rewards_of):
     stage = open_stage(tmp_path / "out", PLAN, shards=3)
     table = rewards_of([([3.0, 1.0], [0.5])] * 2)
     stage.write_shard(1, table, skipped=[SkippedRow(3, "null", "chosen")], notes={"truncated": 1})
     return stage
 
 
-def test_unfinished(unfinished):
-    manifest = read_info(unfinished.path)
-    told = dict(lines(manifest, unfinished.path))
-    assert told["stage"] == "rewards (unfinished; the same command goes on where it stopped)"
-    assert told["progress"] == "1 of 3 shards, nobody is writing"
+def test_unfinished(incomplete):
+    manifest = read_info(incomplete.path)
+    told = dict(lines(manifest, incomplete.path))
+    assert told["stage"] == "rewards (incomplete; the same command resumes where it stopped)"
+    assert told["progress"] == "1 of 3 shards, no process is writing"
     assert told["rows"] == "2 in 1 shards"
     assert told["tokens"] == "chosen 4  prompt 6  rejected 2"
-    assert told["set aside"] == "null 1"
+    assert told["skipped"] == "null 1"
     assert told["notes"] == "truncated 1"
-    assert summary(unfinished.path, manifest) == {
-        "path": str(unfinished.path), "stage": "rewards", "finished": False, "fingerprint": PLAN.fingerprint,
+    assert summary(incomplete.path, manifest) == {
+        "path": str(incomplete.path), "stage": "rewards", "complete": False, "fingerprint": PLAN.fingerprint,
         "seconds": None, "rows": 2, "shards": 1, "tokens": {"chosen": 4, "prompt": 6, "rejected": 2},
         "skipped": {"null": 1}, "notes": {"truncated": 1}, "results": {},
-        "pace": {"shards": 1, "of": 3, "held": 0, "tokens_per_second": None, "seconds_left": None},
+        "throughput": {
+            "shards": 1, "total_shards": 3, "locked_shards": 0, "tokens_per_second": None, "seconds_left": None,
+        },
     }  # fmt: skip
 
 
 def test_begun_and_no_shard_yet(tmp_path):
     open_stage(tmp_path, PLAN, shards=3)
     told = dict(lines(read_info(tmp_path), tmp_path))
-    assert told["progress"] == "0 of 2500 shards, nobody is writing"  # 5000 rows, 2 a shard
+    assert told["progress"] == "0 of 2500 shards, no process is writing"  # 5000 rows, 2 a shard
     assert told["rows"] == "0 in 0 shards"
     assert told["tokens"] == "none"
 
 
-def test_finished(unfinished, rewards_of):
-    for index in unfinished.missing():
-        unfinished.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
-    unfinished.finish(seconds=1234.5, results={"path": "shared"})
-    manifest = read_info(unfinished.path)
+def test_finished(incomplete, rewards_of):
+    for index in incomplete.pending():
+        incomplete.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
+    incomplete.finish(seconds=1234.5, results={"layout": "shared"})
+    manifest = read_info(incomplete.path)
     told = dict(lines(manifest))
-    assert told["stage"] == "rewards (whole)"
+    assert told["stage"] == "rewards (complete)"
     assert told["fingerprint"] == PLAN.fingerprint
     assert told["rows"] == "4 in 3 shards"
     assert told["from"] == "prefs.jsonl (5,000 rows, split train, alpaca, content ffffffffffffffff)"
@@ -71,19 +73,19 @@ def test_finished(unfinished, rewards_of):
     assert told["tokenizer"] == "small (49,152 tokens, chat template cccccccccccccccc)"
     assert told["parent"] == "oracle 0123456789abcdef"
     assert told["options"] == "beta=0.1  shard_rows=2"
-    assert told["path"] == "shared"
+    assert told["layout"] == "shared"
     assert told["made"].endswith(", 1,234.5 s")
     assert told["versions"] == "python 3.11"
-    answer = json.loads(json.dumps(summary(unfinished.path, manifest)))
-    assert (answer["finished"], answer["rows"], answer["shards"]) == (True, 4, 3)
+    answer = json.loads(json.dumps(summary(incomplete.path, manifest)))
+    assert (answer["complete"], answer["rows"], answer["shards"]) == (True, 4, 3)
 
 
-def test_whole_but_for_its_last_file(unfinished, rewards_of):
-    for index in unfinished.missing():
-        unfinished.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
-    unfinished.finish(seconds=1.0)
-    (unfinished.path / "state.json").unlink()
-    assert dict(lines(read_info(unfinished.path)))["stage"].startswith("rewards (unfinished")
+def test_whole_but_for_its_last_file(incomplete, rewards_of):
+    for index in incomplete.pending():
+        incomplete.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
+    incomplete.finish(seconds=1.0)
+    (incomplete.path / "state.json").unlink()
+    assert dict(lines(read_info(incomplete.path)))["stage"].startswith("rewards (incomplete")
 
 
 def test_a_selection_and_a_model(tmp_path, rewards_of, write_rewards):
@@ -91,16 +93,16 @@ def test_a_selection_and_a_model(tmp_path, rewards_of, write_rewards):
     told = dict(lines(select(tmp_path / "rewards", tmp_path / "selection")))
     assert told["parent"] == f"rewards {parent.fingerprint}"
     assert told["options"] == "rule=top  chosen=30%  rejected=30%"
-    claim(tmp_path / "policy", PLAN.model_copy(update={"stage": Stage.POLICY, "finished": True}))
+    open_run(tmp_path / "policy", PLAN.model_copy(update={"stage": Stage.POLICY, "complete": True}))
     manifest = read_info(tmp_path / "policy")
-    assert dict(lines(manifest))["stage"] == "policy (whole)"
+    assert dict(lines(manifest))["stage"] == "policy (complete)"
     assert dict(lines(manifest))["parent"] == "selection 0123456789abcdef"
     assert not {"rows", "tokens"} & dict(lines(manifest)).keys()
     assert "rows" not in summary(tmp_path / "policy", manifest)
 
 
 def test_no_directory(tmp_path):
-    with pytest.raises(SepoError, match="is not a directory of sepo's"):
+    with pytest.raises(SepoError, match="is not a stage directory"):
         read_info(tmp_path)
     with pytest.raises(SepoError, match="does not exist"):
         read_info(tmp_path / "nothing")

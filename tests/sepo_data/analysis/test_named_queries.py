@@ -1,8 +1,11 @@
 """Every named query against a table worked out by hand."""
 
+import subprocess
+import sys
+
 import pytest
 
-from sepo_data.analysis.named_queries import NAMED_QUERIES, TWO_SELECTIONS, listing, named_query
+from sepo_data.analysis.named_queries import READS, TWO_SELECTIONS, listing, named_queries, named_query, read_query
 from sepo_data.analysis.query import query
 from sepo_data.errors import SepoError
 from sepo_data.selection.select import select
@@ -118,7 +121,8 @@ def test_agreement(folder):
 
 def test_every_named_query_runs_on_what_it_says_it_reads(folder):
     stages = {"rewards or selection": ["rewards", "30"], "selection": ["30"]}
-    for named in NAMED_QUERIES:
+    assert {*stages, TWO_SELECTIONS} == READS.keys()
+    for named in named_queries().values():
         if named.reads == TWO_SELECTIONS:
             assert query(named.sql, {"a": folder / "30", "b": folder / "50"}).collect().height
         else:
@@ -127,8 +131,7 @@ def test_every_named_query_runs_on_what_it_says_it_reads(folder):
 
 
 def test_names():
-    names = [named.name for named in NAMED_QUERIES]
-    assert len(set(names)) == len(names)
+    assert all(named.name == name for name, named in named_queries().items())
     assert named_query("worst-pairs").question.endswith("?")
     with pytest.raises(SepoError, match=r"no query named @worst-pair$") as caught:
         named_query("worst-pair")
@@ -137,5 +140,39 @@ def test_names():
 
 def test_listing():
     assert next(listing()) == "@reward-by-position  (rewards or selection)"
-    assert len(list(listing())) == 2 * len(NAMED_QUERIES)
-    assert list(listing("@worst-pairs")) == [named_query("worst-pairs").sql.strip()]
+    assert len(list(listing())) == 2 * len(named_queries())
+    assert list(listing("@worst-pairs")) == [named_query("worst-pairs").sql]
+
+
+def test_a_query_is_added_by_adding_a_file(tmp_path):
+    (tmp_path / "longest.sql").write_text(
+        "-- question: Which response is longest?\n-- reads: selection\n\nSELECT MAX(chosen_tokens)\nFROM pairs\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "notes.txt").touch()
+    [found] = named_queries(tmp_path).values()
+    assert (found.name, found.question, found.reads) == ("longest", "Which response is longest?", "selection")
+    assert found.sql == "SELECT MAX(chosen_tokens)\nFROM pairs"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Longest.sql", "-- question: q\n-- reads: selection\nSELECT 1"),
+        ("longest.sql", "SELECT 1"),
+        ("longest.sql", "-- question: q\n-- reads: everything\nSELECT 1"),
+    ],
+)
+def test_a_file_without_its_two_lines_is_named(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="longest.sql: name it name.sql" if name.islower() else "Longest.sql: name it"):
+        read_query(tmp_path / name)
+
+
+def test_names_are_listed_without_polars():
+    code = (
+        "import sys; from sepo_data.analysis.named_queries import listing; "
+        "print(len(list(listing())), 'polars' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(2 * len(named_queries())), "False"]

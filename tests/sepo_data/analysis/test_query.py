@@ -70,6 +70,7 @@ def test_the_same_in_python(rewards):
     assert_frame_equal(by_sql.sort("token_id").collect(), by_python.sort("token_id").collect())
 
 
+@pytest.mark.unstable_api
 def test_wrong_columns_name_the_nearest(rewards, selection):
     tables = {"pairs": rewards}
     message, hint = refused("SELECT rewrd FROM tokens", tables)
@@ -81,11 +82,12 @@ def test_wrong_columns_name_the_nearest(rewards, selection):
         "there is no column rewrd",
         "did you mean reward or mean_reward or chosen_reward?",
     )
-    assert refused("SELECT reward FROM tokens WHERE zzzzzz = 1", tables)[1] == "`--schema` tells what there is"
+    assert refused("SELECT reward FROM tokens WHERE zzzzzz = 1", tables)[1] == "`--schema` lists the tables and columns"
     assert "sepo select" in refused("SELECT selected FROM tokens", tables)[1]
     assert "rewards directory" in refused("SELECT oracle_logp FROM tokens", {"pairs": selection})[1]
 
 
+@pytest.mark.unstable_api
 def test_wrong_tables_and_functions_are_named(rewards):
     tables = {"pairs": rewards}
     message, hint = refused("SELECT reward FROM token", tables)
@@ -126,6 +128,7 @@ def test_nothing_is_no_query(rewards):
         assert refused(sql, {"pairs": rewards})[0] == "the query is empty"
 
 
+@pytest.mark.unstable_api
 def test_one_statement(rewards):
     assert refused("SELECT 1; DROP TABLE pairs", {"pairs": rewards})[0] == "a query is one statement"
     assert query("SELECT 1 AS one; -- the end", {"pairs": rewards}).collect().item() == 1
@@ -161,6 +164,7 @@ def test_no_other_file_is_read(sql, rewards, tmp_path):
     assert message.lower().startswith(("read_csv: ", "scan_csv: "))
 
 
+@pytest.mark.unstable_api
 def test_every_file_reader_of_polars_is_known(tmp_path):
     """What the installed Polars answers to a table function that it does not have, for names it might come to have."""
     context, missing = pl.SQLContext(), tmp_path / "nothing"

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tokenizers import Tokenizer, decoders, models
 
-from sepo_data.analysis.tokens import LISTS, SIDE, tokens
-from sepo_data.analysis.vocabulary import single_texts, vocabulary
+from sepo_data.analysis.tokens import LIST_COLUMNS, SIDE, tokens
+from sepo_data.analysis.vocabulary import vocabulary
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES
-from sepo_data.selection.select import add_masks, select
+from sepo_data.selection.rules.top import top
+from sepo_data.selection.select import select
 from sepo_data.stages.scan import scan
+from sepo_data.stages.token_text import single_texts
 
 PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
 """Rewards of two pairs; their token ids are 10, 11, 12 and 10; 10 and 10, 11."""
@@ -37,7 +39,9 @@ def by_hand(frame):
     rows = []
     for pair in frame.to_dicts():
         for side in SIDES:
-            lists = {name: pair[column.format(side)] for name, column in LISTS.items() if column.format(side) in pair}
+            lists = {
+                name: pair[column.format(side)] for name, column in LIST_COLUMNS.items() if column.format(side) in pair
+            }
             for position in range(len(pair[f"{side}_ids"])):
                 row = {"pair_id": pair["pair_id"], "side": side, "position": position}
                 rows.append(row | {name: values[position] for name, values in lists.items()})
@@ -144,7 +148,7 @@ def test_views_equal_a_walk_over_the_pairs(pairs, size):
         columns[f"{side}_rewards"] = pl.Series(list(rewards), dtype=pl.List(pl.Float32))
         ids = [[abs(int(reward * 3)) for reward in values] for values in rewards]
         columns[f"{side}_ids"] = pl.Series(ids, dtype=pl.List(pl.Int32))
-    masked = add_masks(pl.LazyFrame(columns), chosen=3000, rejected=5000).collect()
+    masked = top("30%", rejected="50%").with_masks(pl.LazyFrame(columns)).collect()
     parts = [masked.slice(start, size) for start in range(0, len(pairs), size)]
     batches = in_batches(parts)
     view = tokens(batches)
