@@ -1,4 +1,4 @@
-"""What a model card says of the method, and whom it cites for it."""
+"""The method and its citation, for a model card."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OBJECTIVES = {
     "kto": ("Kahneman-Tversky Optimization", "2402.01306"),
     "rrhf": ("Rank Responses to align Human Feedback", "2304.05302"),
 }
-"""What the losses beside `sepo` are called, and where they come from."""
+"""Names and arXiv ids of the losses beside `sepo`."""
 
 METHOD = f"""\
 [Selective Preference Optimization]({PAPER}) (SePO) trains a small oracle with DPO and reads it, together with the \
 reference model that it started from, as a token-level reward, `beta * (log p_oracle - log p_ref)`. It selects the \
 tokens of the highest reward in each chosen and of the lowest in each rejected response, and trains the policy on \
-those alone. Every stage was made with `sepo`; the manifest `sepo.json` beside this card has the hashes of all that \
-went in."""
+those alone. Every stage was made with `sepo`; the manifest `sepo.json` beside this card has the hashes of all \
+inputs."""
 
 CITATION = """\
 ```bibtex

@@ -1,4 +1,4 @@
-"""Values from data as Markdown that shows them letter by letter: nothing in them is markup."""
+"""Escape values from data for Markdown: nothing in them acts as markup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from sepo_data.console.printable import spelt_out
+from sepo_data.console.text import spelt_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def as_text(text: str) -> str:
-    """A text, on one line; also in a cell of a table."""
+    """A text on one line, also fit for a cell of a table."""
     return re.sub(r"([\\`*_{}\[\]<>#|&~$!])", r"\\\1", " ".join(spelt_out(text).split()))
 
 
 def as_value(value: JsonValue) -> str:
-    """A number with its thousands apart or six digits of its fraction; anything else as a text."""
+    """An integer with separated thousands, a float with six significant digits, anything else as a text."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -29,7 +29,7 @@ def as_value(value: JsonValue) -> str:
 
 
 def as_code(text: str) -> str:
-    """A hash or a commit as code; what is neither, as a text."""
+    """A hash or a commit as code; anything else as a text."""
     return f"`{text}`" if re.fullmatch(r"[\w:.-]+", text, re.ASCII) else as_text(text)
 
 

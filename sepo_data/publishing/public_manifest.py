@@ -1,4 +1,4 @@
-"""A manifest as anybody may read it: it names no folder of the machine that made it."""
+"""The public form of a manifest: without the folders of the machine that made it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PART = re.compile(r"(\S+)=([\d.e+-]+)")
 _MIXTURE = re.compile(rf"{_PART.pattern}(?: {_PART.pattern})+")
 _DATA_FILE = re.compile(r".*\.(?:jsonl?|csv|tsv|txt|parquet|arrow|sqlite|db|duckdb|gz|zst|xz|bz2|zip)", re.IGNORECASE)
 _PLACES = {Stage.SELECTION, Stage.POLICY}
-"""The stages whose input is a directory of sepo's, even where its name looks like a Hub id."""
+"""The stages whose input is a stage directory, even where its name looks like a Hub id."""
 
 
 def public_manifest(manifest: Manifest) -> Manifest:
-    """`manifest` with the last part of the path of whatever lies on this machine.
+    """`manifest` with the base name of every path of this machine.
 
     Names are not part of the plan, so the fingerprint is the same.
     """
@@ -46,20 +46,20 @@ def public_manifest(manifest: Manifest) -> Manifest:
             "models": models,
             "tokenizer": tokenizer,
             "input": source.model_copy(update={"name": named}),
-            "settings": {name: without_folders(value) for name, value in manifest.settings.items()},
+            "runtime": {name: without_folders(value) for name, value in manifest.runtime.items()},
             "results": {name: without_folders(value) for name, value in manifest.results.items()},
         }
     )
 
 
 def hub_datasets(source: InputRecord) -> list[str]:
-    """The Hub ids among the datasets that `source` names; one that could as well be a folder here is not among them."""
+    """The Hub ids among the datasets of `source`; a name that could also be a folder here is left out."""
     found = []
     for name in _parts(source.name):
         if url := _HUB_URL.fullmatch(name):
             found.append(url[1])
         elif (
-            # What was read on the Hub had a split, and a name that is no file's.
+            # A dataset of the Hub has a split, and its name is not that of a file.
             source.split is not None
             and _HUB_ID.fullmatch(name)
             and not _DATA_FILE.fullmatch(name)

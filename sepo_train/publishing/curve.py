@@ -1,4 +1,4 @@
-"""The training curve: `metrics.jsonl` as a picture of small multiples, one panel for each thing that is measured."""
+"""The training curve: `metrics.jsonl` as a picture of small multiples, one panel for each metric."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ COLUMNS = 3
 TICKS = (1, 2, 2.5, 5, 10)
 PANEL_INCHES = (3.3, 2.25)
 SINGLE_STEPS = 50
-"""Up to so many steps, each is a point of its own; beyond, they are noise around a line."""
+"""Up to this number of steps, each is a point of its own; beyond, they are noise around a line."""
 WINDOWS = 20
-"""A line through many steps is a mean over this part of them."""
+"""A line through many steps averages over 1 / WINDOWS of them."""
 OUTLIERS = 0.5
 """Per cent of the steps, at either end, that may stick out of a panel of many steps: one spike must not flatten it."""
 
-# Colours that are told apart without red and green (Okabe and Ito).
+# Colours that can be distinguished without red and green (Okabe and Ito).
 NEUTRAL, CHOSEN, REJECTED, ALL_TOKENS = "#444444", "#0072b2", "#d55e00", "#009e73"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One key of the metrics: in every step, or with `eval_` before it on the held-out pairs."""
+    """One key of the metrics: in every step, or with the prefix `eval_` on the holdout pairs."""
 
     key: str
     colour: str = NEUTRAL
@@ -46,7 +46,7 @@ class Line:
     """Without noise, so that a mean would only blur it."""
 
     @property
-    def held_out(self) -> bool:
+    def is_eval(self) -> bool:
         return self.key.startswith("eval_")
 
 
@@ -60,7 +60,7 @@ class Panel:
 
 
 def _both(key: str, colour: str = NEUTRAL, label: str = "") -> tuple[Line, Line]:
-    """A key that is measured in training and on the held-out pairs."""
+    """A key that is measured in training and on the holdout pairs."""
     return Line(key, colour, label), Line(f"eval_{key}", colour)
 
 
@@ -82,9 +82,9 @@ PANELS = (
 
 
 def draw_curve(metrics: Path, picture: Path) -> bool:
-    """Draw `metrics.jsonl` as the PNG file `picture`; what no line of it tells has no panel.
+    """Draw `metrics.jsonl` as the PNG file `picture`; a metric that no line has gets no panel.
 
-    A step that is told twice, because a run went back to a checkpoint, counts as it was told last.
+    Of a step with several lines, because a run went back to a checkpoint, the last one counts.
 
     Returns:
         Whether there is a picture: there is none without matplotlib (the extra `plot`), or without a number to draw.
@@ -106,8 +106,8 @@ def curve_figure(rows: Sequence[dict[str, Any]]) -> Figure | None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    told = {panel: [len(points(rows, line.key)[0]) for line in panel.lines] for panel in PANELS}
-    panels = [panel for panel, counts in told.items() if any(counts)]
+    counts_of = {panel: [len(points(rows, line.key)[0]) for line in panel.lines] for panel in PANELS}
+    panels = [panel for panel, counts in counts_of.items() if any(counts)]
     if not panels:
         return None
     columns, lines = min(COLUMNS, len(panels)), math.ceil(len(panels) / COLUMNS)
@@ -138,7 +138,7 @@ def read_metrics(metrics: Path) -> list[dict[str, Any]]:
 
 
 def points(rows: Sequence[dict[str, Any]], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The steps that tell a finite `key`, rising, and its values; both (steps,)."""
+    """The steps with a finite `key`, ascending, and its values; both (steps,)."""
     found = {row["step"]: row[key] for row in rows if _number(row.get(key))}
     steps = sorted(found)
     return np.array(steps, np.float64), np.array([found[step] for step in steps], np.float64)
@@ -153,7 +153,7 @@ def smoothed(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 
 
 def smoothing_window(steps: int) -> int:
-    """Over how many steps a line is a mean: an odd number, 1 for few steps."""
+    """Number of steps that a line averages over: odd, 1 for few steps."""
     return 1 if steps <= SINGLE_STEPS else 2 * max(2, steps // (2 * WINDOWS)) + 1
 
 
@@ -168,7 +168,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[dict[str, Any]], steps:
     for line in panel.lines:
         at, values = points(rows, line.key)
         if len(at):
-            draw = _draw_held_out if line.held_out else _draw_training
+            draw = _draw_eval if line.is_eval else _draw_training
             seen += [draw(axes, line, at, values)]
     low, high = min(low for low, _ in seen), max(high for _, high in seen)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 0.1
@@ -188,7 +188,7 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[dict[str, Any]], steps:
     numbers.set_scientific(bool(power))
     numbers.set_powerlimits((power, power))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0) if panel.share else numbers)
-    axes.yaxis.get_offset_text().set_visible(False)  # the title tells it
+    axes.yaxis.get_offset_text().set_visible(False)  # the title has it
     scale = rf"  $\mathregular{{(10^{{{power}}})}}$" if power else ""
     axes.set_title(f"{panel.title}{scale}", loc="left", fontsize=9, fontweight="bold", pad=5)
     handles, labels = axes.get_legend_handles_labels()
@@ -210,13 +210,13 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[dict[str, Any]], steps:
 
 
 def _power(size: float) -> int:
-    """The power of ten that values up to `size` are told in; 0 for those that are read without one."""
+    """The power of ten to write values up to `size` with; 0 for those that are readable without one."""
     power = math.floor(math.log10(1.01 * size)) if size else 0  # the highest of many steps may stick out
     return 0 if -3 <= power <= 4 else power  # noqa: PLR2004 - 0.001 to 99,999
 
 
 def _draw_training(axes: Axes, line: Line, at: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
-    """Draw what every step tells; the lowest and the highest value that the panel has to show come back."""
+    """Draw a metric of every step; return the lowest and the highest value that the panel has to contain."""
     window = smoothing_window(len(at))
     if window == 1:
         axes.plot(at, values, color=line.colour, linewidth=1.2, marker="o", markersize=2.4, label=line.label or None)
@@ -229,8 +229,8 @@ def _draw_training(axes: Axes, line: Line, at: NDArray[np.float64], values: NDAr
     return float(low), float(high)
 
 
-def _draw_held_out(axes: Axes, line: Line, at: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
-    """Draw what evaluations tell, as markers over the lines of training."""
+def _draw_eval(axes: Axes, line: Line, at: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
+    """Draw a metric of evaluations, as markers over the lines of training; return its lowest and highest value."""
     axes.plot(
         at,
         values,
@@ -249,15 +249,15 @@ def _draw_held_out(axes: Axes, line: Line, at: NDArray[np.float64], values: NDAr
 
 
 def _explain(figure: Figure, rows: Sequence[dict[str, Any]], steps: int) -> None:
-    """One line over the panels: how long the run was, and what the marks are."""
+    """Write one line over the panels: the length of the run and the meaning of the marks."""
     epochs = points(rows, "epoch")[1]
     trained = len(points(rows, "loss")[0])
     window = smoothing_window(trained)
-    told = [f"{steps:,} optimizer step{'s' if steps > 1 else ''}"]
+    notes = [f"{steps:,} optimizer step{'s' if steps > 1 else ''}"]
     if len(epochs):
-        told[0] += f", {epochs.max():.3g} epoch{'s' if epochs.max() > 1 else ''}"
+        notes[0] += f", {epochs.max():.3g} epoch{'s' if epochs.max() > 1 else ''}"
     if window > 1:
-        told.append(f"faint: every step; line: mean over {window} steps")
+        notes.append(f"faint: every step; line: mean over {window} steps")
     if any(key.startswith("eval_") for row in rows for key in row):
-        told.append("circles: held-out pairs")
-    figure.suptitle("   ·   ".join(told), fontsize=8, color="#555555", x=0.01, ha="left")
+        notes.append("circles: holdout pairs")
+    figure.suptitle("   ·   ".join(notes), fontsize=8, color="#555555", x=0.01, ha="left")

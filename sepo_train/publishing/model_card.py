@@ -1,14 +1,15 @@
-"""The model card of a policy or an oracle: a README.md that says what the manifests say, and nothing else."""
+"""The model card of a policy or an oracle: a README.md made of the manifests, and of nothing else."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from sepo_data.console.printable import spelt_out
+from sepo_data.console.text import spelt_out
 from sepo_data.publishing.citation import CITATION, METHOD, OBJECTIVES, PAPER
 from sepo_data.publishing.markdown import as_code, as_python, as_text, as_value, table
 from sepo_data.publishing.public_manifest import hub_datasets, public_manifest, without_folders
+from sepo_data.publishing.upload import CARD
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.storage.atomic import write_text
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from sepo_data.schemas.manifest import Manifest, ModelRecord
 
-CARD = "README.md"
 MEASURES = {
     "loss": "loss",
     "rewards/chosen": "reward of the chosen response, selected tokens",
@@ -38,11 +38,11 @@ MEASURES = {
     "length": "length of sampled answers (tokens, cut at 64)",
     "length_drift": "change of that length (tokens)",
 }
-"""The numbers of the held-out pairs, in words."""
+"""The metrics of the holdout pairs, in words."""
 
 
 def write_model_card(out: Path, manifest: Manifest) -> None:
-    """Write the README.md of `out`, whose checkpoint is saved and of which `manifest` is to tell the end."""
+    """Write the README.md of `out`, a run whose checkpoint is saved and whose final manifest is `manifest`."""
     write_text(out / CARD, card_of(out, manifest, name=out.resolve().name))
 
 
@@ -59,9 +59,9 @@ def model_card(
 
     Args:
         manifest: of a policy or an oracle.
-        ancestors: what is known of the stages before it; what is not known is left out.
-        name: what one would load it by: a Hub id or a folder.
-        adapter: whether it is a LoRA adapter and not a whole model.
+        ancestors: the known manifests of the stages before it; unknown ones are left out.
+        name: the Hub id or folder to load it from.
+        adapter: whether it is a LoRA adapter and not a full model.
         curve: whether there is a picture of the training beside it.
     """
     known = {stage: public_manifest(found) for stage, found in ancestors.items()}
@@ -115,15 +115,15 @@ def _start(manifest: Manifest) -> ModelRecord:
 
 def _summary(manifest: Manifest, known: Mapping[Stage, Manifest], *, adapter: bool) -> str:
     rank = manifest.options.get("lora_r")
-    kind = f"a LoRA adapter{f' of rank {as_value(rank)}' if rank else ''}" if adapter else "a whole model"
+    kind = f"a LoRA adapter{f' of rank {as_value(rank)}' if rank else ''}" if adapter else "a full model"
     start, results = as_text(_start(manifest).name), manifest.results
     source = known[Stage.REWARDS].input if Stage.REWARDS in known else manifest.input
     if manifest.stage is Stage.ORACLE:
         pairs = f"{as_value(results['pairs_seen'])} pairs" if "pairs_seen" in results else "pairs"
         return (
             f"An oracle for [SePO]({PAPER}): {kind}, trained with {_objective('dpo')} from {start} on {pairs} of "
-            f"{as_text(manifest.input.name)}. Together with the model it started from it tells the reward of every "
-            "token of a response; it is not meant to be talked to."
+            f"{as_text(manifest.input.name)}. Together with the model it started from it defines the reward of every "
+            "token of a response; it is not meant for conversation."
         )
     pairs = f"{as_value(results['pairs'])} preference pairs" if "pairs" in results else "preference pairs"
     of = f" of {as_text(source.name)}" if Stage.REWARDS in known else ""
@@ -143,7 +143,7 @@ def _objective(loss: str) -> str:
 
 
 def _selection(known: Mapping[Stage, Manifest]) -> Iterable[str]:
-    """What was selected, and by which rewards, as far as it is known."""
+    """The selection and its rewards, as far as they are known."""
     if (selection := known.get(Stage.SELECTION)) is None:
         return
     tokens, notes, rewards = selection.total("tokens"), selection.total("notes"), known.get(Stage.REWARDS)
@@ -151,8 +151,8 @@ def _selection(known: Mapping[Stage, Manifest]) -> Iterable[str]:
     rows += [("pairs", as_value(selection.rows))]
     for side in SIDES:
         if tokens.get(side) and f"{side}_selected" in notes:
-            selected, whole = notes[f"{side}_selected"], tokens[side]
-            rows.append((f"{side} tokens", f"{selected:,} of {whole:,} selected ({selected / whole:.1%})"))
+            selected, total = notes[f"{side}_selected"], tokens[side]
+            rows.append((f"{side} tokens", f"{selected:,} of {total:,} selected ({selected / total:.1%})"))
         elif side in tokens:
             rows.append((f"{side} tokens", f"{tokens[side]:,}"))
     rows += [(role, _model(record)) for role, record in selection.models.items()]
@@ -192,19 +192,19 @@ def _training(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _measured(results: Mapping[str, JsonValue]) -> Iterable[str]:
-    """The numbers of the run, and what it changed on the pairs that were held out."""
+    """The numbers of the run, and the metrics of the holdout pairs before and after it."""
     rows = [(name.replace("_", " "), as_value(value)) for name, value in _plain(results)]
     if not rows:
         return
     yield "## Measured"
     yield table(("", ""), rows)
-    held_out = results.get("held_out")
-    if not isinstance(held_out, dict):
+    evaluations = results.get("eval")
+    if not isinstance(evaluations, dict):
         return
-    before, after = held_out.get("before"), held_out.get("after")
+    before, after = evaluations.get("before"), evaluations.get("after")
     if isinstance(before, dict) and isinstance(after, dict):
         names = [name for name, value in after.items() if isinstance(value, int | float)]
-        yield "On pairs that were held out of training, by prompt:"
+        yield "On pairs held out of training, by prompt:"
         yield table(
             ("", "before", "after"),
             [
@@ -254,7 +254,7 @@ def _snippet(manifest: Manifest, name: str, *, adapter: bool) -> str:
 
 
 def _use(manifest: Manifest, name: str) -> Iterable[str]:
-    """What an oracle is for."""
+    """The command that an oracle is made for."""
     if manifest.stage is Stage.ORACLE:
         yield "Score preference data with it, token by token:"
         oracle, reference = (shlex.quote(spelt_out(text)) for text in (name, _start(manifest).name))

@@ -58,8 +58,8 @@ def test_a_public_manifest():
         models={"oracle": model(f"{HOME}/oracle"), "ref": model("org/model", "abc")},
         tokenizer=TokenizerRecord(name="org/model", tokenizer="t", chat_template=None, vocabulary=9),
         options={"beta": 0.1},
-        settings={"log": f"{HOME}/log"},
-        results={"path": "shared prompt", "files": [f"{HOME}/x"], "inner": {"at": f"{HOME}/y"}},
+        runtime={"log": f"{HOME}/log"},
+        results={"layout": "shared prompt", "files": [f"{HOME}/x"], "inner": {"at": f"{HOME}/y"}},
         parent="p",
     )
     public = public_manifest(manifest)
@@ -68,7 +68,7 @@ def test_a_public_manifest():
     assert public.input.name == "org/one=0.7 prefs.jsonl=0.3"
     assert [record.name for record in public.models.values()] == ["oracle", "org/model"]
     assert public.tokenizer.name == "org/model"
-    assert public.results == {"path": "shared prompt", "files": ["x"], "inner": {"at": "y"}}
+    assert public.results == {"layout": "shared prompt", "files": ["x"], "inner": {"at": "y"}}
     assert public_manifest(public) == public
     assert Manifest.from_json(public.to_json()) == public
 

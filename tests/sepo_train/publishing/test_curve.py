@@ -13,7 +13,7 @@ from sepo_train.publishing.curve import curve_figure, draw_curve, points, read_m
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `plot`)")
 
 
-def run_of(steps, *, held_out=True, every=None):
+def run_of(steps, *, evaluated=True, every=None):
     """The metrics of a run that learns, with noise that is always the same."""
     noise = np.random.default_rng(0).normal(size=(steps, 4))
     rows = []
@@ -33,11 +33,11 @@ def run_of(steps, *, held_out=True, every=None):
                 "rewards/accuracies": min(1.0, max(0.0, 0.5 + 0.35 * done + 0.1 * a)),
             }
         )
-    looks = range(0, steps + 1, every or max(1, steps // 6)) if held_out else ()
-    return [*rows, *({"step": step, "epoch": 2 * step / steps, **look(step / steps)} for step in looks)]
+    evaluations = range(0, steps + 1, every or max(1, steps // 6)) if evaluated else ()
+    return [*rows, *({"step": step, "epoch": 2 * step / steps, **eval_metrics(step / steps)} for step in evaluations)]
 
 
-def look(done):
+def eval_metrics(done):
     return {
         "eval_loss": 0.72 - 0.3 * done,
         "eval_rewards/chosen": -8 + 0.5 * done,
@@ -100,7 +100,7 @@ def test_the_picture(tmp_path, steps):
 
 
 def test_the_same_numbers_give_the_same_picture(tmp_path):
-    metrics = written(tmp_path, run_of(8, held_out=False))
+    metrics = written(tmp_path, run_of(8, evaluated=False))
     first, second = tmp_path / "curve.png", tmp_path / "again.png"
     assert draw_curve(metrics, first)
     assert draw_curve(metrics, second)
@@ -110,7 +110,7 @@ def test_the_same_numbers_give_the_same_picture(tmp_path):
 def test_there_is_a_panel_for_what_is_told_alone():
     every = titles(run_of(12))
     assert len(every) == 9
-    assert [title for title in every if title not in titles(run_of(12, held_out=False))] == [
+    assert [title for title in every if title not in titles(run_of(12, evaluated=False))] == [
         "Margin, all tokens (nats a token)",
         "KL from the start (nats a token)",
         "Change of sampled length (tokens)",
@@ -137,7 +137,7 @@ def test_what_a_panel_shows():
 
 
 def test_one_spike_does_not_flatten_a_panel():
-    rows = run_of(1000, held_out=False)
+    rows = run_of(1000, evaluated=False)
     rows[17]["loss"] = 1e6
     low, high = curve_figure(rows).axes[0].get_ylim()
     assert low < 0.5

@@ -12,7 +12,8 @@ from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, Shard
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.storage.atomic import write_text
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
 from sepo_train.publishing.model_card import model_card, write_model_card
 
 HOME = "/home/somebody/secret"
@@ -37,7 +38,7 @@ def chain(folder, *, start="org/base", revision="abc123"):
         tokenizer=tokenizer(start),
         options={"beta": 0.1, "fraction": "60%", "truncate": None, "lr": 5e-5, "lora_r": 0},
         versions=VERSIONS,
-        finished=True,
+        complete=True,
         results={"pairs_seen": 96, "first_loss": 0.6931, "last_loss": 0.5, "last_accuracy": 0.75},
     )
     rewards = Manifest(
@@ -72,13 +73,13 @@ def chain(folder, *, start="org/base", revision="abc123"):
         parent=selection.fingerprint,
         versions=VERSIONS,
         seconds=1234.5,
-        finished=True,
+        complete=True,
         results={
             "pairs": 110,
-            "path": "shared prompt",
+            "layout": "shared prompt",
             "first_loss": 0.1412345678,
             "last_loss": 0.04,
-            "held_out": {
+            "eval": {
                 "before": {"all/accuracies": 0.52, "all/margins": 0.06, "rewards/margins": 1.0},
                 "after": {"all/accuracies": 0.58, "all/margins": 0.1424, "rewards/margins": 1.5, "kl": 0.01},
             },
@@ -112,7 +113,7 @@ def test_the_card_of_a_policy(tmp_path):
         "tags": ["sepo", "preference-optimization"],
     }
     assert "# policy\n" in card
-    assert "a whole model, trained from org/base on 110 preference pairs of org/pairs." in card
+    assert "a full model, trained from org/base on 110 preference pairs of org/pairs." in card
     assert "![The training curve](curve.png)" in card
     assert "2408.13518" in card
     told = cells(card)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants
 from sepo_data.errors import SepoError
-from sepo_train.publishing.push import check_push, push
+from sepo_data.publishing.upload import check_upload
+from sepo_train.publishing.push import push
 
 folder = Path(sys.argv[1])
 told = {}
@@ -34,7 +35,7 @@ def tell(name, call, *arguments, **options):
 tell("whole", push, folder / "policy", "tester/policy")
 tell("again", push, folder / "policy", "policy")
 tell("adapter", push, folder / "adapter", "tester/policy")
-tell("unfinished", push, folder / "unfinished", "tester/unfinished")
+tell("incomplete", push, folder / "incomplete", "tester/incomplete")
 tell("name", push, folder / "policy", "a//b")
 api = HfApi()
 api.create_repo("tester/public", private=False)
@@ -44,25 +45,25 @@ api.create_repo("tester/other", private=True)
 api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="tester/other")
 tell("other", push, folder / "policy", "tester/other")
 tell("elsewhere", push, folder / "policy", "somebody/policy")
-tell("check", check_push, "tester/policy")
+tell("check", check_upload, "tester/policy")
 token = os.environ.pop("HF_TOKEN")
-tell("no token", check_push, "tester/policy")
+tell("no token", check_upload, "tester/policy")
 os.environ["HF_TOKEN"] = "hf_wrong"
-tell("wrong token", check_push, "tester/policy")
+tell("wrong token", check_upload, "tester/policy")
 os.environ["HF_TOKEN"] = "hf_read"
-tell("reading token", check_push, "tester/policy")
+tell("reading token", check_upload, "tester/policy")
 os.environ["HF_TOKEN"] = token
 constants.HF_HUB_OFFLINE = True
-tell("offline", check_push, "tester/policy")
+tell("offline", check_upload, "tester/policy")
 constants.HF_HUB_OFFLINE = False
 constants.ENDPOINT = "http://127.0.0.1:9"
-tell("no network", check_push, "tester/policy")
+tell("no network", check_upload, "tester/policy")
 print(json.dumps(told))
 """
 
 
-def policy_in(folder, model, *, finished=True, parent=None):
-    """A directory as `sepo train` leaves it, but for what is not finished."""
+def policy_in(folder, model, *, complete=True, parent=None):
+    """A directory as `sepo train` leaves it; one that is not `complete` has the manifest of a run in progress."""
     shutil.copytree(model, folder)
     manifest = Manifest(
         stage=Stage.POLICY,
@@ -70,7 +71,7 @@ def policy_in(folder, model, *, finished=True, parent=None):
         models={"policy": ModelRecord(name=str(model), weights="w" * 64, parameters=7)},
         options={"loss": "sepo"},
         parent=parent,
-        finished=finished,
+        complete=complete,
         results={"pairs": 3},
     )
     write_text(folder / "metrics.jsonl", '{"step": 1, "loss": 0.5}\n')
@@ -82,7 +83,7 @@ def policy_in(folder, model, *, finished=True, parent=None):
 
 @pytest.fixture(scope="module")
 def folder(tiny_model, tmp_path_factory):
-    """A finished policy among things that are nobody's business, an adapter, and an unfinished policy."""
+    """A complete policy among things that are nobody's business, an adapter, and an incomplete policy."""
     folder = tmp_path_factory.mktemp("publish")
     policy_in(folder / "policy", tiny_model)
     for name in (
@@ -99,7 +100,7 @@ def folder(tiny_model, tmp_path_factory):
     (folder / "adapter" / "README.md").write_text(f"peft was here: {tiny_model}", encoding="utf-8")
     settings = {"base_model_name_or_path": str(tiny_model), "r": 4}
     (folder / "adapter" / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    policy_in(folder / "unfinished", tiny_model, finished=False)
+    policy_in(folder / "incomplete", tiny_model, complete=False)
     return folder
 
 
@@ -185,7 +186,7 @@ CODES = {"SepoError": 1, "RefusedError": 3, "HubError": 4}
 @pytest.mark.parametrize(
     ("name", "kind", "message", "hint"),
     [
-        ("unfinished", "SepoError", "is unfinished", "run the same `sepo train` again"),
+        ("incomplete", "SepoError", "is incomplete", "run the same `sepo train` again"),
         ("name", "SepoError", "'a//b' is no name of a repository", "USER/NAME"),
         ("public", "RefusedError", "tester/public is on the Hub already, and public", "publicly"),
         ("other", "RefusedError", "holds something that sepo did not write", "another name"),
