@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sepo_train.engine.choose import Engine, choose_engine
+from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.layout import Tree, batches_by_tokens
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.dataset import prepare
+from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import load_model
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from sepo_train.engine.layout_policy import LayoutPolicy
 
     Logps = list[list[Tensor]]  # by tree and response, as `score_trees` gives them
     Seconds = dict[str, float]
@@ -56,7 +58,7 @@ class Bench:
 def open_bench(dataset: str, pairs: int, *, runs: int = 1, side_runs: int = 1, max_length: int | None = None) -> Bench:
     """SmolLM2 and the first pairs of `dataset` of at most `max_length` tokens, tokenized as `sepo score` does."""
     name = smollm()
-    prepared = prepare(dataset, name, max_length=max_length)
+    prepared = open_tokenized(dataset, name, max_length=max_length)
     trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in prepared.sample(pairs)]
     return Bench(name, dataset, load_model(name, dtype="float32"), trees, runs, side_runs)
 
@@ -115,14 +117,14 @@ def table(title: str, seconds: Seconds, given: dict[str, Logps], tokens: int) ->
         print(f"{name:44}{taken:9.2f}{speed:10.0f}{gain:24.2f}{apart:20.1e}", flush=True)
 
 
-def run_sepo(model: PreTrainedModel, trees: Sequence[Tree], engine: Engine, tokens: int = BATCH) -> Logps:
-    return score_trees(model, trees, engine, batch_tokens=tokens)
+def run_sepo(model: PreTrainedModel, trees: Sequence[Tree], policy: LayoutPolicy, tokens: int = BATCH) -> Logps:
+    return score_trees(model, trees, policy, batch_tokens=tokens)
 
 
-def chosen_engine(model: PreTrainedModel, trees: Sequence[Tree]) -> Engine:
-    engine = choose_engine([model], trees, batch_tokens=BATCH)
-    note(engine.path)
-    return engine
+def chosen_policy(model: PreTrainedModel, trees: Sequence[Tree]) -> LayoutPolicy:
+    policy = choose_layout_policy([model], trees, batch_tokens=BATCH)
+    note(policy.layout_name)
+    return policy
 
 
 def plain_loop(model: PreTrainedModel, trees: Sequence[Tree]) -> Logps:

@@ -15,7 +15,7 @@ log-probability, of a token's share of a response's sum for TRL. The parts:
 - shapes: short and long prompts and responses, cut from real ones, and vocabularies of 8k and 256k (random weights).
 - memory: what scoring adds to a process with the model in it, by number of pairs, against what one batch has to hold.
 - ranked: four responses to a prompt, in one row and as the six pairs that they are.
-- resident: `sepo score` with one model in memory at a time, with both, and with a LoRA oracle.
+- models-in-memory: `sepo score` with one model in memory at a time, with both, and with a LoRA oracle.
 - dispatch: tokens in a batch, down to single pairs; and where the time of a pass goes.
 
 FLOPs are those of the tokens that had to be computed: what all prompts begin with once, the rest of each prompt once,
@@ -51,7 +51,7 @@ import torch
 from contest import (
     BATCH,
     TOLERANCE,
-    chosen_engine,
+    chosen_policy,
     difference,
     lengths,
     note,
@@ -64,15 +64,16 @@ from contest import (
     table,
     trl_precompute,
 )
-from footprint import memory, resident
+from footprint import memory, models_in_memory
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
-from sepo_train.engine.prefix_cache import common_preamble
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.engine.layout_policy import PLAIN
+from sepo_train.engine.prefix_cache import common_prefix
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,13 +111,13 @@ def main() -> None:
 
 def speed(bench: Bench) -> None:
     """Against a plain loop, padded batches and the machine."""
-    model, trees, engine = bench.model, bench.trees, chosen_engine(bench.model, bench.trees)
+    model, trees, policy = bench.model, bench.trees, chosen_policy(bench.model, bench.trees)
     positions = BATCH * response_tokens(trees) // sum(tree.shared_length for tree in trees)
     products, flops = matrix_products(model, BATCH, positions)
     ways: dict[str, Callable[[], Any]] = {
         "plain loop, full logits": partial(plain_loop, model, trees),
         "padded batches of 8, full logits": partial(padded, model, trees, rows=8),
-        "sepo": partial(run_sepo, model, trees, engine),
+        "sepo": partial(run_sepo, model, trees, policy),
     }
     seconds, given = race(ways | {"torch.mm": products}, bench.runs)
     rates = {"torch.mm": flops / seconds.pop("torch.mm"), "sepo": needed_flops(model, trees) / seconds["sepo"]}
@@ -129,13 +130,13 @@ def speed(bench: Bench) -> None:
 
 def steps(bench: Bench) -> None:
     """Which step gains what, and what gradients cost."""
-    model, few, engine = bench.model, bench.part(4), chosen_engine(bench.model, bench.trees)
+    model, few, policy = bench.model, bench.part(4), chosen_policy(bench.model, bench.trees)
     ways: dict[str, Callable[[], Any]] = {
         "plain loop, full logits": partial(plain_loop, model, few),
         "padded batches of 8, full logits": partial(padded, model, few, rows=8),
         f"sorted batches of {BATCH} tokens, full logits": partial(padded, model, few, tokens=BATCH),
         "+ head where a token is predicted": partial(run_sepo, model, few, PLAIN),
-        "sepo": partial(run_sepo, model, few, engine),  # + shared prompt
+        "sepo": partial(run_sepo, model, few, policy),  # + shared prompt
         "plain loop with gradients": torch.inference_mode(mode=False)(partial(plain_loop, model, few)),
     }
     table(f"which step gains what, {len(few)} pairs", *race(ways, bench.side_runs), response_tokens(few))
@@ -170,11 +171,11 @@ def needed_flops(model: PreTrainedModel, trees: Sequence[Tree]) -> float:
     attended = (
         config.num_hidden_layers * config.num_attention_heads * (config.hidden_size // config.num_attention_heads)
     )
-    before = len(common_preamble(trees))
+    before = len(common_prefix(trees))
     visible = before * (before + 1) // 2
     for tree in trees:
         prompt = len(tree.prompt_ids)
-        fed = [len(tree.inputs(branch)) for branch in range(len(tree.responses))]
+        fed = [len(tree.input_ids_of(branch)) for branch in range(len(tree.responses))]
         visible += prompt * (prompt + 1) // 2 - before * (before + 1) // 2
         visible += sum(size * prompt + size * (size + 1) // 2 for size in fed)
     tokens = before + sum(tree.shared_length - before for tree in trees)
@@ -184,7 +185,7 @@ def needed_flops(model: PreTrainedModel, trees: Sequence[Tree]) -> float:
 
 def trl(bench: Bench) -> None:
     """Against TRL's precomputed reference log-probabilities."""
-    trees, engine = bench.part(4), chosen_engine(bench.model, bench.trees)
+    trees, policy = bench.part(4), chosen_policy(bench.model, bench.trees)
     tokenizer, theirs = load_tokenizer(bench.name), load_model(bench.name, dtype="float32")  # TRL patches its model
     inside: dict[str, list[Seconds]] = {}
 
@@ -196,7 +197,7 @@ def trl(bench: Bench) -> None:
 
     settings = {"TRL, batches of 8 pairs (default)": 8, "TRL, one pair at a time": 1}
     ways: dict[str, Callable[[], Any]] = {name: partial(run, name, batch) for name, batch in settings.items()}
-    seconds, given = race(ways | {"sepo": partial(run_sepo, bench.model, trees, engine)}, bench.runs)
+    seconds, given = race(ways | {"sepo": partial(run_sepo, bench.model, trees, policy)}, bench.runs)
     print(f"\n{f'trl, {len(trees)} pairs, seconds':44}{'log-probs':>9}{'pass':>10}", end="")
     print(f"{'constructor':>12}{'sepo is x':>12}{'largest difference':>20}\n{'sepo':44}{seconds['sepo']:9.2f}")
     for name, runs in inside.items():
@@ -230,13 +231,13 @@ def replace_vocabulary(model: PreTrainedModel, vocabulary: int) -> Any:  # noqa:
 
 def _shapes(bench: Bench, model: PreTrainedModel, which: Sequence[tuple[int, int]]) -> None:
     vocabulary = model.config.vocab_size
-    engine = chosen_engine(model, resized(bench.trees, *which[0], vocabulary))
+    policy = chosen_policy(model, resized(bench.trees, *which[0], vocabulary))
     for prompt, response in which:
         trees = resized(bench.trees, prompt, response, vocabulary)
         ways = {
             "plain": partial(plain_loop, model, trees),
             "padded": partial(padded, model, trees, rows=8),
-            "sepo": partial(run_sepo, model, trees, engine),
+            "sepo": partial(run_sepo, model, trees, policy),
         }
         seconds, given = race(ways, bench.side_runs)
         apart = max(difference(given[name], given["plain"]) for name in ("padded", "sepo"))
@@ -266,17 +267,17 @@ def ranked(bench: Bench) -> None:
         for tree, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True)
     ]
     sixes = [Tree(four.prompt_ids, two) for four in fours for two in combinations(four.responses, 2)]
-    engine = chosen_engine(bench.model, fours)
+    policy = chosen_policy(bench.model, fours)
 
     def as_pairs() -> Logps:
-        found = run_sepo(bench.model, sixes, engine)
+        found = run_sepo(bench.model, sixes, policy)
         # Of the pairs 01 02 03 12 13 23, these hold the four responses.
         return [[*found[at], *found[at + 5]] for at in range(0, len(found), 6)]
 
     ways = {
         "plain loop, each response once": partial(plain_loop, bench.model, fours),
         "sepo, as six pairs": as_pairs,
-        "sepo": partial(run_sepo, bench.model, fours, engine),
+        "sepo": partial(run_sepo, bench.model, fours, policy),
     }
     table(f"ranked, {len(fours)} prompts with 4 responses", *race(ways, bench.runs), response_tokens(fours))
 
@@ -284,14 +285,14 @@ def ranked(bench: Bench) -> None:
 def dispatch(bench: Bench) -> None:
     """Batches of other sizes, and where the time of a pass goes."""
     trees = bench.part(8)
-    engine = chosen_engine(bench.model, trees)
+    policy = chosen_policy(bench.model, trees)
     sizes = {"single pairs": 1, "128 tokens": 128, "256 tokens": 256, "sepo": BATCH, "1024 tokens": 1024}
-    ways = {name: partial(run_sepo, bench.model, trees, engine, tokens) for name, tokens in sizes.items()}
+    ways = {name: partial(run_sepo, bench.model, trees, policy, tokens) for name, tokens in sizes.items()}
     table(f"dispatch, {len(trees)} pairs; sepo: {BATCH} tokens", *race(ways, bench.side_runs), response_tokens(trees))
 
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         begun = time.perf_counter()
-        run_sepo(bench.model, trees[:8], engine)
+        run_sepo(bench.model, trees[:8], policy)
         wall = 1e6 * (time.perf_counter() - begun)
     taken: Counter[str] = Counter()
     for event in profiler.key_averages():
@@ -309,7 +310,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "shapes": shapes,
     "memory": memory,
     "ranked": ranked,
-    "resident": resident,
+    "models-in-memory": models_in_memory,
     "dispatch": dispatch,
 }
 

@@ -1,7 +1,7 @@
-"""Tokenizing: pairs and tokens a second of sepo and of the tokenizer's own batched call, and what reading ahead saves.
+"""Tokenizing: pairs and tokens a second of sepo and of the tokenizer's own batched call, and the gain of prefetching.
 
     python benchmarks/tokenization.py PAIRS [PAIRS ...]             # anything that sepo reads
-    python benchmarks/tokenization.py PAIRS --copies 20 --runs 3    # and a dataset of so many copies, in processes
+    python benchmarks/tokenization.py PAIRS --copies 20 --runs 3    # and a dataset of so many copies, prefetched
 
 The peer is `tokenizer(texts)` on the texts that have to be encoded, each distinct one once: every prompt as the chat
 template renders it, and every response. It renders nothing, and knows nothing of the boundary; whoever wants prompt
@@ -11,15 +11,14 @@ the table has medians, of seconds on the clock and of seconds of CPU. The ids th
 of the plain way, pair by pair, before anything is timed. `sepo, rendering` and `sepo, encoding` are its two parts,
 which otherwise overlap.
 
-With --copies, all pairs of a file with so many copies of each dataset are read from disk and tokenized: in place, and
-in one and more processes that read ahead, their start included. `waited` is what remains of that for somebody who
-works on the pairs for as long as reading them in place takes, and leaves a core free.
+With --copies, all pairs of a file with so many copies of each dataset are read from disk and tokenized, then once more
+for a caller who works on each range for as long as it takes to read, and leaves a core free: `waited` is the time that
+such a caller waits, in place and with a thread that reads the next range meanwhile.
 
 Measured with SmolLM2's tokenizer on two cores that others used as well, so that runs differ by a tenth and more: on
 HH-RLHF (multi-turn, 267 tokens a pair) sepo has 74 to 79% of the peer's rate, encoding alone 116 to 118%, and the
 plain way, which does not render either, 50 to 56%; on UltraFeedback (753 tokens a pair) sepo has 105 to 110%. What is
-missing on short turns is Jinja's work. 9,408 rows of HH-RLHF took 7.7 s in place and longer in processes, as two cores
-are busy already; somebody busy for as long waited 5.4 s with one process, its start and the first rows included.
+missing on short turns is Jinja's work.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ from sepo_data.readers.source import open_source
 from sepo_data.shapes.pairs import Pair
 from sepo_data.tokenization.chat_template import RenderedPair, render_pairs
 from sepo_data.tokenization.encoding import Encoder
-from sepo_data.tokenization.prefetch import ReadAhead
+from sepo_data.tokenization.prefetch import Prefetcher
 from sepo_data.tokenization.tokenize import TokenizedPair, tokenize_pairs
-from sepo_data.tokenization.tokenized_dataset import CHUNK, WORKERS, Prepared
-from sepo_train.models.load import load_tokenizer
+from sepo_data.tokenization.tokenized_dataset import CHUNK_ROWS, TokenizedDataset
+from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +65,7 @@ def main() -> None:
         pairs = [item for item in read_preferences(dataset) if isinstance(item, Pair)]
         rates(dataset, pairs, tokenizer, given.runs)
         if given.copies:
-            ahead(dataset, tokenizer, given.copies, given.runs)
+            prefetched(dataset, tokenizer, given.copies, given.runs)
 
 
 def rates(dataset: str, pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, runs: int) -> None:
@@ -110,7 +109,7 @@ def check(pairs: Sequence[Pair], found: Sequence[RenderedPair], tokenizer: PreTr
     for rendered, (prompt, *wholes) in zip(found, zip(ids, ids, ids, strict=True), strict=True):
         item = by_pair.get(id(rendered.pair))
         if item is None:
-            continue  # set aside: its two responses are the same, or empty
+            continue  # skipped: its two responses are the same, or empty
         sides = list(zip(wholes, (item.chosen_ids, item.rejected_ids), strict=True))
         split = [whole[: len(prompt)] == prompt for whole, _ in sides]
         added = 0 if rendered.pair.conversational else 1  # EOS
@@ -126,34 +125,32 @@ def check(pairs: Sequence[Pair], found: Sequence[RenderedPair], tokenizer: PreTr
     return sum(item.boundary_merged for item in results)
 
 
-def ahead(dataset: str, tokenizer: PreTrainedTokenizerBase, copies: int, runs: int) -> None:
-    """Time reading and tokenizing a larger dataset, in place and in processes."""
+def prefetched(dataset: str, tokenizer: PreTrainedTokenizerBase, copies: int, runs: int) -> None:
+    """Time reading and tokenizing a larger dataset, in place and with a thread that reads the next range."""
     rows = [row.value for row in open_source(dataset) if row.value is not None]
     with tempfile.TemporaryDirectory(prefix="sepo-benchmark-") as folder:
         file = Path(folder) / "copies.jsonl"
         with file.open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(row, default=str) + "\n" for _ in range(copies) for row in rows)
-        prepared = Prepared(read_preferences(str(file)), tokenizer, ANY_LENGTH, None, len(tokenizer))
-        ranges = [(start, start + CHUNK) for start in range(0, len(rows) * copies, CHUNK)]
+        tokenized = TokenizedDataset(read_preferences(str(file)), tokenizer, ANY_LENGTH, None, len(tokenizer))
+        ranges = [(start, start + CHUNK_ROWS) for start in range(0, len(rows) * copies, CHUNK_ROWS)]
 
-        def read(workers: int, rest: float = 0.0) -> float:
-            """Seconds that somebody waits for the pairs who does something else for `rest` seconds after each range."""
+        def wait(expected: list[tuple[int, int]], rest: float = 0.0) -> float:
+            """Seconds that a caller waits for pairs who does something else for `rest` seconds after each range."""
             waited = 0.0
-            with ReadAhead(prepared.pairs, ranges, workers=workers) as processes:
+            with Prefetcher(tokenized.pairs, expected) as ahead:
                 for start, stop in ranges:
                     begun = time.perf_counter()
-                    processes.pairs(start, stop)
+                    ahead.pairs(start, stop)
                     waited += time.perf_counter() - begun
                     time.sleep(rest)
             return waited
 
-        counts = {"in place": 0, "one process": 1, f"{WORKERS} processes": WORKERS}
-        taken = {name: statistics.median(read(count) for _ in range(runs)) for name, count in counts.items()}
-        waited = read(1, rest=taken["in place"] / len(ranges))
+        alone = statistics.median(wait([]) for _ in range(runs))
+        waited = statistics.median(wait(ranges, rest=alone / len(ranges)) for _ in range(runs))
     print(f"\n{len(rows) * copies:,} rows, read and tokenized")
-    for name, seconds in taken.items():
-        print(f"{name:24}{seconds:9.2f} s{len(rows) * copies / seconds:10,.0f} rows/s")
-    print(f"{'one process, waited':24}{waited:9.2f} s")
+    print(f"{'in place':24}{alone:9.2f} s{len(rows) * copies / alone:10,.0f} rows/s")
+    print(f"{'prefetched, waited':24}{waited:9.2f} s")
 
 
 def race(ways: dict[str, Callable[[], Any]], runs: int) -> tuple[dict[str, float], dict[str, float]]:

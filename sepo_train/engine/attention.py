@@ -1,4 +1,4 @@
-"""What a model is told about a layout: who sees whom, and at which positions."""
+"""Attention masks and position ids of a layout."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ if TYPE_CHECKING:
 
 
 def attention_inputs(model: PreTrainedModel, layout: Layout) -> dict[str, Any]:
-    """The arguments of `model` that make it see the rows of `layout` as what they are."""
-    if layout.alone:
-        raise ValueError("these rows have to run one by one")
+    """The attention mask and position ids that `model` takes for the rows of `layout`."""
+    if layout.one_row_at_a_time:
+        raise ValueError("these rows have to run one at a time")
     if not layout.shared:
         return {"attention_mask": (layout.segments >= 0).long()}
-    mask = branch_mask(layout.segments, _compute_dtype(model), before=layout.preamble)
+    mask = branch_mask(layout.segments, _compute_dtype(model), prefix_tokens=layout.prefix_tokens)
     config = model.config.get_text_config()
     window = attention_window(config) if layout.windowed else None
     masks = {"": mask} if window is None else _windowed(mask, layout.position_ids, config, window)
     attention = config._attn_implementation  # noqa: SLF001 - transformers gives it no other name
     read = {kind: _for_attention(mask, attention) for kind, mask in masks.items()}
-    # A model whose layers are all alike takes one mask, another one for each kind of layer.
+    # A model with one kind of layer takes one mask, any other a mask for each kind.
     return {
         "attention_mask": read if len(read) > 1 else next(iter(read.values())),
         "position_ids": layout.position_ids,
     }
 
 
-def branch_mask(segments: Tensor, dtype: torch.dtype, *, before: int = 0) -> Tensor:
+def branch_mask(segments: Tensor, dtype: torch.dtype, *, prefix_tokens: int = 0) -> Tensor:
     """The additive attention mask of the shared layout.
 
     Args:
         segments: (rows, length) as in `Layout`.
         dtype: of the result. Boolean masks are not used: Gemma 2 reads them wrongly without an error.
-        before: tokens that stand before the rows, and that all see.
+        prefix_tokens: tokens of the cached prefix, which every token sees.
 
     Returns:
-        (rows, 1, length, before + length): 0 where a token sees another, the lowest finite value where it does not. A
-        token sees what stands before it in the prompt and in its own branch.
+        (rows, 1, length, prefix_tokens + length): 0 where a token sees another, else the lowest finite value. A token
+        sees what stands before it in the prompt and in its own branch.
     """
     length = segments.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     queries, keys = segments[:, :, None], segments[:, None, :]
     visible = causal & ((keys == PROMPT) | (keys == queries))
     mask = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
-    return pad(mask.masked_fill_(~visible, torch.finfo(dtype).min), (before, 0)).unsqueeze(1)
+    return pad(mask.masked_fill_(~visible, torch.finfo(dtype).min), (prefix_tokens, 0)).unsqueeze(1)
 
 
 def attention_window(config: PretrainedConfig) -> int | None:
-    """How many positions the most short-sighted layers of a text model see; None where all see everything."""
+    """Positions that the layers of a text model with the shortest window see; None where all see everything."""
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
     return min((window for window in windows if isinstance(window, int) and window > 0), default=None)
 
@@ -66,16 +66,16 @@ def _windowed(mask: Tensor, positions: Tensor, config: PretrainedConfig, window:
     """Narrow `mask` to the windows of every kind of layer, as transformers 5 draws them in masking_utils.
 
     Args:
-        mask: (rows, 1, length, before + length) as `branch_mask` gives it.
+        mask: (rows, 1, length, prefix_tokens + length) as `branch_mask` gives it.
         positions: (rows, length) counted along each branch, so that distances are those of the branch alone.
-        config: that of the text model. Where it does not tell its layers apart, all have the window.
-        window: how many positions a sliding layer sees, its own among them.
+        config: that of the text model. If it names no kinds of layers, all have the window.
+        window: positions that a sliding layer sees, its own among them.
 
     Returns:
-        A mask for each kind of layer, under the name that the model gives it.
+        A mask for each kind of layer, by the name that the model gives it.
     """
-    before = torch.arange(mask.shape[-1] - mask.shape[-2], device=positions.device).expand(len(positions), -1)
-    queries, keys = positions[:, None, :, None], torch.cat([before, positions], dim=1)[:, None, None, :]
+    prefix = torch.arange(mask.shape[-1] - mask.shape[-2], device=positions.device).expand(len(positions), -1)
+    queries, keys = positions[:, None, :, None], torch.cat([prefix, positions], dim=1)[:, None, None, :]
 
     def narrowed(kind: str) -> Tensor:
         if kind == "full_attention":
@@ -97,7 +97,7 @@ def _for_attention(mask: Tensor, implementation: str | None) -> Tensor | BlockMa
         return mask
     if implementation != "flex_attention":
         # Flash attention takes the numbers of a mask for lengths, and may take the process with it.
-        raise NotImplementedError(f"{implementation} knows no masks")
+        raise NotImplementedError(f"{implementation} takes no masks")
     from torch.nn.attention.flex_attention import create_block_mask
 
     visible = mask[:, 0] == 0

@@ -1,7 +1,7 @@
-"""Work on several CPU cores at a time: a thread for each, with a copy of the model that shares its weights.
+"""Use several CPU cores: one thread for each, with a copy of the model that shares its weights.
 
 Two threads with a batch each keep two cores busier than two threads within every operator do: elementwise work of one
-batch runs beside matrix products of the other, and nobody waits at the end of each operator.
+batch runs beside matrix products of the other, and no thread waits at the end of each operator.
 """
 
 from __future__ import annotations
@@ -23,29 +23,33 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-MOST = 16
-"""Threads at a time; with more, Python's own share of the work begins to queue."""
+MAX_THREADS = 16
+"""With more threads, Python's own share of the work begins to queue."""
 
 
 def on_cores(
-    do: Callable[[PreTrainedModel, Item], bool], model: PreTrainedModel, items: deque[Item], *, most: int = MOST
+    do: Callable[[PreTrainedModel, Item], bool],
+    model: PreTrainedModel,
+    items: deque[Item],
+    *,
+    max_threads: int = MAX_THREADS,
 ) -> list[Item]:
-    """`do` what is in `items`, from the left, until nothing is left or something could not be done.
+    """Run `do` on each item from the left, one thread a core, until all are done or one fails.
 
-    An accelerator, or one of several processes that train together, does one after the other, with `model` itself.
+    On an accelerator, or in one of several processes that train together, one thread uses `model` itself.
 
     Args:
-        do: called in threads, each with a model of its own; False where it could not be done now.
+        do: called in threads, each with a model of its own; returns False if it failed for now.
         model: in evaluation mode and not changed meanwhile.
-        items: those that were begun are taken out.
-        most: threads at a time.
+        items: started ones are removed.
+        max_threads: threads at a time.
 
     Returns:
-        Those that were begun and could not be done.
+        The items that were started and failed.
     """
     total = torch.get_num_threads()
-    alone = model.device.type == "cpu" and not torch.distributed.is_initialized()
-    workers = min(total, len(items), most) if alone else 1
+    threaded = model.device.type == "cpu" and not torch.distributed.is_initialized()
+    workers = min(total, len(items), max_threads) if threaded else 1
     stop, failed = threading.Event(), []
 
     kind = model.device.type
@@ -58,7 +62,7 @@ def on_cores(
             except IndexError:  # another thread was faster
                 return
             try:
-                with torch.autocast(kind, dtype, enabled=autocast):  # a thread begins without that of its maker
+                with torch.autocast(kind, dtype, enabled=autocast):  # a new thread does not inherit it
                     done = do(own, item)
             except BaseException:
                 stop.set()
@@ -79,7 +83,7 @@ def on_cores(
             finally:
                 stop.set()
     finally:
-        torch.set_num_threads(total)  # a part of it holds for the whole process
+        torch.set_num_threads(total)  # the smaller number would stay for the process
     return failed
 
 

@@ -1,4 +1,4 @@
-"""Answers of a model to prompts, many at a time: token ids in, token ids out."""
+"""Generate answers to prompts in batches: token ids in, token ids out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transformers import GenerationConfig
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
-from sepo_train.engine.choose import extent, tolerance
+from sepo_train.engine.compare import change_size, tolerance
 from sepo_train.engine.layout import batches_by_tokens
 from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.device import is_out_of_memory
 from sepo_train.models.files import context_length
-from sepo_train.models.load import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-BATCHES = 8
-"""A step of generation has one new token a row, so that as many rows as these batches of a forward pass go together."""
+BATCH_FACTOR = 8
+"""A batch of generation has so many times the tokens of a forward pass: each step feeds one token a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How answers to prompts are made.
+    """Settings of generation.
 
     Attributes:
-        max_new_tokens: tokens of an answer at most.
+        max_new_tokens: most tokens of an answer.
         temperature: 0 takes the most probable token each time.
-        seed: of sampling.
+        seed: of sampling; the same prompts in the same order give the same answers.
     """
 
     max_new_tokens: int = 256
@@ -46,48 +46,45 @@ class Generation:
 def generate(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
-    *,
+    generation: Generation,
     eos_ids: Sequence[int],
-    max_new_tokens: int,
-    temperature: float = 0.0,
-    seed: int = 0,
-    what: str = "answers",
+    *,
+    label: str = "answers",
     progress: Progress = SILENT,
 ) -> list[list[int]]:
-    """An answer to each of `prompts`, in their order.
+    """Generate an answer to each of `prompts`, in their order.
 
-    Nothing but `temperature` shapes the distribution: what the model's own generation_config says of top-k, top-p or
-    penalties is not applied, so that samples at temperature 1 are samples of the model. Rows of several lengths are
-    padded on the left where that was seen to change nothing, otherwise each runs alone.
+    Nothing but the temperature shapes the distribution: top-k, top-p and penalties in the model's own generation_config
+    are not applied, so that samples at temperature 1 are samples of the model. Rows of several lengths are padded on
+    the left if a test shows that this changes nothing; otherwise each runs alone.
 
     Args:
         model: in evaluation mode.
         prompts: token ids of each.
+        generation: length of answers, temperature and seed. An answer also ends where the model's context does.
         eos_ids: an answer ends with the first of these; see `end_ids`.
-        max_new_tokens: or there. An answer is shorter where the model's context ends before.
-        temperature: 0 takes the most probable token each time.
-        seed: of sampling; the same prompts in the same order give the same answers.
-        what: what is told to `progress` of a batch.
-        progress: told how far it is.
+        label: shown by `progress` with each batch.
+        progress: receives the number of finished answers.
 
     Returns:
-        Token ids, the one that ended the answer included; no token where the prompt leaves no room in the context.
+        Token ids of each answer, the one that ended it included; empty if the prompt fills the context.
     """
     context = context_length(model.config)
-    rooms = [max_new_tokens if context is None else min(max_new_tokens, context - len(prompt)) for prompt in prompts]
+    most = generation.max_new_tokens
+    rooms = [most if context is None else min(most, context - len(prompt)) for prompt in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
     able = [index for index, room in enumerate(rooms) if room > 0]
     padded = _is_padded_exactly(model, [prompts[index] for index in able])
     done = 0
     with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
-        torch.manual_seed(seed)
-        for room, alike in groupby(sorted(able, key=rooms.__getitem__, reverse=True), key=rooms.__getitem__):
-            group = list(alike)
+        torch.manual_seed(generation.seed)
+        for room, same_room in groupby(sorted(able, key=rooms.__getitem__, reverse=True), key=rooms.__getitem__):
+            group = list(same_room)
             lengths = [len(prompts[index]) + room for index in group]
-            waiting = batches_by_tokens(lengths, BATCHES * default_batch_tokens() if padded else 1)
+            waiting = batches_by_tokens(lengths, BATCH_FACTOR * default_batch_tokens() if padded else 1)
             while waiting:
                 batch = [group[place] for place in waiting[0]]
-                config = _config(room, temperature, eos_ids)
+                config = _config(room, generation.temperature, eos_ids)
                 found = _batch(model, [prompts[index] for index in batch], config)
                 if found is None:
                     half = len(batch) // 2
@@ -97,7 +94,7 @@ def generate(
                     answers[index] = answer
                 del waiting[0]
                 done += len(batch)
-                progress.step(done, len(able), what)
+                progress.step(done, len(able), label)
     return answers
 
 
@@ -110,7 +107,7 @@ def end_ids(model: PreTrainedModel, eos_token_id: int | None) -> list[int]:
 
 def _config(room: int, temperature: float, eos_ids: Sequence[int]) -> GenerationConfig:
     sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
-    # Whatever stands in a row after its end is cut off below, so that any id may fill it.
+    # The tokens of a row after its end are cut off below, so any id may fill it.
     fill = eos_ids[0] if eos_ids else 0
     return GenerationConfig(
         do_sample=temperature > 0,
@@ -125,7 +122,7 @@ def _config(room: int, temperature: float, eos_ids: Sequence[int]) -> Generation
 def _batch(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig
 ) -> list[list[int]] | None:
-    """Answers to a batch of prompts; None where several do not fit into memory together."""
+    """Answers to a batch of prompts; None if several of them do not fit into memory together."""
     try:
         rows = _generated(model, prompts, config).sequences
     except (RuntimeError, MemoryError) as error:
@@ -149,12 +146,12 @@ def _batch(
 
 @torch.inference_mode()
 def _generated(model: PreTrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> Any:  # noqa: ANN401 - what generate returns depends on its options
-    """What `model.generate` makes of prompts that are padded on the left."""
+    """Run `model.generate` on prompts that are padded on the left."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     generating: Any = model
-    # What `config` leaves open would be taken from the model's own; peft hands its own down to the model that it wraps.
+    # Fields that `config` leaves open would come from the model's own; peft passes its own to the model that it wraps.
     bare: Any = generating.get_base_model() if hasattr(generating, "get_base_model") else model
     own, bare.generation_config = bare.generation_config, GenerationConfig()
     try:
@@ -169,7 +166,7 @@ def _until_end(ids: list[int], ends: set[int]) -> list[int]:
 
 
 def _is_padded_exactly(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> bool:
-    """Whether the shortest prompt, padded to the length of the longest, is followed by the same tokens as alone."""
+    """True if the shortest prompt, padded to the length of the longest, is followed by the same tokens as alone."""
     if not prompts:
         return True
     shortest, longest = min(prompts, key=len), max(prompts, key=len)
@@ -177,7 +174,7 @@ def _is_padded_exactly(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
         return True
     padded = _next_logps(model, [shortest, longest])[0]
     change = (padded - _next_logps(model, [shortest])[0]).abs()
-    return extent(model, change) <= tolerance(model)
+    return change_size(model, change) <= tolerance(model)
 
 
 def _next_logps(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The output head, run where a token is predicted and nowhere else, a tile of positions at a time."""
+"""Run the output head only where a token is predicted, a tile of positions at a time."""
 
 from __future__ import annotations
 
@@ -16,65 +16,70 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-TILE = 1 << 25
+TILE_LOGITS = 1 << 25
 """Logits that exist at a time where the head can be tiled: 128 MiB in fp32."""
 
-_ANCHORS = (-3.0, 0.5, 2.0, 40.0)
+_TEST_LOGITS = (-3.0, 0.5, 2.0, 40.0)
 
 
 def head_logps(
-    model: PreTrainedModel, run: Callable[[], Tensor], predicting: Tensor, targets: Tensor, *, tile: int | None = None
+    model: PreTrainedModel,
+    run: Callable[[], Tensor],
+    logit_positions: Tensor,
+    targets: Tensor,
+    *,
+    tile: int | None = None,
 ) -> Tensor:
     """Log-probabilities of `targets` from one forward pass of `model`, in fp32.
 
-    The model's own head runs on the predicting positions alone, inside the model's own forward pass, so that biases,
-    adapters, scales and soft-caps stay in charge. Where the model does no more than scale what its head gives, each
+    The model's own head runs on these positions alone, inside the model's own forward pass, so that biases,
+    adapters, scales and soft-caps apply as usual. If the model does no more than scale the output of its head, each
     tile of logits is reduced to log-probabilities at once, and in training computed again for the backward pass:
     memory grows with the tile, not with positions x vocabulary.
 
     Args:
-        model: the model whose head is meant, not wrapped for parallel training.
-        run: makes the forward pass, which may be that of a wrapper, and gives its logits.
-        predicting: (n,) positions in the flattened rows.
+        model: owner of the head, not wrapped for parallel training.
+        run: makes the forward pass, which may be that of a wrapper, and returns its logits.
+        logit_positions: (n,) positions in the flattened rows.
         targets: (n,) token ids.
-        tile: positions at a time; by default as many as `TILE` logits allow.
+        tile: positions at a time; by default as many as `TILE_LOGITS` allows.
 
     Returns:
         (n,) natural logarithms.
     """
     head = model.get_output_embeddings()
-    rows = tile or max(1, TILE // _vocabulary(head))
+    rows = tile or max(1, TILE_LOGITS // _vocabulary(head))
     scale = None if len(targets) <= rows else output_scale(model)
     if scale is None:
-        with _head_gets(head, lambda hidden: hidden.flatten(0, 1)[predicting].unsqueeze(0)):
+        with _head_input_replaced(head, lambda hidden: hidden.flatten(0, 1)[logit_positions].unsqueeze(0)):
             logits = run()[0].float()
         return -cross_entropy(logits, targets, reduction="none")
 
     forward = head.forward
 
-    def reduced(hidden: Tensor, wanted: Tensor) -> Tensor:
+    def reduced(hidden: Tensor, token_ids: Tensor) -> Tensor:
         # The model scales what it is given, here log-probabilities, as if they were logits.
-        return -cross_entropy(forward(hidden).float() * scale, wanted, reduction="none")[:, None] / scale
+        return -cross_entropy(forward(hidden).float() * scale, token_ids, reduction="none")[:, None] / scale
 
     def tiled(hidden: Tensor) -> Tensor:
-        tiles = zip(hidden.flatten(0, 1)[predicting].split(rows), targets.split(rows), strict=True)
+        tiles = zip(hidden.flatten(0, 1)[logit_positions].split(rows), targets.split(rows), strict=True)
         if torch.is_grad_enabled():
             parts = [checkpoint(reduced, *tile, use_reentrant=False) for tile in tiles]
         else:
             parts = [reduced(*tile) for tile in tiles]
         return torch.cat(parts).unsqueeze(0)
 
-    with _head_is(head, tiled):
+    with _head_forward_replaced(head, tiled):
         return run()[0, :, 0].float()
 
 
 def output_scale(model: PreTrainedModel) -> float | None:
-    """What `model` multiplies its head's output with; None where it does anything else to it, such as a soft-cap.
+    """The factor that `model` applies to the output of its head; None if it does anything else, such as a soft-cap.
 
-    Found out by giving it numbers for logits; asked once a model.
+    Tested once a model, with numbers in place of logits.
     """
     if model not in _scales:
-        _scales[model] = _try_scale(model)
+        _scales[model] = _test_scale(model)
     return _scales[model]
 
 
@@ -82,11 +87,11 @@ _scales: WeakKeyDictionary[PreTrainedModel, float | None] = WeakKeyDictionary()
 
 
 @torch.no_grad()
-def _try_scale(model: PreTrainedModel) -> float | None:
-    given = torch.tensor(_ANCHORS, device=model.device)
+def _test_scale(model: PreTrainedModel) -> float | None:
+    given = torch.tensor(_TEST_LOGITS, device=model.device)
     token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     try:
-        with _head_is(model.get_output_embeddings(), lambda _hidden: given.clone().view(1, 1, -1)):
+        with _head_forward_replaced(model.get_output_embeddings(), lambda _hidden: given.clone().view(1, 1, -1)):
             found = model(input_ids=token, use_cache=False).logits.flatten().float()
     except Exception:  # noqa: BLE001 - a model's own code may do anything with its logits
         return None
@@ -103,8 +108,8 @@ def _vocabulary(head: torch.nn.Module) -> int:
 
 
 @contextmanager
-def _head_gets(head: torch.nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within the block, `head` sees `change` of what the model gives it."""
+def _head_input_replaced(head: torch.nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within the block, `head` is given `change` of its input."""
     handle = head.register_forward_pre_hook(lambda _head, args: (change(args[0]), *args[1:]))
     try:
         yield
@@ -113,7 +118,7 @@ def _head_gets(head: torch.nn.Module, change: Callable[[Tensor], Tensor]) -> Ite
 
 
 @contextmanager
-def _head_is(head: torch.nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def _head_forward_replaced(head: torch.nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Within the block, `forward` runs in the place of `head`'s own; hooks around it stay."""
     before = head.__dict__.get("forward")
     head.forward = forward

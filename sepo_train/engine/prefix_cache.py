@@ -1,4 +1,4 @@
-"""The tokens that all prompts begin with, such as a chat template's opening: computed once, not once a row."""
+"""Prefix caching: the tokens that all prompts begin with, such as a chat template's opening, are computed once."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
     from sepo_train.engine.layout import Tree
 
-WORTH = 8
-"""Tokens below which a preamble is not worth a pass of its own."""
+MIN_PREFIX_TOKENS = 8
+"""A shorter prefix is not worth a forward pass of its own."""
 
 
-def common_preamble(trees: Sequence[Tree]) -> list[int]:
-    """The token ids that the prompts of all `trees` begin with, or none where that is not worth it.
+def common_prefix(trees: Sequence[Tree]) -> list[int]:
+    """The token ids that the prompts of all `trees` begin with; none if fewer than `MIN_PREFIX_TOKENS`.
 
-    The last token of a prompt predicts, so it is never part of them.
+    The last token of a prompt predicts the response, so it is never part of the prefix.
     """
     if len(trees) < 2:  # noqa: PLR2004 - one row alone shares nothing
         return []
     columns = zip(*(tree.prompt_ids[:-1] for tree in trees), strict=False)
     shared = [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, columns)]
-    return shared if len(shared) >= WORTH else []
+    return shared if len(shared) >= MIN_PREFIX_TOKENS else []
 
 
 @torch.inference_mode()
-def preamble_cache(model: PreTrainedModel, ids: Sequence[int]) -> Cache:
-    """The keys and values of `ids` in every layer of `model`, for rows that begin behind them.
+def build_prefix_cache(model: PreTrainedModel, ids: Sequence[int]) -> Cache:
+    """The keys and values of the prefix `ids` in every layer of `model`, for rows of any number that continue it.
 
     Raises:
-        ValueError: the model keeps something else of what it has seen, such as a recurrent state.
+        ValueError: the model keeps something else than keys and values of what it has read, such as a recurrent state.
     """
     cache, none = DynamicCache(), torch.empty(0, dtype=torch.long, device=model.device)
     fed = torch.tensor([ids], device=model.device)
@@ -48,12 +48,12 @@ def preamble_cache(model: PreTrainedModel, ids: Sequence[int]) -> Cache:
     if not cache.layers or any(
         type(layer) is not DynamicLayer or layer.get_seq_length() != len(ids) for layer in cache.layers
     ):
-        raise ValueError("not all layers have keys and values of the whole preamble")
-    return Cache(layers=[_Before(layer) for layer in cache.layers])
+        raise ValueError("not all layers have keys and values of the complete prefix")
+    return Cache(layers=[_PrefixLayer(layer) for layer in cache.layers])
 
 
-class _Before(DynamicLayer):
-    """Keys and values that stand before those of every row, and to which none are added."""
+class _PrefixLayer(DynamicLayer):
+    """Keys and values that stand before those of every row. They are shared by all rows and never change."""
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401 - transformers gives its layers no types
         super().__init__()

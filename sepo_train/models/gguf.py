@@ -8,26 +8,25 @@ import struct
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.storage.download import cache_folder
-from sepo_data.storage.file_digest import file_digest
+from sepo_data.storage.cache import cache_folder, file_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def is_gguf(name: str) -> bool:
-    """Whether a model name means a GGUF file."""
+    """True for the name of a GGUF file."""
     return name.endswith(".gguf")
 
 
 def safetensors_folder(file: Path) -> Path:
-    """The folder with the fp32 safetensors weights and tokenizer of GGUF `file`, made on first use.
+    """The folder with the fp32 safetensors weights and tokenizer of the GGUF file `file`, converted on first use.
 
-    Dequantizing takes about 20 s for 135M parameters; later calls hash the file, once a process.
+    Dequantizing takes about 20 s for 135M parameters; later calls hash the file, or read the hash from the cache.
     """
     if not file.is_file():
         raise SepoError(f"the model file {file} does not exist", "give the path of a .gguf file")
-    folder = cache_folder() / "gguf" / file_digest(file)[:16]
+    folder = cache_folder() / "gguf" / file_sha256(file)[:16]
     if not folder.exists():
         _convert(file, folder)
     return folder

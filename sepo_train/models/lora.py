@@ -27,7 +27,7 @@ def merge_lora(model: PreTrainedModel) -> PreTrainedModel:
         return model
     try:
         merged = cast("PreTrainedModel", model.to(torch.float32).merge_and_unload(safe_merge=True))
-    except ValueError as error:  # safe_merge looks at every weight before it takes the place of another
+    except ValueError as error:  # safe_merge checks every weight before it replaces another
         raise SepoError(f"the adapters cannot be merged: {error}", "lower --lr; training has diverged") from error
     merged.config.dtype = torch.float32
     return merged.requires_grad_(requires_grad=True)

@@ -1,4 +1,4 @@
-"""The oracle and the reference model of a scoring run, and which of them are in memory."""
+"""The oracle and the reference model of a scoring run: which of them is in memory, and in which order they are used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache
 
-from sepo_train.engine.choose import PLAIN
+from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.load import adapter_base, load_model, model_record
+from sepo_train.models.files import adapter_base
+from sepo_train.models.load import load_model, model_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,45 +20,46 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sepo_train.engine.layout import Tree
+    from sepo_train.models.device import Dtype
+    from sepo_train.scoring.options import ModelsInMemory
 
-Resident = Literal["one", "both"]
 Role = Literal["oracle", "ref"]
 T = TypeVar("T")
 
-SWITCHED: tuple[Role, Role] = ("ref", "oracle")
-"""The order in which an adapter is tried: first off, then on again."""
+ADAPTER_TEST_ORDER: tuple[Role, Role] = ("ref", "oracle")
+"""The order in which an adapter is tested: first off, then on again."""
 
 
 @dataclass
-class Residents:
-    """The two models, loaded when they are wanted.
+class ModelPair:
+    """The two models, loaded when they are used.
 
     Attributes:
         oracle: name of the oracle.
         ref: name of the reference model.
         dtype: of both.
-        resident: whether memory holds one of them at a time, or both.
+        models_in_memory: 1 releases a model before it loads the other, 2 keeps both.
         adapter: whether one set of weights serves both, with the oracle's adapter on and off; see `check_adapter`.
     """
 
     oracle: str
     ref: str
-    dtype: str
-    resident: Resident = "one"
+    dtype: Dtype
+    models_in_memory: ModelsInMemory = 1
     adapter: bool = False
     _loaded: dict[Role, PreTrainedModel] = field(default_factory=dict)
 
     def in_turn(self) -> Iterator[PreTrainedModel]:
-        """Both models, in the order of `roles`; whoever keeps the first one keeps it in memory beside the second."""
+        """Both models, in the order of `roles`. A variable that holds the first one keeps it in memory."""
         for role in self.roles():
             yield self._model(role)
 
     def each(self, use: Callable[[PreTrainedModel], T]) -> dict[str, T]:
-        """What `use` makes of each model, by role; a function's variables do not outlive the model's turn."""
+        """The results of `use` for each model, by role; a function's variables are gone when the next model loads."""
         return dict(zip(self.roles(), map(use, self.in_turn()), strict=True))
 
     def roles(self) -> tuple[Role, Role]:
-        """The one that is in memory first: taking turns shard after shard loads one model a shard, not two."""
+        """The role that is in memory comes first: with shard after shard, one model is loaded a shard, not two."""
         return ("ref", "oracle") if list(self._loaded) == ["ref"] else ("oracle", "ref")
 
     def _model(self, role: Role) -> PreTrainedModel:
@@ -71,25 +73,24 @@ class Residents:
                 model.disable_adapters()
             return model
         if role not in self._loaded:
-            if self.resident == "one":
+            if self.models_in_memory == 1:
                 self.release()
             self._loaded[role] = load_model(getattr(self, role), dtype=self.dtype)
         return self._loaded[role]
 
     def release(self) -> None:
-        """Let go of what is in memory."""
+        """Release the models in memory."""
         self._loaded.clear()
         clear_device_cache(garbage_collection=True)
 
     def check_adapter(self, trees: Sequence[Tree]) -> bool:
-        """Whether the oracle is an adapter on the reference model that can be switched off and on without a trace.
+        """True if the oracle is an adapter on the reference model that can be switched off and on without a trace.
 
         Off, it has to be the reference model, to the last bit, and on again what it was. An adapter that trains biases,
-        embeddings or the head, or that changed the weights under it, is not. Where the answer is no, the two are loaded
-        as the models of their own that they are.
+        embeddings or the head, or that changed the weights under it, is not; then the two are loaded as two models.
 
         Args:
-            trees: a few, on which that is tried.
+            trees: a few, on which the adapter is tested.
         """
         self.adapter = False
         base = adapter_base(self.oracle)
@@ -100,13 +101,14 @@ class Residents:
         self.release()
         expected.append(_logps(self._model("oracle"), trees))
         self.adapter = True
-        if not torch.equal(torch.stack(expected), torch.stack([_logps(self._model(role), trees) for role in SWITCHED])):
+        switched = [_logps(self._model(role), trees) for role in ADAPTER_TEST_ORDER]
+        if not torch.equal(torch.stack(expected), torch.stack(switched)):
             self.release()
             self.adapter = False
         return self.adapter
 
 
 def _logps(model: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:
-    """Those of all response tokens, one after the other."""
+    """Log-probabilities of all response tokens, one after the other."""
     scores = score_trees(model, trees, PLAIN, batch_tokens=1)
     return torch.cat([logps for responses in scores for logps in responses])

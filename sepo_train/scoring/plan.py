@@ -1,39 +1,47 @@
-"""What scoring decides before a model is loaded: the pairs, the models' identities, the shards."""
+"""Plan a scoring run before a model is loaded: the pairs, the identities of the models, the shards."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from sepo_data.errors import SepoError
+from sepo_data.preferences.skipped import enforce_on_bad_row
 from sepo_data.schemas.manifest import Manifest
 from sepo_data.schemas.stages import Stage
+from sepo_data.shapes.pairs import Pair
+from sepo_data.stages.rewards import rewards_schema
 from sepo_data.stages.seen_pairs import OracleRecord, read_oracle_record
-from sepo_data.stages.versions import versions
+from sepo_data.stages.versions import installed_versions
 from sepo_train.engine.logps import default_batch_tokens
-from sepo_train.models.dataset import Prepared, prepare
-from sepo_train.models.load import (
-    check_same_vocabulary,
-    default_device,
-    default_dtype,
-    load_tokenizer,
-    model_record,
-    tokenizer_record,
-)
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.device import default_device, default_dtype
+from sepo_train.models.load import model_record
+from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, tokenizer_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from sepo_data.console.progress import Progress
     from sepo_data.preferences.holdout import Holdout
     from sepo_data.preferences.reading import Reading
+    from sepo_data.preferences.skipped import OnBadRow
     from sepo_data.schemas.manifest import ModelRecord
-    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
+    from sepo_data.tokenization.tokenize import TokenizedPair
+    from sepo_data.tokenization.tokenized_dataset import TokenizedDataset
+    from sepo_train.models.device import Dtype
+    from sepo_train.scoring.options import ScoringOptions
 
 SHARD_SECONDS = 300
-SAMPLE = 1000
+"""Time that a shard of `default_shard_rows` takes, and the most work that a kill can lose."""
+
+SAMPLE_PAIRS = 1000
+"""Pairs from which the mean length is estimated and on which layouts are tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,94 +49,106 @@ class ScoringPlan:
     """A scoring run that has not begun.
 
     Attributes:
-        manifest: its plan.
-        prepared: the dataset and the tokenizer.
+        manifest: as it is written when the run begins.
+        dataset: the preference pairs with their tokenizer.
         sample: the first usable pairs.
-        seen: ids of the pairs the oracle was trained on; None where that is unknown.
+        seen: ids of the pairs the oracle was trained on; None if unknown.
         dtype: of both models.
         batch_tokens: tokens in one forward pass.
-        shard_rows: input rows a shard.
+        shard_rows: input rows in a shard.
     """
 
     manifest: Manifest
-    prepared: Prepared
+    dataset: TokenizedDataset
     sample: list[TokenizedPair]
     seen: frozenset[str] | None
-    dtype: str
+    dtype: Dtype
     batch_tokens: int
     shard_rows: int
 
     @property
     def shards(self) -> int:
-        return -(-self.prepared.preferences.rows // self.shard_rows)
+        """Number of shards."""
+        return -(-self.dataset.preferences.rows // self.shard_rows)
 
     def rows(self, shard: int) -> tuple[int, int]:
-        """Where the input rows of `shard` start and stop."""
+        """The start and stop of the input rows of `shard`."""
         return shard * self.shard_rows, (shard + 1) * self.shard_rows
+
+    def check_shard(self, index: int | None) -> None:
+        """Raise if there is no shard `index`; None stands for all shards."""
+        if index is not None and not 0 <= index < self.shards:
+            raise SepoError(
+                f"there is no shard {index}", f"the {self.shards} shards have the numbers 0 to {self.shards - 1}"
+            )
+
+    def schema(self, reading: Reading) -> pa.Schema:
+        """The columns of the rewards dataset: sepo's own, the kept side columns, and those that reading adds."""
+        preferences = self.dataset.preferences
+        schema = rewards_schema(
+            shape=preferences.shape,
+            pairs=(item for item in preferences.in_any_order() if isinstance(item, Pair)),
+            keep=reading.keep_columns,
+        )
+        for name, meaning in preferences.added.items():
+            schema = schema.append(pa.field(name, pa.string(), metadata={"doc": meaning}))
+        return schema
 
 
 def plan_scoring(
-    reading: Reading,
-    *,
-    oracle: str,
-    ref: str,
-    beta: float,
-    max_length: int | None,
-    truncate: Truncate | None,
-    dtype: str | None,
-    chat_template: Path | None,
-    batch_tokens: int | None,
-    shard_rows: int | None,
-    progress: Progress,
+    reading: Reading, *, oracle: str, ref: str, options: ScoringOptions, progress: Progress
 ) -> ScoringPlan:
-    """Open the dataset and find out what everything is; arguments and errors are those of `score`."""
+    """Open the dataset, check that dataset, models and oracle fit together, and fill in the defaults of `options`.
+
+    Arguments and errors are those of `score`.
+    """
     record = read_oracle_record(oracle)
-    prepared = prepare(
+    dataset = open_tokenized(
         reading,
         ref,
         other=oracle,
-        max_length=max_length,
-        truncate=truncate,
-        chat_template=chat_template,
+        max_length=options.max_length,
+        truncate=options.truncate,
+        chat_template=options.chat_template,
         progress=progress,
     )
-    check_same_vocabulary(load_tokenizer(oracle), prepared.tokenizer, roles=("oracle", "reference"))
+    check_same_vocabulary(load_tokenizer(oracle), dataset.tokenizer, roles=("oracle", "reference"))
     models_used = {"oracle": model_record(oracle), "ref": model_record(ref)}
-    tokenizer_used = tokenizer_record(prepared.tokenizer)
+    tokenizer_used = tokenizer_record(dataset.tokenizer)
     if record is not None:
         record.check(ref=models_used["ref"], tokenizer=tokenizer_used)
-        if (trained := record.manifest.options["beta"]) != beta:
-            progress.note(f"note: the oracle was trained with beta {trained}, the rewards have {beta}")
-    dtype = dtype or default_dtype()
-    batch_tokens = batch_tokens or default_batch_tokens()
-    sample = prepared.sample(SAMPLE)
-    if (holdout := prepared.preferences.holdout) is not None:
-        _refuse_seen(holdout, record, progress)
-    shard_rows = shard_rows or default_shard_rows(sample, models_used.values())
+        if (trained := record.manifest.options["beta"]) != options.beta:
+            progress.note(f"note: the oracle was trained with beta {trained}, the rewards have {options.beta}")
+    dtype = options.dtype or default_dtype()
+    batch_tokens = options.batch_tokens or default_batch_tokens()
+    sample = dataset.sample(SAMPLE_PAIRS)
+    if (holdout := dataset.preferences.holdout) is not None:
+        _check_holdout_unseen(holdout, record, progress)
+    shard_rows = options.shard_rows or default_shard_rows(sample, models_used.values())
     manifest = Manifest(
         stage=Stage.REWARDS,
-        input=prepared.input,
+        input=dataset.input,
         models=models_used,
         tokenizer=tokenizer_used,
         options={
-            "beta": beta,
+            "beta": options.beta,
             "dtype": dtype,
             "device": default_device().type,
-            "max_length": prepared.max_length,
-            "truncate": truncate,
+            "max_length": dataset.max_length,
+            "truncate": options.truncate,
             **reading.plan(),
-            "keep": list(reading.keep),
+            "keep_columns": list(reading.keep_columns),
             "batch_tokens": batch_tokens,
             "shard_rows": shard_rows,
         },
         parent=record.manifest.fingerprint if record else None,
-        versions=versions(),
+        versions=installed_versions(),
     )
-    return ScoringPlan(manifest, prepared, sample, record.pair_ids if record else None, dtype, batch_tokens, shard_rows)
+    return ScoringPlan(manifest, dataset, sample, record.pair_ids if record else None, dtype, batch_tokens, shard_rows)
 
 
-def _refuse_seen(holdout: Holdout, record: OracleRecord | None, progress: Progress) -> None:
-    """Raise where the oracle was trained on a prompt that is held out: its rewards there would flatter it."""
+def _check_holdout_unseen(holdout: Holdout, record: OracleRecord | None, progress: Progress) -> None:
+    """Raise if the oracle was trained on a prompt that is held out: its rewards there would flatter it."""
     if record is None:
         progress.note("note: the oracle has no record of its training, so it may have seen pairs that are held out")
     elif leaked := sum(map(holdout.holds, record.prompt_ids)):
@@ -141,10 +161,33 @@ def _refuse_seen(holdout: Holdout, record: OracleRecord | None, progress: Progre
 def default_shard_rows(sample: Sequence[TokenizedPair], models: Iterable[ModelRecord]) -> int:
     """Rows that take a few minutes to score: a power of two from 64 to 16,384.
 
-    From the 2 x parameters x tokens floating-point operations of a pass and the rate at which such a machine does them.
-    A rough guess is enough, but it has to be the same one when the run goes on.
+    Estimated from the 2 x parameters x tokens floating-point operations of a pass and the rate of such a machine.
+    A rough estimate is enough, but it has to be the same one when the run resumes.
     """
     rate = 1e11 if default_device().type == "cpu" else 1e14
     tokens = sum(len(item.prompt_ids) + len(item.chosen_ids) + len(item.rejected_ids) for item in sample) / len(sample)
     rows = SHARD_SECONDS * rate / (2 * tokens * sum(model.parameters for model in models))
     return int(2 ** min(14, max(6, math.floor(math.log2(rows)))))
+
+
+def count_pairs(plan: ScoringPlan, on_bad_row: OnBadRow) -> dict[str, Any]:
+    """The results of a dry run: shards, pairs, tokens by part, skipped rows by reason, and bytes on disk."""
+    rows = 0
+    tokens: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    with closing(plan.dataset.chunks()) as chunks:
+        for pairs, skipped in chunks:
+            enforce_on_bad_row(skipped, on_bad_row)
+            rows += len(pairs)
+            reasons.update(row.reason for row in skipped)
+            for item in pairs:
+                tokens.update(prompt=len(item.prompt_ids), chosen=len(item.chosen_ids), rejected=len(item.rejected_ids))
+    responses = tokens["chosen"] + tokens["rejected"]
+    # Ids, two log-probabilities and a reward are four bytes each; the text takes about four bytes a token as well.
+    return {
+        "shards": plan.shards,
+        "rows": rows,
+        "tokens": dict(tokens),
+        "skipped": dict(sorted(reasons.items())),
+        "estimated_bytes": 8 * tokens["prompt"] + 20 * responses,
+    }

@@ -1,4 +1,4 @@
-"""How far the numbers of a scored dataset are from full precision, and whether the same tokens would be selected."""
+"""Compare a scored dataset with full precision: differences of the numbers, and of the tokens that are selected."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import polars as pl
 
 from sepo_data import scan
 from sepo_data.schemas.stages import SIDES
-from sepo_data.selection.select import extreme_mask
-from sepo_data.selection.share import format_share
+from sepo_data.selection.rules.top import top
+from sepo_data.share import format_share
+from sepo_data.stages.directory import record_results
 from sepo_data.stages.rewards import token_rewards
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
+from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
 
 if TYPE_CHECKING:
@@ -24,21 +25,39 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from transformers import PreTrainedModel
 
+    from sepo_data.console.progress import Progress
     from sepo_data.schemas.manifest import Manifest
-    from sepo_train.scoring.model_pair import Residents
+    from sepo_train.scoring.model_pair import ModelPair
 
-SHARES = (1000, 3000, 5000)
+COMPARED_SHARES = (1000, 3000, 5000)
 """Basis points at which the selected tokens are compared."""
 
 
-def precision(folder: Path, manifest: Manifest, models: Residents, count: int) -> dict[str, JsonValue]:
+def record_precision(out: Path, manifest: Manifest, models: ModelPair, count: int, progress: Progress) -> Manifest:
+    """Check `count` pairs of the finished dataset `out` and record the result in its manifest; nothing if 0.
+
+    A result for as many pairs that is recorded already is only noted again.
+
+    Returns:
+        The manifest on disk.
+    """
+    if not count:
+        return manifest
+    found = manifest.results.get("precision")
+    if not isinstance(found, dict) or found["pairs"] != min(count, manifest.rows):
+        found = precision(out, manifest, models, count)
+    progress.note(precision_text(found))
+    return record_results(out, {**manifest.results, "precision": found})
+
+
+def precision(folder: Path, manifest: Manifest, models: ModelPair, count: int) -> dict[str, JsonValue]:
     """Score `count` pairs of `folder`, evenly spread, again in fp32, each response in a batch of its own, and compare.
 
     Args:
         folder: a finished rewards directory.
         manifest: its manifest.
         models: those that scored it; they are loaded again in fp32.
-        count: pairs.
+        count: pairs to score again.
 
     Returns:
         `pairs`; `oracle_logps`, `ref_logps` and `rewards`, each with the `max` and `mean` of |delta| over tokens, in
@@ -71,16 +90,15 @@ def precision(folder: Path, manifest: Manifest, models: Residents, count: int) -
     deltas = {name: _delta([(stored[f"{side}_{name}"], columns[f"{side}_{name}"]) for side in SIDES]) for name in exact}
     agreement: dict[str, JsonValue] = {
         format_share(share): {
-            side: _jaccard(stored[f"{side}_rewards"], columns[f"{side}_rewards"], share, highest=side == SIDES[0])
-            for side in SIDES
+            side: _jaccard(stored[f"{side}_rewards"], columns[f"{side}_rewards"], share, side) for side in SIDES
         }
-        for share in SHARES
+        for share in COMPARED_SHARES
     }
     return {"pairs": stored.height, **deltas, "agreement": agreement}
 
 
 def precision_text(found: dict[str, JsonValue]) -> str:
-    """The sentence that tells `precision`'s findings."""
+    """The result of `precision` as a sentence."""
     delta, agreement = found["rewards"], found["agreement"]
     if not isinstance(delta, dict) or not isinstance(agreement, dict):
         raise TypeError("not what precision returns")
@@ -100,10 +118,9 @@ def _delta(sides: list[tuple[pl.Series, list[NDArray[np.float32]]]]) -> JsonValu
     return {"max": float(f"{change.max():.3g}"), "mean": float(f"{change.mean():.3g}")}
 
 
-def _jaccard(stored: pl.Series, exact: list[NDArray[np.float32]], share: int, *, highest: bool) -> float:
+def _jaccard(stored: pl.Series, exact: list[NDArray[np.float32]], share: int, side: str) -> float:
     # Of NumPy arrays of one length, Polars makes a column of arrays, not of lists.
     lists = pl.Series([values.tolist() for values in exact], dtype=stored.dtype)
-    both = pl.DataFrame({"stored": stored, "exact": lists})
-    masks = both.select(extreme_mask(name, share, highest=highest) for name in both.columns).explode(both.columns)
-    one, other = masks["stored"], masks["exact"]
+    mask = top(format_share(share)).mask(side)
+    one, other = (rewards.to_frame(f"{side}_rewards").select(mask.explode()).to_series() for rewards in (stored, lists))
     return round(float((one & other).sum()) / float((one | other).sum()), 4)

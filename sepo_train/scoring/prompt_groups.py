@@ -1,4 +1,4 @@
-"""Pairs that share a prompt, or a response: computed once."""
+"""Group pairs by prompt, so that a prompt or a response that several pairs share is computed once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def prompt_groups(pairs: Sequence[TokenizedPair], max_tokens: int) -> tuple[list[Tree], list[tuple[Place, Place]]]:
-    """One tree for each prompt with its distinct responses, and where each pair's two responses are.
+    """Make one tree for each prompt with its distinct responses.
 
-    Ranked data has several pairs of one prompt, in which a response occurs again and again.
+    Ranked data has several pairs of one prompt, and each response occurs in many of them.
 
     Args:
         pairs: those that are scored together.
-        max_tokens: where a row would become longer, the responses of a prompt go on in another row.
+        max_tokens: length of a row beyond which further responses of a prompt start another row.
 
     Returns:
         The trees in the order in which their prompts first occur, and for each pair the (tree, branch) of its chosen

@@ -1,4 +1,4 @@
-"""Scoring on a Ray cluster: every worker makes the same call, and the shards they take are all they share."""
+"""Score on a Ray cluster: every worker makes the same call of `score`, and they share nothing but the shards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 import os
 import sys
 from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.console.progress import SILENT, Progress
-from sepo_data.errors import SepoError
-from sepo_data.stages.directory import finished_shards, is_finished, read_manifest, shards_of
+from sepo_data.errors import SepoError, first_line
+from sepo_data.stages.directory import finished_shards, is_complete, read_manifest, shards_of
 from sepo_data.storage.location import is_remote
+from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.precision import precision_text
 from sepo_train.scoring.ranks import Rank
 from sepo_train.scoring.score import score
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
     from sepo_data.preferences.reading import Reading
     from sepo_data.schemas.manifest import Manifest
 
-RETRIES = 3
-"""How often Ray starts a worker again that died."""
+MAX_RESTARTS = 3
+"""Times that Ray restarts a worker that died."""
 
-POLL = 5.0
-"""Seconds between two looks at how far the workers are."""
+POLL_SECONDS = 5.0
+"""Time between two reports of progress."""
 
 
 def score_with_ray(
@@ -36,48 +38,49 @@ def score_with_ray(
     *,
     workers: int,
     gpus: float = 0,
+    oracle: str,
+    ref: str,
+    options: ScoringOptions = DEFAULTS,
     overwrite: bool = False,
-    check_precision: int = 0,
     progress: Progress = SILENT,
-    **options: Any,  # noqa: ANN401 - handed on to `score`, which has their names and types
 ) -> Manifest:
-    """`score` by `workers` processes of the Ray cluster at RAY_ADDRESS, or of one that is started on this machine.
+    """Run `score` in `workers` processes of the Ray cluster at RAY_ADDRESS, or of one that is started on this machine.
 
-    Each is an actor that loads the models once. One that dies is started again by Ray and goes on with the shards that
-    are missing; until then the others take them.
+    Each is an actor that loads the models once. Ray restarts one that dies, and it resumes with the pending shards;
+    until then the others take them.
 
     Args:
-        dataset: as for `score`; every worker has to find it, the models and `out` under the same names.
+        dataset: as for `score`; every worker has to find it, the models and `out` by the same names.
         out: a directory that all workers see, or a URL.
-        workers: how many, each with an equal part of the cluster's CPUs.
-        gpus: of each worker.
+        workers: number of processes, each with an equal part of the CPUs of the cluster.
+        gpus: GPUs of each worker.
+        oracle: model name, as for `score`.
+        ref: model name, as for `score`.
+        options: as for `score`; the precision check is done by the first worker.
         overwrite: replace another run in `out`; the first worker does so before the others start.
-        check_precision: as for `score`; done by the first worker.
-        progress: told how far the workers are.
-        options: everything else that `score` takes.
+        progress: receives the number of finished shards.
 
     Raises:
-        SepoError: what a worker raised, the workers died again and again, or no node has so many GPUs.
+        SepoError: a worker raised it, the workers died more than `MAX_RESTARTS` times, or no node has enough GPUs.
     """
-    # Read when Ray is imported; who scores what concerns nobody else.
+    # Read when Ray is imported; usage statistics would leave the machine.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     try:
         import ray
     except ModuleNotFoundError:
-        raise SepoError("--engine ray needs Ray, which is not installed", "pip install 'sepo[ray]'") from None
+        raise SepoError("--backend ray needs Ray, which is not installed", "pip install 'sepo[ray]'") from None
     ours = not ray.is_initialized()
-    with redirect_stdout(sys.stderr):  # Ray tells there that a worker died, also when it ends
+    with redirect_stdout(sys.stderr):  # Ray prints there that a worker died, also when it ends
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
         try:
             return _score(
                 ray,
-                [dataset, out if is_remote(out) else out.absolute(), options],
+                _Call(dataset, out if is_remote(out) else out.absolute(), oracle, ref, options),
                 workers=workers,
                 gpus=gpus,
                 overwrite=overwrite,
-                check_precision=check_precision,
                 progress=progress,
             )
         finally:
@@ -87,92 +90,111 @@ def score_with_ray(
 
 def _score(
     ray: Any,  # noqa: ANN401 - the module
-    call: list[Any],
+    call: _Call,
     *,
     workers: int,
     gpus: float,
     overwrite: bool,
-    check_precision: int,
     progress: Progress,
 ) -> Manifest:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not (able := [node for node in nodes if node.get("GPU", 0) >= gpus]):
         most = max(node.get("GPU", 0) for node in nodes)
         raise SepoError(
-            f"a worker wants {gpus:g} GPUs, no node of the Ray cluster has more than {most:g}", "lower --gpus"
+            f"a worker needs {gpus:g} GPUs, no node of the Ray cluster has more than {most:g}", "lower --gpus"
         )
     cpus = cpus_of_each([node.get("CPU", 0) for node in able], workers)
-    limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": RETRIES, "max_task_retries": RETRIES}
+    limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": MAX_RESTARTS, "max_task_retries": MAX_RESTARTS}
     actor = ray.remote(**limits)(_Worker)
-    crew = [actor.remote(str(Path.cwd()), gpus, *call) for _ in range(workers)]
+    actors = [actor.remote(str(Path.cwd()), gpus, call) for _ in range(workers)]
     progress.note(f"{workers} Ray workers with {cpus:g} CPUs and {gpus:g} GPUs each")
-    out = call[1]
+    out = call.out
     try:
         if overwrite:
-            ray.get(crew[0].score.remote(overwrite=True, only_shard=0))
-        at_work = {
-            worker.score.remote(rank=Rank(index, workers), check_precision=0 if index else check_precision): worker
-            for index, worker in enumerate(crew)
-        }
-        first, told = next(iter(at_work)), 0
-        while at_work:
-            done, _ = ray.wait(list(at_work), timeout=POLL)
+            ray.get(actors[0].score.remote(overwrite=True, only_shard=0))
+        running = {worker.score.remote(rank=Rank(index, workers)): worker for index, worker in enumerate(actors)}
+        first, reported = next(iter(running)), 0
+        while running:
+            done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for task in done:
                 _outcome(ray, task, progress)
-                ray.kill(at_work.pop(task))  # its CPUs and GPUs may be what another one waits for
-            told = _tell(out, told, progress)
-            if first in done and is_finished(out):
-                break  # the others have nothing left to do, or were never started where CPUs or GPUs are few
+                ray.kill(running.pop(task))  # another one may be waiting for its CPUs and GPUs
+            reported = _report(out, reported, progress)
+            if first in done and is_complete(out):
+                break  # the others have nothing left to do, or never started because CPUs or GPUs are few
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     finally:
-        for worker in crew:
+        for worker in actors:
             ray.kill(worker)
-    if not is_finished(out):
-        raise SepoError("the Ray workers died before the dataset was whole", "run the same command again; it goes on")
+    if not is_complete(out):
+        raise SepoError(
+            "the Ray workers died before the dataset was complete", "run the same command again; it resumes"
+        )
     manifest = read_manifest(out)
-    progress.note(str(manifest.results["path"]))  # what workers say themselves is not heard here
-    if check_precision and isinstance(found := manifest.results.get("precision"), dict):
+    progress.note(str(manifest.results["layout"]))  # the workers' own notes are not shown
+    if call.options.check_precision and isinstance(found := manifest.results.get("precision"), dict):
         progress.note(precision_text(found))
     return manifest
 
 
 def cpus_of_each(nodes: Sequence[float], workers: int) -> float:
-    """The most CPUs that each of `workers` can have at the same time, on nodes with so many."""
+    """The most CPUs that each of `workers` can have at the same time, on nodes with these numbers of CPUs."""
     for cpus in range(int(sum(nodes) / workers), 0, -1):
         if sum(node // cpus for node in nodes) >= workers:
             return cpus
-    # Above one, Ray knows only whole CPUs. More workers than this wait for others to end.
+    # Above one, Ray takes only integers. Any further workers wait for others to end.
     return min(1.0, max(nodes) / math.ceil(workers / len(nodes))) or 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The arguments of `score` that all workers share."""
+
+    dataset: str | Reading
+    out: Path
+    oracle: str
+    ref: str
+    options: ScoringOptions
+
+
 class _Worker:
-    """One process; as `score` loads the models anew in every call, it is called once for all shards."""
+    """One process. It makes one call for all shards, because every call of `score` loads the models again."""
 
-    def __init__(self, folder: str, gpus: float, dataset: str | Reading, out: Path, options: dict[str, Any]) -> None:
+    def __init__(self, folder: str, gpus: float, call: _Call) -> None:
         if not gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides GPUs only from those that ask for some
-        with suppress(FileNotFoundError):  # on another machine, where names are absolute or of the Hub
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides GPUs only from workers that ask for some
+        with suppress(FileNotFoundError):  # on another machine, where names are absolute or on the Hub
             os.chdir(folder)
-        self._dataset, self._out, self._options = dataset, out, options
+        self._call = call
 
-    def score(self, **changed: Any) -> None:  # noqa: ANN401 - as above
-        score(self._dataset, self._out, **self._options, **changed)
+    def score(self, *, rank: Rank | None = None, only_shard: int | None = None, overwrite: bool = False) -> None:
+        call = self._call
+        score(
+            call.dataset,
+            call.out,
+            oracle=call.oracle,
+            ref=call.ref,
+            options=call.options,
+            only_shard=only_shard,
+            rank=rank,
+            overwrite=overwrite,
+        )
 
 
 def _outcome(ray: Any, worker: object, progress: Progress) -> None:  # noqa: ANN401 - the module
-    """Raise what a worker raised; one that died for good leaves its shards to the others."""
+    """Raise the error of a worker; one that died too often leaves its shards to the others."""
     try:
         ray.get(worker)
     except ray.exceptions.RayActorError as error:
-        progress.note(f"a worker died more than {RETRIES} times: {str(error).splitlines()[0]}")
+        progress.note(f"a worker died more than {MAX_RESTARTS} times: {first_line(error)}")
 
 
-def _tell(out: Path, told: int, progress: Progress) -> int:
-    """Tell how many shards there are, where they are more than `told`; returns that number."""
-    finished = is_finished(out)
+def _report(out: Path, reported: int, progress: Progress) -> int:
+    """Report the number of finished shards if it is more than `reported`, and return it."""
+    finished = is_complete(out)
     shards = read_manifest(out).shards if finished else finished_shards(out)
-    if len(shards) <= told:
-        return told
+    if len(shards) <= reported:
+        return reported
     progress.step(len(shards), shards_of(shards[0].file), f"{sum(shard.rows for shard in shards):,} pairs")
     return len(shards)

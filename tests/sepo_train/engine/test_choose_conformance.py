@@ -1,12 +1,12 @@
-"""Every architecture against the plain loop, on the path that it is known to take."""
+"""Every architecture against the plain loop, in the layout that it is known to allow."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from sepo_train.engine import prefix_cache as preamble
-from sepo_train.engine.choose import choose_engine
+from sepo_train.engine import prefix_cache
+from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.logps import score_trees
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -18,13 +18,13 @@ MOE = LLAMA | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_siz
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_chunk_size": 8, "mamba_n_groups": 1}
 LONGROPE = {"rope_type": "longrope", "rope_theta": 10_000.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
 
-SHARED = "shared prompt and preamble"
-WINDOWED = "shared prompt and preamble with attention windows"
-WITHIN = "shared prompt and preamble, unshared beyond the attention window of 16 tokens"
+SHARED = "shared prompt and cached prefix"
+WINDOWED = "shared prompt and cached prefix with attention windows"
+WITHIN = "shared prompt and cached prefix, unshared beyond the attention window of 16 tokens"
 CHANGED = "unshared: a shared prompt changes log-probabilities by up to "
 REFUSED = "unshared: a shared prompt is refused "
 
-# model type, its configuration, what the engine has to find out about it
+# model type, its configuration, the layout that has to be chosen for it
 ARCHITECTURES = {
     "llama": ("llama", LLAMA, SHARED),
     "mistral, a window": ("mistral", LLAMA | {"sliding_window": 16}, WINDOWED),
@@ -59,7 +59,7 @@ ARCHITECTURES = {
     "phi3, longrope": (
         "phi3",
         LLAMA | {"original_max_position_embeddings": 16, "rope_parameters": LONGROPE},
-        "shared prompt and preamble, one by one beyond 16 tokens",
+        "shared prompt and cached prefix, one by one beyond 16 tokens",
     ),
     "olmo2": ("olmo2", LLAMA, SHARED),
     "olmo3, local layers": ("olmo3", LOCAL, WINDOWED),
@@ -186,7 +186,7 @@ CASES = [
 @pytest.fixture
 def trees(random_trees, monkeypatch):
     """Rows within and beyond a window of 16, two and three branches, one-token responses, three tokens before all."""
-    monkeypatch.setattr(preamble, "WORTH", 3)
+    monkeypatch.setattr(prefix_cache, "MIN_PREFIX_TOKENS", 3)
     trees = random_trees(
         (12, 20, 7), (9, 5, 6), (5, 1, 1), (3, 2, 9), (20, 5, 16), (4, 3, 5, 2), (1, 2, 2), (8, 20, 1, 4)
     )
@@ -195,12 +195,13 @@ def trees(random_trees, monkeypatch):
 
 @pytest.mark.parametrize(("name", "attention"), CASES)
 def test_equals_the_plain_loop(random_model, largest_difference, trees, name, attention):
-    kind, options, path = ARCHITECTURES[name]
+    kind, options, layout = ARCHITECTURES[name]
     model = random_model(kind, attention=attention, **options)
-    engine = choose_engine([model], trees, batch_tokens=128)
-    assert engine.path.startswith(path) if path in (CHANGED, REFUSED) else engine.path == path
-    for way in {engine, replace(engine, preamble=False)}:
-        assert largest_difference(score_trees(model, trees, way, batch_tokens=100), model, trees) < 1e-4
+    chosen = choose_layout_policy([model], trees, batch_tokens=128)
+    found = chosen.layout_name
+    assert found.startswith(layout) if layout in (CHANGED, REFUSED) else found == layout
+    for policy in {chosen, replace(chosen, prefix_cache=False)}:
+        assert largest_difference(score_trees(model, trees, policy, batch_tokens=100), model, trees) < 1e-4
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
@@ -209,10 +210,10 @@ def test_equals_the_plain_loop(random_model, largest_difference, trees, name, at
 @pytest.mark.parametrize("name", ["llama", "mistral, a window", "gemma3, local layers of another base"])
 def test_flex_attention_equals_the_plain_loop(random_model, largest_difference, trees, name):
     """Without the compiler, which would take a minute."""
-    kind, options, path = ARCHITECTURES[name]
+    kind, options, layout = ARCHITECTURES[name]
     model, plain = (random_model(kind, attention=kind_of, **options) for kind_of in ("flex_attention", "eager"))
     with torch.compiler.set_stance("force_eager"):
-        engine = choose_engine([model], trees, batch_tokens=128)
-        scores = score_trees(model, trees, engine, batch_tokens=100)
-    assert engine.path == path
+        policy = choose_layout_policy([model], trees, batch_tokens=128)
+        scores = score_trees(model, trees, policy, batch_tokens=100)
+    assert policy.layout_name == layout
     assert largest_difference(scores, plain, trees) < 1e-4

@@ -6,8 +6,8 @@ from collections import deque
 import pytest
 import torch
 
-from sepo_train.engine.choose import NO_LIMIT, Engine
 from sepo_train.engine.cores import on_cores, with_same_weights
+from sepo_train.engine.layout_policy import NO_LIMIT, LayoutPolicy
 from sepo_train.engine.logps import score_trees
 
 
@@ -79,6 +79,6 @@ def test_scores_do_not_depend_on_threads(llama, threads, random_trees):
     found = []
     for count in (1, 3):
         threads(count)
-        scores = score_trees(llama, trees, Engine(NO_LIMIT), batch_tokens=30)
+        scores = score_trees(llama, trees, LayoutPolicy(NO_LIMIT), batch_tokens=30)
         found.append(torch.cat([logps for responses in scores for logps in responses]))
     assert torch.equal(*found)

@@ -41,7 +41,7 @@ def tiny(kind, **options):
 @pytest.fixture
 def seen(monkeypatch):
     """How many positions the head was given, call by call, with room for three positions a tile."""
-    monkeypatch.setattr(head, "TILE", 3 * VOCABULARY)
+    monkeypatch.setattr(head, "TILE_LOGITS", 3 * VOCABULARY)
     sizes = []
 
     def watch(model):
@@ -78,11 +78,12 @@ def test_tiles_change_neither_values_nor_gradients(kind, monkeypatch):
         return [logps, *(gradient for gradient in gradients if gradient is not None)]
 
     whole = run()
-    monkeypatch.setattr(head, "TILE", 3 * VOCABULARY)
+    monkeypatch.setattr(head, "TILE_LOGITS", 3 * VOCABULARY)
     for tiled, plain in zip(run(), whole, strict=True):
         assert torch.allclose(tiled, plain, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.unstable_api
 def test_no_more_logits_than_a_tile(seen):
     model = tiny("llama", **TINY)
     sizes = seen(model)
@@ -91,6 +92,7 @@ def test_no_more_logits_than_a_tile(seen):
     assert [size for size in sizes if isinstance(size, int)] == [3, 3, 3, 1], "ten predicting positions"
 
 
+@pytest.mark.unstable_api
 def test_a_bent_output_keeps_the_head_whole(seen):
     model = tiny("gemma2", **SCALES["gemma2"][0])
     sizes = seen(model)
@@ -110,14 +112,15 @@ def test_an_adapter_on_the_head_counts(monkeypatch):
         adapted = token_logps(model, LAYOUT)
         with model.disable_adapter():
             base = token_logps(model, LAYOUT)
-        monkeypatch.setattr(head, "TILE", 3 * VOCABULARY)
+        monkeypatch.setattr(head, "TILE_LOGITS", 3 * VOCABULARY)
         assert torch.allclose(token_logps(model, LAYOUT), adapted, atol=1e-5)
     assert (adapted - base).abs().max() > 0.1
 
 
+@pytest.mark.unstable_api
 def test_the_head_is_itself_again_also_after_an_error(monkeypatch):
     model = tiny("llama", **TINY)
-    monkeypatch.setattr(head, "TILE", 3 * VOCABULARY)
+    monkeypatch.setattr(head, "TILE_LOGITS", 3 * VOCABULARY)
     with torch.no_grad():
         token_logps(model, LAYOUT)
     assert "forward" not in vars(model.lm_head)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepo_train.engine.attention import branch_mask
-from sepo_train.engine.layout import Tree, batches_by_tokens, padded_layout, rows_apart, shared_layout
+from sepo_train.engine.layout import Tree, batches_by_tokens, padded_layout, shared_layout, split_rows
 
 # Prompt of 2 tokens; branches of 3, 1 and 2. The last wanted token of each branch is predicted, never fed.
 TREE = Tree([10, 11], ([20, 21, 22], [30], [40, 41]))
@@ -19,7 +19,7 @@ def test_a_tree_in_one_row():
     assert layout.position_ids.tolist() == [[0, 1, 2, 3, 2]], "positions begin again behind the prompt"
     assert layout.targets.tolist() == [20, 21, 22, 30, 40, 41]
     # 20, 30 and 40 are predicted by the prompt's last token at column 1.
-    assert layout.predicting.tolist() == [1, 2, 3, 1, 1, 4]
+    assert layout.logit_positions.tolist() == [1, 2, 3, 1, 1, 4]
     assert layout.response.tolist() == [0, 0, 0, 1, 2, 2]
     assert (layout.responses, layout.shared) == (3, True)
 
@@ -30,32 +30,32 @@ def test_a_tree_in_a_row_a_response():
     assert layout.segments.tolist() == [[0, 0, 1, 1], [0, 0, -1, -1], [0, 0, 1, -1]]
     assert layout.targets.tolist() == [20, 21, 22, 30, 40, 41]
     # Row 1 begins at 4 and row 2 at 8 of the flattened rows.
-    assert layout.predicting.tolist() == [1, 2, 3, 5, 9, 10]
+    assert layout.logit_positions.tolist() == [1, 2, 3, 5, 9, 10]
     assert layout.response.tolist() == [0, 0, 0, 1, 2, 2]
 
 
 def test_rows_apart_have_no_padding():
-    first, second, third = rows_apart(padded_layout([TREE]))
+    first, second, third = split_rows(padded_layout([TREE]))
     assert [row.input_ids.tolist() for row in (first, second, third)] == [
         [[10, 11, 20, 21]],
         [[10, 11]],
         [[10, 11, 40]],
     ]
-    assert [row.predicting.tolist() for row in (first, second, third)] == [[1, 2, 3], [1], [1, 2]]
+    assert [row.logit_positions.tolist() for row in (first, second, third)] == [[1, 2, 3], [1], [1, 2]]
     assert [row.targets.tolist() for row in (first, second, third)] == [[20, 21, 22], [30], [40, 41]]
     unwanted = Tree([1], ([2, 3], [4, 5]), ([False, False], [False, True]))
-    assert [row.targets.tolist() for row in rows_apart(padded_layout([unwanted]))] == [[5]]
+    assert [row.targets.tolist() for row in split_rows(padded_layout([unwanted]))] == [[5]]
 
 
 def test_rows_end_before_the_last_kept_token():
     tree = Tree([1, 2], ([3, 4, 5, 6], [7, 8]), ([False, True, False, False], [True, False]))
-    assert (tree.wanted(0), tree.wanted(1)) == ([1], [0])
-    assert (list(tree.inputs(0)), list(tree.inputs(1))) == ([3], [])
+    assert (tree.target_positions(0), tree.target_positions(1)) == ([1], [0])
+    assert (list(tree.input_ids_of(0)), list(tree.input_ids_of(1))) == ([3], [])
     assert tree.shared_length == 2 + 1 + 0
     layout = shared_layout([tree])
     assert layout.input_ids.tolist() == [[1, 2, 3]]
     assert layout.targets.tolist() == [4, 7]
-    assert layout.predicting.tolist() == [2, 1]
+    assert layout.logit_positions.tolist() == [2, 1]
 
 
 def test_a_response_without_wanted_tokens_keeps_its_number():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedConfig
 
 from sepo_data.errors import SepoError
-from sepo_train.engine.choose import NO_LIMIT, PLAIN, Engine
 from sepo_train.engine.layout import Tree, padded_layout, shared_layout
+from sepo_train.engine.layout_policy import NO_LIMIT, PLAIN, LayoutPolicy
 from sepo_train.engine.logps import score_trees, token_logps
 
 VOCABULARY = 97
@@ -65,8 +65,8 @@ def test_gradients_equal_the_plain_loop(llama, plain_tree, trees, layout, marked
 )
 def test_any_trees_in_any_batches(llama, random_trees, largest_difference, lengths, batch_tokens):
     trees = random_trees(*((prompt, *responses) for prompt, responses in lengths))
-    for engine in (PLAIN, Engine(SHARED), Engine(12)):
-        assert largest_difference(score_trees(llama, trees, engine, batch_tokens=batch_tokens), llama, trees) < 1e-5
+    for policy in (PLAIN, LayoutPolicy(SHARED), LayoutPolicy(12)):
+        assert largest_difference(score_trees(llama, trees, policy, batch_tokens=batch_tokens), llama, trees) < 1e-5
 
 
 class LastTokenModel(torch.nn.Module):
@@ -107,7 +107,7 @@ def test_a_head_bias_alone_gives_its_softmax(random_model):
         for parameter in model.parameters():
             parameter.zero_()
         model.lm_head.bias.copy_(bias)
-    [[first, second]] = score_trees(model, [Tree([5], ([7, 2], [96]))], Engine(SHARED), batch_tokens=64)
+    [[first, second]] = score_trees(model, [Tree([5], ([7, 2], [96]))], LayoutPolicy(SHARED), batch_tokens=64)
     total = sum(math.exp(value / 10) for value in range(VOCABULARY))
     assert first.exp().tolist() == pytest.approx([math.exp(0.7) / total, math.exp(0.2) / total], rel=1e-5)
     assert second.exp().tolist() == pytest.approx([math.exp(9.6) / total], rel=1e-5)
@@ -115,11 +115,11 @@ def test_a_head_bias_alone_gives_its_softmax(random_model):
 
 def test_scores_do_not_depend_on_neighbours_or_order(llama, random_trees):
     trees = random_trees(*((1 + n % 7, 1 + n % 5, 1 + n % 4) for n in range(12)))
-    engine = Engine(SHARED)
-    alone = [score_trees(llama, [tree], engine, batch_tokens=1)[0] for tree in trees]
+    policy = LayoutPolicy(SHARED)
+    alone = [score_trees(llama, [tree], policy, batch_tokens=1)[0] for tree in trees]
     for batch_tokens in (1, 17, 40, 512):
-        together = score_trees(llama, trees, engine, batch_tokens=batch_tokens)
-        backwards = score_trees(llama, trees[::-1], engine, batch_tokens=batch_tokens)[::-1]
+        together = score_trees(llama, trees, policy, batch_tokens=batch_tokens)
+        backwards = score_trees(llama, trees[::-1], policy, batch_tokens=batch_tokens)[::-1]
         for one, two, three in zip(alone, together, backwards, strict=True):
             for a, b, c in zip(one, two, three, strict=True):
                 assert torch.allclose(a, b, atol=1e-5, rtol=0)
@@ -140,17 +140,17 @@ class TooBig:
 
 def test_out_of_memory_halves_the_batch_and_goes_on(llama, random_trees):
     trees = random_trees(*((3, 2 + n % 3, 2) for n in range(8)))
-    expected = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+    expected = score_trees(llama, trees, LayoutPolicy(SHARED), batch_tokens=512)
     limit = TooBig(rows=2)
     handle = llama.register_forward_pre_hook(limit, with_kwargs=True)
     try:
-        told = []
-        found = score_trees(llama, trees, Engine(SHARED), batch_tokens=512, on_out_of_memory=told.append)
+        reported = []
+        found = score_trees(llama, trees, LayoutPolicy(SHARED), batch_tokens=512, on_out_of_memory=reported.append)
         assert limit.refused == 2, "8 rows, then 4; two fit, and no more than two are tried again"
-        assert told == [28, 14], "half of 8 rows of 7 tokens, and of 4"
+        assert reported == [28, 14], "half of 8 rows of 7 tokens, and of 4"
         limit.rows = 0
         with pytest.raises(SepoError, match="does not fit into memory"):
-            score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+            score_trees(llama, trees, LayoutPolicy(SHARED), batch_tokens=512)
     finally:
         handle.remove()
     for one, two in zip(expected, found, strict=True):
@@ -159,11 +159,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(llama, random_trees):
 
 def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
     trees = random_trees((3, 2, 2), (3, 4, 5, 6), (3, 2, 2))
-    expected = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+    expected = score_trees(llama, trees, LayoutPolicy(SHARED), batch_tokens=512)
 
     handle = llama.register_forward_pre_hook(TooBig(tokens=9), with_kwargs=True)
     try:
-        found = score_trees(llama, trees, Engine(SHARED), batch_tokens=512)
+        found = score_trees(llama, trees, LayoutPolicy(SHARED), batch_tokens=512)
     finally:
         handle.remove()
     for one, two in zip(expected, found, strict=True):
@@ -171,19 +171,21 @@ def test_a_tree_that_is_too_big_is_scored_branch_by_branch(llama, random_trees):
 
 
 def test_out_of_memory_in_a_long_tree_makes_no_batch_larger(llama, random_trees):
-    handle, told = llama.register_forward_pre_hook(TooBig(tokens=50), with_kwargs=True), []
+    handle, reported = llama.register_forward_pre_hook(TooBig(tokens=50), with_kwargs=True), []
     try:
-        score_trees(llama, random_trees((20, 21, 20)), Engine(SHARED), batch_tokens=16, on_out_of_memory=told.append)
+        score_trees(
+            llama, random_trees((20, 21, 20)), LayoutPolicy(SHARED), batch_tokens=16, on_out_of_memory=reported.append
+        )
     finally:
         handle.remove()
-    assert told == [16], "not half of the 60 tokens that were too many"
+    assert reported == [16], "not half of the 60 tokens that were too many"
 
 
 def test_scoring_has_no_dropout_and_leaves_no_hook(llama, random_model, trees):
     model = random_model("gpt2", n_embd=32, n_layer=2, n_head=4, resid_pdrop=0.5, embd_pdrop=0.5)
     model.train()
-    first = score_trees(model, trees, Engine(SHARED), batch_tokens=64)
-    second = score_trees(model, trees, Engine(SHARED), batch_tokens=64)
+    first = score_trees(model, trees, LayoutPolicy(SHARED), batch_tokens=64)
+    second = score_trees(model, trees, LayoutPolicy(SHARED), batch_tokens=64)
     assert all(torch.equal(a, b) for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True))
     assert not model.get_output_embeddings()._forward_pre_hooks
     assert llama(input_ids=torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, VOCABULARY), "all logits again"

@@ -7,7 +7,7 @@ import pytest
 
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading
-from sepo_train.models.dataset import prepare
+from sepo_train.models.dataset import open_tokenized
 
 ROWS = [
     {"prompt": "Tea?", "chosen": " Yes, please.", "rejected": " No."},
@@ -24,7 +24,7 @@ def prepared(new_progress, tiny_model, tmp_path):
         file = tmp_path / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         reading = Reading(str(file), limit=changes.pop("limit", None))
-        return prepare(reading, str(tiny_model), **{"max_length": 60, "progress": new_progress(), **changes})
+        return open_tokenized(reading, str(tiny_model), **{"max_length": 60, "progress": new_progress(), **changes})
 
     return call
 
@@ -46,7 +46,7 @@ def test_only_some_rows(prepared):
 
 
 def test_samples(prepared, monkeypatch):
-    monkeypatch.setattr("sepo_data.tokenization.tokenized_dataset.CHUNK", 2)
+    monkeypatch.setattr("sepo_data.tokenization.tokenized_dataset.CHUNK_ROWS", 2)
     assert [item.pair.source_row for item in prepared().sample()] == [0, 4]
     assert [item.pair.source_row for item in prepared().sample(1)] == [0]
     assert [item.pair.source_row for item in prepared().sample(only=frozenset({3, 4}))] == [4]

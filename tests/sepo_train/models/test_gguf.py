@@ -1,15 +1,20 @@
 """GGUF files: damaged ones are refused without leftovers, a real one is converted once."""
 
+import json
 import struct
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from sepo_data.errors import SepoError
-from sepo_data.storage.download import cache_folder
+from sepo_data.storage.cache import cache_folder
 from sepo_train.models.gguf import is_gguf, safetensors_folder
-from sepo_train.models.load import load_model, load_tokenizer, model_record
+from sepo_train.models.load import load_model, model_record
+from sepo_train.models.tokenizers import load_tokenizer
 
 # Magic, version, no tensors, one key of metadata whose name is longer than the file.
 HEADER = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
@@ -56,6 +61,79 @@ def test_no_such_file(tmp_path, cache):
         with pytest.raises(SepoError, match="does not exist"):
             load_model(str(tmp_path / name), dtype="float32")
     assert not cache.exists()
+
+
+NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+"""Tensors of Llama in transformers and in GGUF."""
+
+
+def write_gguf(model, file):
+    """Write the tiny Llama in the folder `model` as a GGUF file, as llama.cpp's converter does."""
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    tokenizer = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"] | {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_rope_dimension_count(config["head_dim"])
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(sorted(vocabulary, key=vocabulary.get))
+    writer.add_token_merges([" ".join(merge) for merge in tokenizer["model"]["merges"]])
+    writer.add_eos_token_id(config["eos_token_id"])
+    for name, weight in load_file(model / "model.safetensors").items():
+        inner = name.removesuffix(".weight")
+        block = ""
+        if inner.startswith("model.layers."):
+            number, inner = inner.removeprefix("model.layers.").split(".", 1)
+            block = f"blk.{number}."
+        if inner in {"self_attn.q_proj", "self_attn.k_proj"}:  # llama.cpp rotates pairs of neighbours, not halves
+            heads = config["num_attention_heads" if inner == "self_attn.q_proj" else "num_key_value_heads"]
+            halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, weight.shape[1])
+            stored = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(weight.shape))
+        else:
+            stored = weight
+        writer.add_tensor(f"{block}{NAMES[inner]}.weight", stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.unstable_api
+def test_a_converted_model_computes_what_the_original_does(tiny_model, tmp_path, cache):
+    """The names of what transformers attaches to a dequantized model are its own affair; without them none is saved."""
+    file = tmp_path / "tiny.gguf"
+    write_gguf(tiny_model, file)
+    folder = safetensors_folder(file)
+    assert folder.parent == cache / "gguf"
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        ours, original = (load_model(str(name), dtype="float32")(ids).logits for name in (file, tiny_model))
+    assert torch.allclose(ours, original, atol=1e-5)
+    assert model_record(str(file)).parameters == model_record(str(tiny_model)).parameters
+    ours, original = (load_tokenizer(str(name))("Tea, please.").input_ids for name in (file, tiny_model))
+    assert ours == original
 
 
 @pytest.mark.smollm

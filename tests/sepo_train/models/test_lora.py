@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 from sepo_data.errors import SepoError
 from sepo_train.models.load import load_model, model_record
 from sepo_train.models.lora import merge_lora
-from sepo_train.training.run import Training, trainable_model
+from sepo_train.training.settings import Training
+from sepo_train.training.trainable_model import trainable_model
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 TRAINING = Training(lora_r=4)

@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sepo_data.preferences.reading import Reading
 from sepo_data.stages.scan import open_shard, shard_files
 from sepo_train.models.load import load_model
-from sepo_train.scoring import model_pair as residents
-from sepo_train.scoring.model_pair import Residents
+from sepo_train.scoring import model_pair
+from sepo_train.scoring.model_pair import ModelPair
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 
 ONE_WEIGHTS = "the oracle is an adapter on the reference model: one set of weights serves both"
@@ -45,13 +46,13 @@ def loads(monkeypatch):
         alive.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(residents, "load_model", counted)
+    monkeypatch.setattr(model_pair, "load_model", counted)
     return made
 
 
-def test_one_resident_is_one_at_a_time_and_one_load_a_shard(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
+def test_one_model_in_memory_is_one_load_a_shard(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
     models = {role: str(folder) for role, folder in tiny_models.items()}
-    score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, check_precision=2)
+    score(str(twelve_pairs), tmp_path / "rewards", **models, options=ScoringOptions(shard_rows=2, check_precision=2))
     oracle, ref = models["oracle"], models["ref"]
     # The choice of the engine loads both, each shard the one that is not there, the check of precision both in fp32.
     in_turn = [oracle, ref] + [oracle, ref] * 3 + [oracle, ref]
@@ -59,9 +60,9 @@ def test_one_resident_is_one_at_a_time_and_one_load_a_shard(six_shards, twelve_p
     assert shards(tmp_path / "rewards") == shards(six_shards), "which was scored with both in memory"
 
 
-def test_both_resident_are_loaded_once(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
+def test_both_in_memory_are_loaded_once(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
     models = {role: str(folder) for role, folder in tiny_models.items()}
-    score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, resident="both")
+    score(str(twelve_pairs), tmp_path / "rewards", **models, options=ScoringOptions(shard_rows=2, models_in_memory=2))
     assert loads == [(models["oracle"], 0), (models["ref"], 1)]
     assert shards(tmp_path / "rewards") == shards(six_shards)
 
@@ -92,16 +93,24 @@ def save_adapter(base, folder, **options):
     return {name: str(folder / name) for name in ("oracle", "merged")}
 
 
+@pytest.mark.unstable_api
 def test_an_adapter_is_switched_on_and_off(new_progress, twelve_pairs, tiny_models, tmp_path, monkeypatch, *, loads):
     ref = str(tiny_models["ref"])
-    made, told = save_adapter(ref, tmp_path), new_progress()
-    score(str(twelve_pairs), tmp_path / "one", oracle=made["oracle"], ref=ref, shard_rows=2, progress=told)
-    assert told.count(ONE_WEIGHTS) == 1
+    made, notes = save_adapter(ref, tmp_path), new_progress()
+    score(
+        str(twelve_pairs),
+        tmp_path / "one",
+        oracle=made["oracle"],
+        ref=ref,
+        options=ScoringOptions(shard_rows=2),
+        progress=notes,
+    )
+    assert notes.count(ONE_WEIGHTS) == 1
     assert loads == [(ref, 0), (made["oracle"], 0)], "the first to compare with"
     with monkeypatch.context() as patch:
-        patch.setattr(Residents, "check_adapter", lambda *_: False)
-        score(str(twelve_pairs), tmp_path / "two", oracle=made["oracle"], ref=ref, shard_rows=2)
-    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, shard_rows=2)
+        patch.setattr(ModelPair, "check_adapter", lambda *_: False)
+        score(str(twelve_pairs), tmp_path / "two", oracle=made["oracle"], ref=ref, options=ScoringOptions(shard_rows=2))
+    score(str(twelve_pairs), tmp_path / "merged", oracle=made["merged"], ref=ref, options=ScoringOptions(shard_rows=2))
     one, two, merged = (columns(tmp_path / name) for name in ("one", "two", "merged"))
     for side in ("chosen", "rejected"):
         assert one[f"{side}_ref_logps"] == two[f"{side}_ref_logps"] == merged[f"{side}_ref_logps"], "to the last bit"
@@ -116,9 +125,9 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
     new_progress, twelve_pairs, tiny_models, with_biases, tmp_path, *, trained
 ):
     ref = str(with_biases if trained == "bias" else tiny_models["ref"])
-    made, told = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), new_progress()
-    score(Reading(str(twelve_pairs), limit=4), tmp_path / "adapter", oracle=made["oracle"], ref=ref, progress=told)
-    assert ONE_WEIGHTS not in told
+    made, notes = save_adapter(ref, tmp_path, **({"bias": "all"} if trained == "bias" else trained)), new_progress()
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "adapter", oracle=made["oracle"], ref=ref, progress=notes)
+    assert ONE_WEIGHTS not in notes
     score(Reading(str(twelve_pairs), limit=4), tmp_path / "merged", oracle=made["merged"], ref=ref)
     adapter, merged = columns(tmp_path / "adapter"), columns(tmp_path / "merged")
     for kind in KINDS:
@@ -127,9 +136,9 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
 
 def test_an_adapter_on_another_model_than_the_reference(new_progress, twelve_pairs, tiny_models, tmp_path, loads):
     ref, base = str(tiny_models["ref"]), str(tiny_models["oracle"])
-    made, told = save_adapter(base, tmp_path), new_progress()
-    score(Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=ref, progress=told)
-    assert ONE_WEIGHTS not in told
+    made, notes = save_adapter(base, tmp_path), new_progress()
+    score(Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=ref, progress=notes)
+    assert ONE_WEIGHTS not in notes
     assert {name for name, _ in loads} == {made["oracle"], ref}
     score(Reading(str(twelve_pairs), limit=4), tmp_path / "merged", oracle=made["merged"], ref=ref)
     ours, merged = columns(tmp_path / "rewards"), columns(tmp_path / "merged")
@@ -139,10 +148,10 @@ def test_an_adapter_on_another_model_than_the_reference(new_progress, twelve_pai
 def test_an_adapter_whose_base_is_a_copy_of_the_reference_under_another_name(
     new_progress, twelve_pairs, tiny_models, tmp_path
 ):
-    made, told = save_adapter(str(tiny_models["ref"]), tmp_path), new_progress()
+    made, notes = save_adapter(str(tiny_models["ref"]), tmp_path), new_progress()
     copy = tmp_path / "copy"
     copy.symlink_to(tiny_models["ref"])
     score(
-        Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=str(copy), progress=told
+        Reading(str(twelve_pairs), limit=4), tmp_path / "rewards", oracle=made["oracle"], ref=str(copy), progress=notes
     )
-    assert ONE_WEIGHTS in told
+    assert ONE_WEIGHTS in notes

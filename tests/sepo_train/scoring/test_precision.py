@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ import torch
 
 from sepo_data.preferences.reading import Reading
 from sepo_data.stages.scan import open_shard, shard_files
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
+from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
 from sepo_train.models.load import load_model
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 
 SIDES = ("chosen", "rejected")
+FOUR_A_SHARD = ScoringOptions(shard_rows=4, beta=0.5, models_in_memory=2)
 
 
 def rows(folder):
@@ -23,7 +26,7 @@ def rows(folder):
 
 
 @pytest.fixture(scope="module")
-def options(twelve_pairs, tiny_models, tmp_path_factory):
+def given(twelve_pairs, tiny_models, tmp_path_factory):
     """The oracle is so close to the reference that rounding decides which tokens are selected."""
     oracle = shutil.copytree(tiny_models["ref"], tmp_path_factory.mktemp("close") / "oracle")
     model = load_model(str(oracle), dtype="float32")
@@ -32,14 +35,18 @@ def options(twelve_pairs, tiny_models, tmp_path_factory):
         parameter.data += 1e-3 * torch.randn_like(parameter)
     model.save_pretrained(oracle)
     models = {"oracle": str(oracle), "ref": str(tiny_models["ref"])}
-    return models | {"dataset": str(twelve_pairs), "shard_rows": 4, "beta": 0.5, "resident": "both"}
+    return models | {"dataset": str(twelve_pairs)}
 
 
 @pytest.fixture(scope="module")
-def rounded(new_progress, options, tmp_path_factory):
-    """Scored in bfloat16 with a check of four of the eleven pairs: the folder, the manifest and what was told."""
-    out, told = tmp_path_factory.mktemp("rounded") / "rewards", new_progress()
-    return out, score(out=out, **options, dtype="bfloat16", check_precision=4, progress=told), told
+def rounded(new_progress, given, tmp_path_factory):
+    """Scored in bfloat16 with a check of four of the eleven pairs: the folder, the manifest and the notes."""
+    out, notes = tmp_path_factory.mktemp("rounded") / "rewards", new_progress()
+    return (
+        out,
+        score(out=out, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16", check_precision=4), progress=notes),
+        notes,
+    )
 
 
 def selected(rewards, share, *, highest):
@@ -49,13 +56,13 @@ def selected(rewards, share, *, highest):
     return set(order[:count])
 
 
-def test_rounding_is_recorded_and_told(rounded, options):
-    folder, manifest, told = rounded
+def test_rounding_is_recorded_and_told(rounded, given):
+    folder, manifest, notes = rounded
     found = manifest.results["precision"]
     assert json.loads((folder / "sepo.json").read_text())["results"] == manifest.results
-    assert manifest.results["path"], "what was recorded before is still there"
+    assert manifest.results["layout"], "what was recorded before is still there"
     assert found["pairs"] == 4
-    models = {role: load_model(options[role], dtype="float32") for role in ("oracle", "ref")}
+    models = {role: load_model(given[role], dtype="float32") for role in ("oracle", "ref")}
     deltas = {"oracle_logps": [], "ref_logps": [], "rewards": []}
     both = {(share, side): [0, 0] for share in (10, 30, 50) for side in SIDES}
     scored = rows(folder)
@@ -85,47 +92,60 @@ def test_rounding_is_recorded_and_told(rounded, options):
         agreement, abs=1e-4
     )
     assert 0 < min(agreement.values()) < 1, "otherwise this test could not fail"
-    [sentence] = [note for note in told if note.startswith("precision: ")]
+    [sentence] = [note for note in notes if note.startswith("precision: ")]
     assert "4 pairs again in fp32" in sentence
     assert f"{found['rewards']['mean']} on average, {found['rewards']['max']} at most" in sentence
     assert f"30% chosen {found['agreement']['30%']['chosen']}" in sentence
 
 
-def test_full_precision_agrees_with_itself(options, tmp_path):
-    found = score(out=tmp_path / "rewards", **options, check_precision=11).results["precision"]
+def test_full_precision_agrees_with_itself(given, tmp_path):
+    found = score(out=tmp_path / "rewards", **given, options=replace(FOUR_A_SHARD, check_precision=11)).results[
+        "precision"
+    ]
     assert found["pairs"] == 11
     assert all(found[kind]["max"] < 1e-4 for kind in ("oracle_logps", "ref_logps", "rewards"))
     assert all(share >= 0.95 for sides in found["agreement"].values() for share in sides.values())
 
 
-def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, options, monkeypatch):
+def test_asked_for_afterwards_it_scores_nothing_again(new_progress, rounded, given, monkeypatch):
     folder, manifest, _ = rounded
     data = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")}
-    monkeypatch.setattr("sepo_train.scoring.score.score_trees", None)
-    told = new_progress()
-    again = score(out=folder, **options, dtype="bfloat16", check_precision=2, progress=told)
+    monkeypatch.setattr("sepo_train.scoring.pair_scorer.score_trees", None)
+    notes = new_progress()
+    again = score(
+        out=folder, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16", check_precision=2), progress=notes
+    )
     assert again.results["precision"]["pairs"] == 2
-    assert again.results["path"] == manifest.results["path"]
-    assert "3 of 3 shards present, nothing to do" in told
+    assert again.results["layout"] == manifest.results["layout"]
+    assert f"{folder} is complete (3 of 3 shards); nothing to do" in notes
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("data-*")} == data
-    assert score(out=folder, **options, dtype="bfloat16") == again, "the same command without it keeps what was found"
-    once_more = score(out=folder, **options, dtype="bfloat16", check_precision=4)
+    assert score(out=folder, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16")) == again, (
+        "the same command without it keeps what was found"
+    )
+    once_more = score(out=folder, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16", check_precision=4))
     assert once_more.results == manifest.results
     monkeypatch.setattr("sepo_train.scoring.precision.score_trees", None)
-    told = new_progress()
-    assert score(out=folder, **options, dtype="bfloat16", check_precision=4, progress=told) == once_more
-    assert any(note.startswith("precision: 4 pairs") for note in told), "what is recorded is told, not computed again"
+    notes = new_progress()
+    assert (
+        score(out=folder, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16", check_precision=4), progress=notes)
+        == once_more
+    )
+    assert any(note.startswith("precision: 4 pairs") for note in notes), "what is recorded is noted, not computed again"
 
 
-def test_more_pairs_than_there_are(rounded, options):
+def test_more_pairs_than_there_are(rounded, given):
     folder, *_ = rounded
-    found = score(out=folder, **options, dtype="bfloat16", check_precision=1000).results["precision"]
+    found = score(out=folder, **given, options=replace(FOUR_A_SHARD, dtype="bfloat16", check_precision=1000)).results[
+        "precision"
+    ]
     assert found["pairs"] == 11
 
 
-def test_a_dataset_of_one_pair(options, tmp_path):
-    one = Reading(options["dataset"], limit=1)
-    manifest = score(out=tmp_path / "rewards", **options | {"dataset": one}, check_precision=3)
+def test_a_dataset_of_one_pair(given, tmp_path):
+    one = Reading(given["dataset"], limit=1)
+    manifest = score(
+        out=tmp_path / "rewards", **given | {"dataset": one}, options=replace(FOUR_A_SHARD, check_precision=3)
+    )
     assert manifest.results["precision"]["pairs"] == 1
     assert manifest.results["precision"]["rewards"]["max"] < 1e-4
     assert {share for sides in manifest.results["precision"]["agreement"].values() for share in sides.values()} == {1.0}

@@ -1,13 +1,12 @@
-"""Scoring: what is in the rewards dataset, what is set aside, and what survives a kill."""
+"""Scoring: the rewards dataset, the skipped rows, and what survives a kill."""
 
 import json
 import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -21,10 +20,12 @@ from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import differences
 from sepo_data.stages.scan import open_shard, shard_files
 from sepo_data.stages.seen_pairs import SEEN
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 from sepo_train.training.oracle import train_oracle
-from sepo_train.training.run import Training
+from sepo_train.training.settings import Training
 
 WORDS = ["tea", "coffee", "milk", "water", "bread", "apples", "soup", "rice"]
 
@@ -55,11 +56,11 @@ def rewards(pairs, tiny_models, tmp_path_factory):
     """20 pairs in three shards of at most 8 rows: the folder and its manifest."""
     out = tmp_path_factory.mktemp("score") / "rewards"
     options = {name: str(folder) for name, folder in tiny_models.items()}
-    return out, score(keeping(pairs, "source", "stars"), out, **options, beta=0.5, shard_rows=8)
+    return out, score(keeping(pairs, "source", "stars"), out, **options, options=ScoringOptions(beta=0.5, shard_rows=8))
 
 
 def keeping(dataset, *columns):
-    return Reading(dataset, keep=columns)
+    return Reading(dataset, keep_columns=columns)
 
 
 def rows_of(folder):
@@ -93,7 +94,7 @@ def test_columns_and_alignment(rewards):
     assert manifest.total("tokens") == {
         part: sum(dataset[f"{part}_tokens"]) for part in ("chosen", "prompt", "rejected")
     }
-    assert manifest.options["keep"] == ["source", "stars"]
+    assert manifest.options["keep_columns"] == ["source", "stars"]
     assert skipped(folder) == []
 
 
@@ -128,20 +129,20 @@ def test_the_reference_as_its_own_oracle_gives_zeros(pairs, tiny_model, tmp_path
 def test_batches_and_shards_do_not_change_rewards(rewards, pairs, tiny_models, tmp_path):
     folder, _ = rewards
     options = {name: str(path) for name, path in tiny_models.items()}
-    score(pairs, tmp_path / "small", **options, beta=0.5, batch_tokens=1, shard_rows=3)
+    score(pairs, tmp_path / "small", **options, options=ScoringOptions(beta=0.5, batch_tokens=1, shard_rows=3))
     for one, two in zip(rows_of(folder), rows_of(tmp_path / "small"), strict=True):
         assert one["pair_id"] == two["pair_id"]
         for side in ("chosen", "rejected"):
             assert two[f"{side}_rewards"] == pytest.approx(one[f"{side}_rewards"], abs=1e-5)
 
 
-def test_rows_set_aside(tiny_models, tmp_path):
+def test_skipped_rows(tiny_models, tmp_path):
     bad = [row(0), row(1) | {"chosen": None}, row(2) | {"rejected": row(2)["chosen"]}, row(3)]
     bad.append(row(4) | {"prompt": "very " * 300})
     path = write_rows(tmp_path / "bad.jsonl", bad)
     Path(path).write_text(Path(path).read_text(encoding="utf-8") + "{no json\n", encoding="utf-8")
     options = {name: str(folder) for name, folder in tiny_models.items()}
-    manifest = score(path, tmp_path / "rewards", **options, max_length=100, shard_rows=2)
+    manifest = score(path, tmp_path / "rewards", **options, options=ScoringOptions(max_length=100, shard_rows=2))
     assert [entry["source_row"] for entry in rows_of(tmp_path / "rewards")] == [0, 3]
     lines = skipped(tmp_path / "rewards")
     assert [line["row"] for line in lines] == [1, 2, 4, 5]
@@ -152,7 +153,7 @@ def test_rows_set_aside(tiny_models, tmp_path):
     assert [open_shard(file).num_rows for file in shard_files(tmp_path / "rewards")] == [1, 1, 0]
 
 
-def test_a_pair_that_gives_nan_is_set_aside(pairs, tiny_models, tmp_path):
+def test_a_pair_that_gives_nan_is_skipped(pairs, tiny_models, tmp_path):
     tokenizer = load_tokenizer(str(tiny_models["ref"]))
     used = {number: set(tokenizer(row(number)["chosen"]).input_ids) for number in range(20)}
     others = [set(tokenizer(f"{row(n)['prompt']}{row(n)['rejected']}").input_ids) for n in range(20)]
@@ -163,7 +164,11 @@ def test_a_pair_that_gives_nan_is_set_aside(pairs, tiny_models, tmp_path):
     model.save_pretrained(tmp_path / "oracle")
     tokenizer.save_pretrained(tmp_path / "oracle")
     manifest = score(
-        pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_models["ref"]), shard_rows=8
+        pairs,
+        tmp_path / "rewards",
+        oracle=str(tmp_path / "oracle"),
+        ref=str(tiny_models["ref"]),
+        options=ScoringOptions(shard_rows=8),
     )
     lines = skipped(tmp_path / "rewards")
     poisoned = {number for number, ids in used.items() if token in ids}
@@ -176,49 +181,42 @@ def test_a_pair_that_gives_nan_is_set_aside(pairs, tiny_models, tmp_path):
     for file in shard_files(tmp_path / "rewards"):
         assert pc.all(pc.is_finite(pc.list_flatten(open_shard(file).column("chosen_rewards")))).as_py() is not False
     assert manifest.total("skipped") == {"non_finite": len(poisoned)}
-    assert manifest.results["path"].startswith("shared prompt"), "a poisoned pair does not slow the others down"
+    assert manifest.results["layout"].startswith("shared prompt"), "a poisoned pair does not slow the others down"
 
 
-PROGRAM = """
-import sys, time
-from pathlib import Path
-from sepo_train.scoring.score import score
+SLOW = """
+import time, sepo_data.console.terminal
+step = sepo_data.console.terminal.Terminal.step
 
-class Slow:
-    def note(self, text): pass
-    def step(self, done, total, text): time.sleep(0.2)
+def slowly(self, *arguments):
+    time.sleep(0.2)
+    step(self, *arguments)
 
-score(sys.argv[1], Path(sys.argv[2]), oracle=sys.argv[3], ref=sys.argv[4], shard_rows=2, progress=Slow())
+sepo_data.console.terminal.Terminal.step = slowly
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(pairs, tiny_models, tmp_path):
-    options = {"oracle": str(tiny_models["oracle"]), "ref": str(tiny_models["ref"]), "shard_rows": 2}
-    score(pairs, tmp_path / "whole", **options)
+def test_a_killed_run_resumes_to_the_same_bytes(pairs, tiny_models, sepo_server, tmp_path):
+    models, options = {name: str(folder) for name, folder in tiny_models.items()}, ScoringOptions(shard_rows=2)
+    score(pairs, tmp_path / "whole", **models, options=options)
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", PROGRAM, pairs, str(out), options["oracle"], options["ref"]]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
-    }
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while len(contents(out)) < 3:
-            assert process.poll() is None, "it was over before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
+    flags = [f"--{name}={folder}" for name, folder in models.items()]
+    running = sepo_server.start("score", pairs, *flags, "--shard-rows=2", "--out", out, before=SLOW)
+    deadline = time.monotonic() + 120
+    while len(contents(out)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL, "it was over before it could be killed"
     done = contents(out)
     assert 3 <= len(done) < 10
     # What a kill in the middle of a write leaves behind.
     (out / "data-00009-of-00010.arrow.sepo-tmp").write_bytes(b"half")
     with pytest.raises(RefusedError, match=r"options\.beta: 0\.1 -> 0\.2"):
-        score(pairs, out, **options, beta=0.2)
+        score(pairs, out, **models, options=replace(options, beta=0.2))
     times = {name: (out / name).stat().st_mtime_ns for name in list(done)[:2]}
-    manifest = score(pairs, out, **options)
-    assert manifest.finished
+    manifest = score(pairs, out, **models, options=options)
+    assert manifest.complete
     assert contents(out) == contents(tmp_path / "whole")
     assert (out / "skipped.jsonl").read_bytes() == (tmp_path / "whole" / "skipped.jsonl").read_bytes()
     assert {name: (out / name).stat().st_mtime_ns for name in times} == times, "finished shards are not written again"
@@ -227,15 +225,15 @@ def test_a_killed_run_goes_on_to_the_same_bytes(pairs, tiny_models, tmp_path):
 
 def test_nothing_to_do_and_another_plan(rewards, pairs, tiny_models, monkeypatch):
     folder, manifest = rewards
-    options = {name: str(path) for name, path in tiny_models.items()} | {"shard_rows": 8}
+    models, options = {name: str(path) for name, path in tiny_models.items()}, ScoringOptions(shard_rows=8)
     kept = keeping(pairs, "source", "stars")
     before = contents(folder)
     monkeypatch.setattr("sepo_train.scoring.model_pair.load_model", None)
-    assert score(kept, folder, **options, beta=0.5) == manifest
+    assert score(kept, folder, **models, options=replace(options, beta=0.5)) == manifest
     with pytest.raises(RefusedError, match=r"options\.beta: 0\.5 -> 0\.1"):
-        score(kept, folder, **options)
+        score(kept, folder, **models, options=options)
     with pytest.raises(RefusedError, match=r"models\.oracle\.weights"):
-        score(kept, folder, **options | {"oracle": options["ref"]}, beta=0.5)
+        score(kept, folder, **models | {"oracle": models["ref"]}, options=replace(options, beta=0.5))
     assert contents(folder) == before
 
 
@@ -244,10 +242,10 @@ def test_a_dry_run_counts_and_touches_nothing(rewards, pairs, tiny_models, tmp_p
     monkeypatch.setattr("sepo_train.scoring.model_pair.load_model", None)
     options = {name: str(path) for name, path in tiny_models.items()}
     kept = keeping(pairs, "source", "stars")
-    plan = score(kept, tmp_path / "dry", **options, beta=0.5, shard_rows=8, dry_run=True)
+    plan = score(kept, tmp_path / "dry", **options, options=ScoringOptions(beta=0.5, shard_rows=8), dry_run=True)
     assert list(tmp_path.iterdir()) == []
     assert plan.fingerprint == manifest.fingerprint
-    assert not plan.finished
+    assert not plan.complete
     assert (plan.results["rows"], plan.results["shards"], plan.results["skipped"]) == (20, 3, {})
     assert plan.results["tokens"] == manifest.total("tokens")
 
@@ -273,9 +271,9 @@ def test_the_shorter_context_of_the_two_models_counts(pairs, tiny_models, tmp_pa
     ref = str(tiny_models["ref"])
     oracle = with_context(tiny_models["oracle"], tmp_path / "oracle", 64)
     with pytest.raises(SepoError, match=rf"--max-length 65 exceeds the context of {oracle}, 64"):
-        score(pairs, tmp_path / "rewards", oracle=oracle, ref=ref, max_length=65)
+        score(pairs, tmp_path / "rewards", oracle=oracle, ref=ref, options=ScoringOptions(max_length=65))
     with pytest.raises(SepoError, match=rf"--max-length 513 exceeds the context of {ref}, 512"):
-        score(pairs, tmp_path / "rewards", oracle=ref, ref=ref, max_length=513)
+        score(pairs, tmp_path / "rewards", oracle=ref, ref=ref, options=ScoringOptions(max_length=513))
     plan = score(pairs, tmp_path / "rewards", oracle=oracle, ref=ref, dry_run=True)
     assert plan.options["max_length"] == 64
 
@@ -286,7 +284,7 @@ def test_truncation_is_recorded(pairs, tiny_model, tmp_path, truncate):
     score(pairs, tmp_path / "whole", **options)
     whole = {entry["source_row"]: entry for entry in rows_of(tmp_path / "whole")}
     limit = max(len(entry["prompt_ids"]) + len(entry["chosen_ids"]) for entry in whole.values()) - 5
-    manifest = score(pairs, tmp_path / "cut", **options, max_length=limit, truncate=truncate)
+    manifest = score(pairs, tmp_path / "cut", **options, options=ScoringOptions(max_length=limit, truncate=truncate))
     assert manifest.options["truncate"] == truncate
     cut = [
         entry
@@ -322,16 +320,16 @@ def test_side_columns_that_do_not_exist_or_are_taken(pairs, tiny_model, tmp_path
     options = {"oracle": str(tiny_model), "ref": str(tiny_model)}
     with pytest.raises(SepoError, match="has no column sauce"):
         score(keeping(pairs, "sauce"), tmp_path / "rewards", **options)
-    with pytest.raises(SepoError, match="--keep prompt: "):
+    with pytest.raises(SepoError, match="--keep-columns prompt: "):
         score(keeping(pairs, "prompt"), tmp_path / "rewards", **options)
 
 
 def test_an_unfinished_oracle_is_refused(pairs, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "oracle")
     train_oracle(Reading(pairs, limit=4), tmp_path / "done", ref=str(tiny_model), training=Training())
-    manifest = json.loads((tmp_path / "done" / "sepo.json").read_text()) | {"finished": False}
+    manifest = json.loads((tmp_path / "done" / "sepo.json").read_text()) | {"complete": False}
     (folder / "sepo.json").write_text(json.dumps(manifest))
-    with pytest.raises(SepoError, match="unfinished"):
+    with pytest.raises(SepoError, match="incomplete"):
         score(pairs, tmp_path / "rewards", oracle=str(folder), ref=str(tiny_model))
 
 
@@ -359,7 +357,7 @@ def test_an_oracle_whose_record_is_damaged(trained, pairs, tiny_models, tmp_path
 def test_a_run_that_cannot_be_made_does_not_replace_another(rewards, pairs, tiny_models, tmp_path):
     shutil.copytree(rewards[0], tmp_path / "old")
     options = {name: str(folder) for name, folder in tiny_models.items()}
-    with pytest.raises(SepoError, match="columns are called so"):
+    with pytest.raises(SepoError, match="own columns have these names"):
         score(keeping(pairs, "prompt"), tmp_path / "old", **options, overwrite=True)
     assert contents(tmp_path / "old") == contents(rewards[0])
 
@@ -370,14 +368,14 @@ def test_a_data_file_that_vanished_is_noticed(rewards, pairs, tiny_models, tmp_p
     (out / "data-00001-of-00003.arrow").unlink()
     options = {name: str(folder) for name, folder in tiny_models.items()}
     with pytest.raises(SepoError, match=r"is damaged: data-00001-of-00003\.arrow missing or cut"):
-        score(keeping(pairs, "source", "stars"), out, **options, beta=0.5, shard_rows=8)
+        score(keeping(pairs, "source", "stars"), out, **options, options=ScoringOptions(beta=0.5, shard_rows=8))
 
 
 def test_side_columns_are_typed_over_all_rows(pairs, tiny_models, tmp_path):
     rows = [row(number) | {"late": None if number < 15 else number} for number in range(20)]
     options = {name: str(folder) for name, folder in tiny_models.items()}
     file = write_rows(tmp_path / "late.jsonl", rows)
-    score(keeping(file, "late"), tmp_path / "rewards", **options, shard_rows=8)
+    score(keeping(file, "late"), tmp_path / "rewards", **options, options=ScoringOptions(shard_rows=8))
     assert [entry["late"] for entry in rows_of(tmp_path / "rewards")] == [None] * 15 + [15, 16, 17, 18, 19]
 
 
