@@ -19,9 +19,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from sepo_data.preferences.reading import Reading
 from sepo_data.stages.scan import shard_files
-from sepo_train.engine.choose import Engine
 from sepo_train.engine.layout import Tree, batches_by_tokens
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.engine.layout_policy import LayoutPolicy
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 
 if TYPE_CHECKING:
@@ -59,19 +61,19 @@ def measure(bench: Bench, what: str) -> None:
     by_length = sorted(bench.trees, key=lambda tree: -tree.shared_length)  # a quarter includes the longest
     order = range(0, len(bench.trees), ROWS // 2)
     worst = max((bench.trees[start : start + ROWS // 2] for start in order), key=longest)
-    engine = Engine(shared_limit=1 << 40)
+    policy = LayoutPolicy(shared_limit=1 << 40)
     ways = {
         "activations": lambda: None,
-        "sepo, a quarter of the pairs": partial(run_sepo, bench.model, by_length[::4], engine),
-        "sepo, all pairs": partial(run_sepo, bench.model, by_length, engine),
+        "sepo, a quarter of the pairs": partial(run_sepo, bench.model, by_length[::4], policy),
+        "sepo, all pairs": partial(run_sepo, bench.model, by_length, policy),
         "plain loop": partial(plain_loop, bench.model, max(([tree] for tree in bench.trees), key=longest)),
         "padded batches of 8": partial(padded, bench.model, worst, rows=ROWS),
     }
-    run_sepo(bench.model, by_length[-1:], engine)  # weights are mapped, and in memory once they have been read
+    run_sepo(bench.model, by_length[-1:], policy)  # weights are mapped, and in memory once they have been read
     loaded = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forgets the peak of loading
     ways[what]()
-    peak = batch_tensors(bench, engine) if what == "activations" else status("VmHWM")
+    peak = batch_tensors(bench, policy) if what == "activations" else status("VmHWM")
     print(json.dumps({"loaded": loaded, "peak": peak}))
 
 
@@ -79,15 +81,15 @@ def longest(trees: Sequence[Tree]) -> int:
     return max(len(tree.prompt_ids) + max(map(len, tree.responses)) for tree in trees)
 
 
-def batch_tensors(bench: Bench, engine: Engine) -> int:
+def batch_tensors(bench: Bench, policy: LayoutPolicy) -> int:
     """The bytes of tensors alive at a time in the longest batch, or in that with most response tokens."""
-    plan = batches_by_tokens([engine.length(tree) for tree in bench.trees], BATCH)
+    plan = batches_by_tokens([policy.length(tree) for tree in bench.trees], BATCH)
     batches = [[bench.trees[index] for index in batch] for batch in plan]
     peaks = []
     for batch in (batches[0], max(batches, key=response_tokens)):
-        run_sepo(bench.model, batch, engine)  # what is made once and kept is no activation
+        run_sepo(bench.model, batch, policy)  # what is made once and kept is no activation
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            run_sepo(bench.model, batch, engine)
+            run_sepo(bench.model, batch, policy)
         live = peak = 0
         for event in profiler.profiler.kineto_results.events():
             if event.name() == "[memory]":
@@ -97,25 +99,25 @@ def batch_tensors(bench: Bench, engine: Engine) -> int:
     return max(peaks)
 
 
-def resident(bench: Bench) -> None:
+def models_in_memory(bench: Bench) -> None:
     """`sepo score` of a quarter of the rows, once each; whether both models are in memory must not change a byte."""
     rows = len(bench.part(4))
     with tempfile.TemporaryDirectory(prefix="sepo-benchmark-") as folder:
         whole, lora = oracles(bench, Path(folder))
         settings = {
-            "one at a time, one shard": (whole, "one", rows),
-            "one at a time, four shards": (whole, "one", -(-rows // 4)),
-            "both, one shard": (whole, "both", rows),
-            "LoRA oracle, one shard": (lora, "one", rows),
+            "one at a time, one shard": (whole, 1, rows),
+            "one at a time, four shards": (whole, 1, -(-rows // 4)),
+            "both, one shard": (whole, 2, rows),
+            "LoRA oracle, one shard": (lora, 1, rows),
         }
-        print(
-            f"\n{f'resident, {rows} rows, MiB':44}{'seconds':>9}{'imports':>10}{'peak':>10}{'bytes of the first':>24}"
-        )
+        print(f"\n{f'models in memory, {rows} rows, MiB':44}{'seconds':>9}", end="")
+        print(f"{'imports':>10}{'peak':>10}{'bytes of the first':>24}")
         first = None
-        for number, (name, (oracle, kept, shard_rows)) in enumerate(settings.items()):
+        for number, (name, (oracle, in_memory, shard_rows)) in enumerate(settings.items()):
             out = f"{folder}/{number}"
-            options = {"oracle": oracle, "ref": bench.name, "resident": kept, "shard_rows": shard_rows, "limit": rows}
-            found = child(bench, json.dumps({"dataset": bench.dataset, "out": out, **options}))
+            models = {"oracle": oracle, "ref": bench.name}
+            options = {"models_in_memory": in_memory, "shard_rows": shard_rows, "limit": rows}
+            found = child(bench, json.dumps({"dataset": bench.dataset, "out": out, **models, **options}))
             shards = [file.read_bytes() for file in shard_files(Path(out))]
             first = first or shards
             print(f"{name:44}{found['seconds']:9.1f}{found['loaded'] / MIB:10,.0f}{found['peak'] / MIB:10,.0f}", end="")
@@ -140,7 +142,8 @@ def measure_score(options: dict[str, Any]) -> None:
     """Print how long `score` takes and the peak of this process."""
     loaded, begun = status("VmRSS"), time.perf_counter()
     reading = Reading(options.pop("dataset"), limit=options.pop("limit"))
-    score(reading, Path(options.pop("out")), **options)
+    models = {role: options.pop(role) for role in ("oracle", "ref")}
+    score(reading, Path(options.pop("out")), **models, options=ScoringOptions(**options))
     print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "seconds": time.perf_counter() - begun}))
 
 

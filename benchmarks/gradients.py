@@ -11,8 +11,8 @@ from trainers import fit_pairs, sepo_training
 from training_task import GAMMA
 
 from sepo_train.models.load import load_model
-from sepo_train.training.processes import choose_engine_together
-from sepo_train.training.run import trainable_model
+from sepo_train.training.processes import agree_on_layout
+from sepo_train.training.trainable_model import trainable_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def by_sepo(name: str, pairs: Sequence[Tree]) -> tuple[float, Gradients]:
     """The loss and, before they are clipped, the gradients of the one step that `fit` makes of `pairs`."""
     training = sepo_training(len(pairs))
     model = trainable_model(name, training)
-    engine = choose_engine_together(model, pairs)
+    layout_policy = agree_on_layout(model, pairs)
     found: Gradients = {}
     names = {parameter: name for name, parameter in model.named_parameters()}
 
@@ -66,7 +66,7 @@ def by_sepo(name: str, pairs: Sequence[Tree]) -> tuple[float, Gradients]:
 
     for parameter in names:
         parameter.register_post_accumulate_grad_hook(keep)
-    _, [loss] = fit_pairs(model, pairs, engine, training, "sepo")
+    _, [loss] = fit_pairs(model, pairs, layout_policy, training, "sepo")
     return loss, found
 
 

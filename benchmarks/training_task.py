@@ -1,4 +1,4 @@
-"""One training run of `train.py`: what is asked of the process that makes it, and what that answers."""
+"""One training run of `train.py`: the task given to its process, and the result."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Task:
         model: a folder, a Hub id or a GGUF file.
         pairs: with the selected tokens of each; the pairs of a step follow each other.
         batch_size: pairs of a step.
-        rows: most padded rows of one forward pass, where the way has such.
+        rows: most padded rows of one forward pass, where the way has padded rows.
         checkpointing: recompute activations in the backward pass.
-        limit: bytes of memory beyond which the run is given up.
+        limit: bytes of memory beyond which the run is ended.
     """
 
     way: str
@@ -48,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it.
+    """The result of a run.
 
     Attributes:
         steps: seconds from the end of a step to that of the next, so that the first has none.

@@ -15,7 +15,8 @@ from transformers.trainer_callback import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,6 +1,6 @@
-"""The whole pipeline on a real model: SmolLM2-135M-Instruct and 160 preference pairs, in a few minutes on two cores.
+"""The complete pipeline on a real model: SmolLM2-135M-Instruct and 160 preference pairs, in a few minutes on two cores.
 
-Every command is printed as you would type it. Run it again and the finished stages are found and left alone.
+Every command is printed as you would type it. Run it again, and complete stages are skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     print(f"$ MODEL={model}\n")
     sepo("oracle", DATA, "--ref", "$MODEL", "--fraction", "60%", "--lr", "5e-5", "--batch-size", 4, "--out", ORACLE,
          model=model)  # fmt: skip
-    sepo("score", DATA, "--oracle", ORACLE, "--ref", "$MODEL", "--keep", "category,decisive", "--out", REWARDS,
+    sepo("score", DATA, "--oracle", ORACLE, "--ref", "$MODEL", "--keep-columns", "category,decisive", "--out", REWARDS,
          model=model)  # fmt: skip
     sepo("select", REWARDS, "--chosen", "30%", "--rejected", "30%", "--out", SELECTION, model=model)
     sepo("train", SELECTION, "--policy", "$MODEL", "--holdout", "40%", "--lr", "2e-5", "--batch-size", 8,
@@ -49,8 +49,8 @@ def main() -> None:
         sepo("show", SELECTION, "--pair", row, model=model)
     report(pairs, unseen)
     print(f"\nThat took {time.monotonic() - started:.0f} s. Type next:")
-    print(f"  sepo show {SELECTION} --pair 7        # look at any pair")
-    print(f"  sepo select {REWARDS} --chosen 10% --rejected 10% --out {OUT}/top10   # select otherwise, in a second")
+    print(f"  sepo show {SELECTION} --pair 7        # print any pair")
+    print(f"  sepo select {REWARDS} --chosen 10% --rejected 10% --out {OUT}/top10   # another selection, in a second")
     print(f"  sepo score YOUR.jsonl --oracle {ORACLE} --ref {model} --out rewards/  # your own data")
 
 
@@ -81,8 +81,8 @@ def best_of_three_categories(pairs: pl.DataFrame) -> list[int]:
 
 
 def report(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
-    """Print what a newcomer wants to know."""
-    print("What it found")
+    """Print the main numbers of each stage."""
+    print("Results")
     right = (unseen["margin"] > 0).sum()
     print(f"  oracle, on {len(unseen)} pairs it was not trained on: right on {right} ({right / len(unseen):.0%})")
     for side in SIDES:
@@ -91,9 +91,9 @@ def report(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
         for side in SIDES:
             found, expected = decisive_shares(rows, side)
             print(f"  decisive tokens selected, {side:<8} {name:<18}: {found:.0%}, by chance {expected:.0%}")
-    held_out = json.loads((POLICY / "sepo.json").read_text(encoding="utf-8"))["results"]["held_out"]
-    margins, accuracies = ([held_out[when][f"all/{what}"] for when in ("before", "after")] for what in MEASURES)
-    print("  policy's margin on held-out prompts: {:+.3f} -> {:+.3f} nats a token".format(*margins))
+    evaluations = json.loads((POLICY / "sepo.json").read_text(encoding="utf-8"))["results"]["eval"]
+    margins, accuracies = ([evaluations[when][f"all/{what}"] for when in ("before", "after")] for what in MEASURES)
+    print("  policy's margin on holdout prompts: {:+.3f} -> {:+.3f} nats a token".format(*margins))
     print("  policy prefers the chosen response:  {:.0%} -> {:.0%}".format(*accuracies))
 
 
@@ -112,7 +112,7 @@ def decisive_shares(rows: pl.DataFrame, side: str) -> tuple[float, float]:
 
 
 def decisive_tokens(row: dict[str, Any], side: str, tokenizer: Tokenizer) -> list[bool]:
-    """Which tokens of a response overlap one of its decisive substrings."""
+    """Flag the tokens of a response that overlap one of its decisive substrings."""
     content = row[side][-1]["content"]
     spans = [(content.index(text), content.index(text) + len(text)) for text in row["decisive"][side]]
     flags, start = [], 0

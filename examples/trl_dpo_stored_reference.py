@@ -2,7 +2,7 @@
 
     python examples/trl_dpo_stored_reference.py rewards/ MODEL policy/
 
-MODEL is what `sepo score` was given as --ref; DPO pulls the policy towards it.
+MODEL is the --ref of `sepo score`; DPO pulls the policy towards it.
 """
 
 from __future__ import annotations

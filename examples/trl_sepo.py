@@ -1,8 +1,8 @@
-"""Train on a sepo selection inside TRL: its trainer with all that it offers, SePO's loss in the place of its own.
+"""Train on a sepo selection inside TRL: its trainer with all its features, SePO's loss in the place of its own.
 
     python examples/trl_sepo.py selection/ MODEL policy/
 
-`sepo train` needs none of this: it is for those whose training already stands on TRL.
+`sepo train` needs none of this: it is for training code that uses TRL already.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from sepo_train.engine.layout import Tree, padded_layout
-from sepo_train.training.losses import sepo_loss
-from sepo_train.training.pair_trainer import response_logps
+from sepo_train.training.losses.reference_free import sepo_loss
+from sepo_train.training.pair_logps import response_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class SelectedTokensTrainer(SFTTrainer):
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rows of a selection as one padded batch of chosen and rejected sequences that knows its selected tokens.
+    """Rows of a selection as one padded batch of chosen and rejected sequences with their selected tokens.
 
     With `shared_layout` in the place of `padded_layout` the prompt of a pair is computed once; `sepo train` does so
     where it finds that the model gives the same numbers.
@@ -80,5 +80,5 @@ def train(selection: str, policy: str, out: str, **options: Any) -> SFTTrainer: 
 
 
 if __name__ == "__main__":
-    on_gpu = torch.accelerator.is_available()  # TRL asks for bf16 otherwise, and stops where there is no GPU
+    on_gpu = torch.accelerator.is_available()  # TRL defaults to bf16, and stops on a machine without a GPU
     train(*sys.argv[1:], learning_rate=1e-6, per_device_train_batch_size=4, gradient_accumulation_steps=8, bf16=on_gpu)

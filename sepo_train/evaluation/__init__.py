@@ -1,1 +1,1 @@
-"""Evaluation: a model on held-out pairs and on prompts, beside another one."""
+"""Evaluation: a model on holdout pairs and on prompts, beside another one."""

@@ -1,13 +1,13 @@
-"""A model's answers to prompts, turn by turn: each turn sees the answers before it."""
+"""Answer prompts with a model, turn by turn: each turn follows the answers before it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_train.engine.generate import end_ids, generate
+from sepo_train.evaluation.benchmarks import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,22 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from sepo_train.engine.generate import Generation
-    from sepo_train.evaluation.benchmark_prompts import Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The answers to one prompt.
-
-    Attributes:
-        turns: a text for each turn; empty where the context had no room left.
-        tokens: how many tokens each has.
-        ended: whether the model ended each itself.
-    """
-
-    turns: tuple[str, ...] = ()
-    tokens: tuple[int, ...] = ()
-    ended: tuple[bool, ...] = ()
+    from sepo_train.evaluation.benchmarks import Prompt
 
 
 def answer_prompts(
@@ -41,7 +26,7 @@ def answer_prompts(
     *,
     progress: Progress = SILENT,
 ) -> list[Answers]:
-    """Let `model` answer `prompts` through its chat template, all first turns together, then all second ones.
+    """Answer `prompts` with `model` through its chat template, all first turns together, then all second ones.
 
     Raises:
         SepoError: a prompt is a conversation and the tokenizer has no chat template.
@@ -51,19 +36,17 @@ def answer_prompts(
     ends = [[token] for token in eos_ids]
     last = max(len(prompt.turns) for prompt in prompts)
     for turn in range(last):
-        talking = [index for index, prompt in enumerate(prompts) if len(prompt.turns) > turn]
-        ids = [prompt_ids(prompts[index], answers[index].turns, tokenizer) for index in talking]
+        asked = [index for index, prompt in enumerate(prompts) if len(prompt.turns) > turn]
+        ids = [prompt_ids(prompts[index], answers[index].turns, tokenizer) for index in asked]
         found = generate(
             model,
             ids,
-            eos_ids=eos_ids,
-            max_new_tokens=generation.max_new_tokens,
-            temperature=generation.temperature,
-            seed=generation.seed,
-            what=f"turn {turn + 1} answered" if last > 1 else "answered",
+            generation,
+            eos_ids,
+            label=f"turn {turn + 1} answered" if last > 1 else "answered",
             progress=progress,
         )
-        for index, answer in zip(talking, found, strict=True):
+        for index, answer in zip(asked, found, strict=True):
             text = str(tokenizer.decode(answer, skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
             before = answers[index]
             answers[index] = Answers(
@@ -73,16 +56,19 @@ def answer_prompts(
 
 
 def prompt_ids(prompt: Prompt, answers: tuple[str, ...], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of the conversation up to the turn that follows `answers`; of a lone turn, what stands in it.
+    """Token ids of the conversation up to the turn that follows `answers`.
 
-    A base model, which has no chat template, is given the text itself, as it is in training on plain strings.
+    A base model, which has no chat template, gets the text of a prompt of one turn, as in training on plain strings.
+
+    Raises:
+        SepoError: there is no chat template for a conversation, or the template refuses it.
     """
     messages: Any = prompt.messages(answers)
     if tokenizer.chat_template is None:
         if len(prompt.turns) > 1 or prompt.system is not None:
             raise SepoError(
                 f"row {prompt.row} of the prompts is a conversation, but {tokenizer.name_or_path} has no chat template",
-                "give one with --chat-template FILE, or ask only prompts of one turn",
+                "give one with --chat-template FILE, or give only prompts of one turn",
             )
         ids: list[int] = list(tokenizer(prompt.turns[0])["input_ids"])
         return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids

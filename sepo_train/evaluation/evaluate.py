@@ -1,4 +1,4 @@
-"""Measure a model on held-out pairs, beside another one, and let both answer prompts: what training has changed."""
+"""Evaluate a model on holdout pairs, beside another one, and on prompts that both answer: the effect of training."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from accelerate.utils.memory import clear_device_cache
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import RefusedError, SepoError
 from sepo_data.preferences.reading import Reading, as_reading
-from sepo_data.stages.versions import versions
+from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
 from sepo_data.storage.location import public_name, remove_tree
 from sepo_train.engine.generate import Generation
-from sepo_train.evaluation.benchmark_answers import ALPACA_EVAL, MT_BENCH, file_names, write_answers
-from sepo_train.evaluation.benchmark_prompts import read_prompts
+from sepo_train.evaluation.benchmarks import ALPACA_EVAL, MT_BENCH, file_names, read_prompts, write_answers
 from sepo_train.evaluation.compare import compare_answers, compare_on_pairs, judge_answers
-from sepo_train.evaluation.holdout_pairs import held_out_pairs
+from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.evaluation.judge import open_judge
-from sepo_train.evaluation.model_outputs import Measured, measure
-from sepo_train.models.load import check_same_vocabulary, default_dtype, load_tokenizer, model_record
+from sepo_train.evaluation.model_outputs import ModelOutputs, collect_outputs
+from sepo_train.models.device import default_dtype
+from sepo_train.models.load import model_record
+from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sepo_data.tokenization.tokenize import Truncate
+    from sepo_data.preferences.skipped import Truncate
+    from sepo_train.models.device import Dtype
 
 EVALUATION = "evaluation.json"
 
@@ -42,7 +44,7 @@ def evaluate(
     out: Path | None = None,
     kl_samples: int = 64,
     generation: Generation | None = None,
-    dtype: str | None = None,
+    dtype: Dtype | None = None,
     max_length: int | None = None,
     truncate: Truncate | None = None,
     chat_template: Path | None = None,
@@ -53,22 +55,22 @@ def evaluate(
 
     Args:
         model: the model that is evaluated.
-        data: preference data, or a directory of rewards or a selection; see `held_out_pairs`.
-        against: what it is compared with, such as the model it was trained from; of the same vocabulary.
+        data: preference data, or a directory of rewards or a selection; see `read_holdout_pairs`.
+        against: the model to compare it with, such as the one it was trained from; of the same vocabulary.
         generate_from: a file of prompts that both answer; see `read_prompts`. Needs `out`.
-        judge: who compares these answers; see `open_judge`. Needs `against` and `generate_from`.
+        judge: the judge of these answers; see `open_judge`. Needs `against` and `generate_from`.
         out: a new directory for `evaluation.json` and the answers.
         kl_samples: prompts of the data to which `model` samples an answer, from which its KL divergence is estimated.
-        generation: how answers are made; those for the divergence are sampled at temperature 1, whatever it says.
-        dtype: of the weights; fp32 on CPUs, bf16 elsewhere.
-        max_length: as in `prepare`, like the next two.
+        generation: length, temperature and seed of answers; those for the divergence have temperature 1 in any case.
+        dtype: number type of the weights; fp32 on CPUs, bf16 elsewhere.
+        max_length: as in `open_tokenized`, like the next two.
         truncate: as there.
         chat_template: as there; both models answer through it, too.
         overwrite: replace another evaluation in `out`.
-        progress: told what was decided and how far it is.
+        progress: receives decisions and steps.
 
     Returns:
-        What `sepo evaluate --json` prints, and `evaluation.json` holds.
+        The content of `evaluation.json`, which `sepo evaluate --json` prints.
 
     Raises:
         SepoError: something named here cannot be used, or the models have different vocabularies.
@@ -78,10 +80,10 @@ def evaluate(
     generation, dtype = generation or Generation(), dtype or default_dtype()
     names = {"model": model} if against is None else {"model": model, "against": against}
     _check_request(names, generate_from, judge, out, overwrite=overwrite)
-    judged = open_judge(judge) if judge else None
+    opened_judge = open_judge(judge) if judge else None
     prompts, unusable = read_prompts(generate_from) if generate_from else ([], [])
     records = {role: model_record(name).model_dump() for role, name in names.items()}
-    held_out = held_out_pairs(
+    pairs = read_holdout_pairs(
         as_reading(data),
         list(names.values()),
         max_length=max_length,
@@ -89,42 +91,39 @@ def evaluate(
         chat_template=chat_template,
         progress=progress,
     )
-    progress.note(f"{len(held_out.trees):,} pairs of {held_out.name} ({held_out.which}), {dtype}")
+    progress.note(f"{len(pairs.trees):,} pairs of {pairs.name} ({pairs.which}), {dtype}")
 
-    measured: dict[str, Measured] = {}
+    outputs: dict[str, ModelOutputs] = {}
     files: list[str] = []
-    for (role, name), short in zip(names.items(), file_names(list(names.values())), strict=True):
-        measured[role] = measure(
+    for (role, name), file_name in zip(names.items(), file_names(list(names.values())), strict=True):
+        outputs[role] = collect_outputs(
             name,
-            held_out.trees,
+            pairs.trees,
             prompts,
             generation,
-            samples=measured["model"].samples if measured else kl_samples * (len(names) - 1),
+            samples=outputs["model"].samples if outputs else kl_samples * (len(names) - 1),
             dtype=dtype,
             chat_template=chat_template,
             progress=progress,
         )
         clear_device_cache(garbage_collection=True)
         if out is not None:
-            files += write_answers(_emptied(out) if role == "model" else out, short, prompts, measured[role].answers)
+            folder = _emptied(out) if role == "model" else out
+            files += write_answers(folder, file_name, prompts, outputs[role].answers)
 
     found: dict[str, Any] = names | {
-        "data": {"name": held_out.name, "which": held_out.which, "skipped": held_out.skipped},
-        **compare_on_pairs(measured, held_out.trees, generation),
+        "data": {"name": pairs.name, "which": pairs.which, "skipped": pairs.skipped},
+        **compare_on_pairs(outputs, pairs.trees, generation),
     }
     if prompts:
-        asked = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
-        found["answers"] = asked | compare_answers(measured, prompts, generation)
-    found |= {
-        "paths": {role: run.path for role, run in measured.items()},
-        "dtype": dtype,
-        "models": records,
-        "versions": versions(),
-    }
-    _write(found, out, started)  # before the judge, who may be somebody else's code
-    if judged is not None:
+        read = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
+        found["answers"] = read | compare_answers(outputs, prompts, generation)
+    layouts = {role: each.layout for role, each in outputs.items()}
+    found |= {"layouts": layouts, "dtype": dtype, "models": records, "versions": installed_versions()}
+    _write(found, out, started)  # before the judge, which may be the user's code and fail
+    if opened_judge is not None:
         progress.note(f"{judge} judges the answers")
-        found["judge"] = {"name": judge, **judge_answers(judged, prompts, measured, generation.seed)}
+        found["judge"] = {"name": judge, **judge_answers(opened_judge, prompts, outputs, generation.seed)}
         _write(found, out, started)
     return found
 
@@ -132,7 +131,7 @@ def evaluate(
 def _check_request(
     names: dict[str, str], generate_from: str | None, judge: str | None, out: Path | None, *, overwrite: bool
 ) -> None:
-    """Raise for what can be known to fail before anything is read."""
+    """Raise for requests that would fail, before anything is read."""
     if judge and (len(names) == 1 or not generate_from):
         raise SepoError("a judge compares the answers of two models", "add --against MODEL and --generate PROMPTS")
     if generate_from and out is None:

@@ -1,4 +1,4 @@
-"""The pairs that an evaluation measures on: what was kept out of training, as far as somebody wrote that down."""
+"""The holdout pairs of a dataset, from its `split` column, the oracle's record or the policy's manifest."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ import polars as pl
 
 from sepo_data import scan
 from sepo_data.errors import SepoError
-from sepo_data.preferences.holdout import HOLDOUT, SPLIT
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT, parse_holdout
 from sepo_data.preferences.reading import Reading
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.selection.share import parse_share
 from sepo_data.stages.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.stages.seen_pairs import read_oracle_record
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import prepare
-from sepo_train.models.files import context_length, fitting_length, load_config, load_tokenizer
-from sepo_train.models.load import check_same_vocabulary
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.files import context_length, fitting_length, load_config
+from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
 from sepo_train.training.selected_pairs import SelectedPairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sepo_data.console.progress import Progress
-    from sepo_data.tokenization.tokenize import Truncate
+    from sepo_data.preferences.skipped import Truncate
 
-LISTS = ("prompt_ids", "chosen_ids", "rejected_ids")
+ID_COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
 UNSEEN = "those that the oracle has not seen"
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Pairs to measure on.
+class HoldoutPairs:
+    """The pairs that an evaluation measures on.
 
     Attributes:
         name: of the dataset.
         trees: one a pair, its responses are the chosen and the rejected one.
-        which: which pairs of the dataset these are, in words.
-        skipped: how many others could not be used, by reason.
+        which: the part of the dataset that these are, in words.
+        skipped: number of unusable pairs, by reason.
     """
 
     name: str
@@ -51,7 +50,7 @@ class HeldOut:
     skipped: dict[str, int]
 
 
-def held_out_pairs(
+def read_holdout_pairs(
     reading: Reading,
     models: Sequence[str],
     *,
@@ -59,7 +58,7 @@ def held_out_pairs(
     truncate: Truncate | None,
     chat_template: Path | None,
     progress: Progress,
-) -> HeldOut:
+) -> HoldoutPairs:
     """Read pairs for `models`, the first of which is evaluated: its tokenizer and chat template make the tokens.
 
     Raises:
@@ -70,7 +69,7 @@ def held_out_pairs(
     if reading.dataset and (Path(reading.dataset) / MANIFEST).exists():
         held_out = _of_stage(Path(reading.dataset), reading, models, max_length, seen_pairs)
     else:
-        prepared = prepare(
+        prepared = open_tokenized(
             reading.in_any_order(),
             models[0],
             other=models[-1],
@@ -80,16 +79,16 @@ def held_out_pairs(
             progress=progress,
         )
         found, skipped = prepared.all_pairs()
-        which = ["those that --holdout keeps out of training"] if reading.holdout else []
-        pairs = [item for item in found if not reading.holdout or item.pair.extra[SPLIT] == HOLDOUT]
+        which = ["those that --holdout keeps out of training"] if reading.holdout_size else []
+        pairs = [item for item in found if not reading.holdout_size or item.pair.extra[SPLIT] == HOLDOUT]
         unseen = [item for item in pairs if item.pair.pair_id not in seen_pairs]
         which += [UNSEEN] if len(unseen) < len(pairs) else []
         trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in unseen]
         reasons = Counter(row.reason for row in skipped)
-        held_out = HeldOut(prepared.input.name, trees, ", ".join(which) or "all", dict(reasons))
+        held_out = HoldoutPairs(prepared.input.name, trees, ", ".join(which) or "all", dict(reasons))
     if not held_out.trees:
         raise SepoError(
-            f"no pair of {held_out.name} is left to measure on ({held_out.which}; set aside: {held_out.skipped})",
+            f"no pair of {held_out.name} is left to measure on ({held_out.which}; skipped: {held_out.skipped})",
             "name data that the model was not trained on",
         )
     return held_out
@@ -97,12 +96,12 @@ def held_out_pairs(
 
 def _of_stage(
     folder: Path, reading: Reading, models: Sequence[str], max_length: int | None, seen_pairs: frozenset[str]
-) -> HeldOut:
-    """The pairs of a rewards or selection directory that were held out; all of them, where none was."""
+) -> HoldoutPairs:
+    """The holdout pairs of a rewards or selection directory; all of its pairs, where none was held out."""
     if replace(reading, dataset="", limit=None, seed=0) != Reading():
         raise SepoError(
-            f"{folder} was tokenized by sepo: of the options that say how data are read, it takes --limit alone",
-            "leave the others out, or name the data that it was made of",
+            f"{folder} was tokenized by sepo: of the options for reading data, it takes --limit alone",
+            "leave the others out, or name the data that it was made from",
         )
     fingerprint = read_stage(folder, Stage.SELECTION, Stage.REWARDS).fingerprint
     tokenizers = (load_tokenizer(models[0]), load_tokenizer(str(folder / TOKENIZER)))
@@ -110,32 +109,32 @@ def _of_stage(
     frame = scan(folder)
     columns = frame.collect_schema().names()
     held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint)
-    rows = frame.select("pair_id", *LISTS).collect()
+    rows = frame.select("pair_id", *ID_COLUMNS).collect()
     rows = rows if held is None else rows[held]
     unseen = rows.filter(~pl.col("pair_id").is_in(list(seen_pairs)))
     if unseen.height < rows.height:
         which = ", ".join(filter(None, [which, UNSEEN]))
     configs = {model: load_config(model).get_text_config() for model in models}
-    # Whoever scored the pairs decided how long they may be, so that no default of ours does.
+    # The length of the pairs was limited when they were scored, so no default limits it here.
     contexts = [context for config in configs.values() if (context := context_length(config)) is not None]
     longest = min(contexts, default=None) if max_length is None else fitting_length(configs, max_length)
     length = pl.col("prompt_ids").list.len() + pl.max_horizontal(*(pl.col(f"{side}_ids").list.len() for side in SIDES))
     fits = pl.lit(value=True) if longest is None else length <= longest
-    highest = pl.max_horizontal(*(pl.col(name).list.max() for name in LISTS))
+    highest = pl.max_horizontal(*(pl.col(name).list.max() for name in ID_COLUMNS))
     embedded = highest < min(config.vocab_size for config in configs.values())
     usable = unseen.filter(fits & embedded)
     skipped = {"too_long": unseen.filter(~fits).height, "not_embedded": unseen.filter(fits & ~embedded).height}
     trees = [
         Tree(prompt, (chosen, rejected))
-        for prompt, chosen, rejected in usable.head(reading.limit or usable.height).select(LISTS).iter_rows()
+        for prompt, chosen, rejected in usable.head(reading.limit or usable.height).select(ID_COLUMNS).iter_rows()
     ]
-    return HeldOut(str(folder), trees, which or "all", {reason: rows for reason, rows in skipped.items() if rows})
+    return HoldoutPairs(str(folder), trees, which or "all", {reason: rows for reason, rows in skipped.items() if rows})
 
 
 def _held_out_rows(
     folder: Path, frame: pl.LazyFrame, columns: Sequence[str], model: str, fingerprint: str
 ) -> tuple[Sequence[int] | None, str]:
-    """Which rows of `folder` were kept out of training, and who says so; None where nobody does."""
+    """The rows of `folder` that were kept out of training, and the record that names them; None for all rows."""
     if SPLIT in columns:
         held = frame.select((pl.col(SPLIT) == HOLDOUT).fill_null(value=False).arg_true()).collect()[SPLIT].to_list()
         if held:
@@ -146,8 +145,8 @@ def _held_out_rows(
     if trained.parent != fingerprint:
         made_of = {manifest.fingerprint for manifest in read_ancestors(trained).values()}
         return None, "all, and the model was trained on some of them" if fingerprint in made_of else ""
-    # That same selection trained the model: what it has not seen is what `sepo train --holdout` kept out.
-    share = str(trained.options.get("holdout", "0%"))
-    if share.rstrip("%") in {"0", "None"}:
+    # The model was trained on this same selection: it has not seen the pairs that `sepo train --holdout` kept out.
+    size = parse_holdout(str(trained.options.get("holdout") or 0))
+    if not size:
         return None, "all, and the model was trained on them"
-    return list(SelectedPairs.open(folder).split(parse_share(share))[1].rows), f"those that --holdout {share} kept out"
+    return list(SelectedPairs.open(folder).split(size)[1].rows), f"those that --holdout {size} kept out"

@@ -1,4 +1,4 @@
-"""A judge gives an answer a score: a local reward model, or a Python function."""
+"""Judges that score answers: a local reward model, or a Python function."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from sepo_data.console.suggest import listed
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_train.engine.layout import batches_by_tokens, padded
 from sepo_train.engine.logps import default_batch_tokens
-from sepo_train.models.files import context_length, explained, load_config, load_tokenizer, resolve
-from sepo_train.models.load import DTYPES, default_device, default_dtype
+from sepo_train.models.device import default_device, default_dtype, torch_dtype
+from sepo_train.models.files import context_length, load_config, model_errors, resolve
+from sepo_train.models.load import check_no_weights_missing
+from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,13 +39,13 @@ _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*
 
 
 def open_judge(name: str) -> Judge:
-    """The judge that `name` names; what can be wrong with it shows here, before anything is generated.
+    """Open the judge `name` and check it, before anything is generated.
 
     `path/file.py:function` or `module:function` is a function of (prompt: str, answer: str) that returns a number; the
     prompt of an answer that comes later in a conversation is all that was said before, a paragraph a turn, each after
     the name of its role. Anything else is a sequence classifier of transformers' (a folder or a Hub id) with one logit,
-    which is the score, or two labels, of which the second one is the good one: the score is how far its logit leads. It
-    reads the conversation through its own chat template, or, where it has none, prompt and answer as a pair of texts.
+    which is the score, or two labels, of which the second is the good one: the score is the lead of its logit. It reads
+    the conversation through its own chat template, or, where it has none, prompt and answer as a pair of texts.
 
     Raises:
         SepoError: there is no such function, or the model is not such a classifier.
@@ -61,7 +63,7 @@ def open_judge(name: str) -> Judge:
 
 
 def transcript(messages: Sequence[Message]) -> str:
-    """A conversation as text: what a lone turn says, or a paragraph a turn."""
+    """A conversation as text: the content of a lone turn, or a paragraph a turn."""
     if len(messages) == 1:
         return str(messages[0]["content"])
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
@@ -72,9 +74,9 @@ def _load_function(place: str, name: str) -> Callable[[str, str], object]:
         if place.endswith(".py"):
             spec = importlib.util.spec_from_file_location(f"sepo_judge_{Path(place).stem}", place)
             if spec is None or spec.loader is None:
-                raise ImportError(f"{place} is no Python file")  # noqa: TRY301 - told as any other failure
+                raise ImportError(f"{place} is no Python file")  # noqa: TRY301 - reported as any other failure
             module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module  # dataclasses look their module up there
+            sys.modules[spec.name] = module  # dataclasses find their module there
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
@@ -95,7 +97,7 @@ def _call(function: Callable[[str, str], object], name: str, items: Sequence[tup
         prompt = transcript(messages)
         try:
             score = float(function(prompt, answer))  # type: ignore[arg-type]
-        except Exception as error:  # a function of somebody else's may raise anything
+        except Exception as error:  # a user's function may raise anything
             raise SepoError(
                 f"the judge {name} raised {type(error).__name__} for the answer to {prompt[:60]!r}: {error}",
                 "it is called with (prompt: str, answer: str) and returns a number",
@@ -117,14 +119,14 @@ def _classify(name: str, items: Sequence[tuple[list[Message], str]]) -> list[flo
         )
     # A classifier on top of a decoder reads the last token that is not this one; without it, the last one of all.
     pad = model.config.get_text_config().pad_token_id
-    wanted = inspect.signature(model.forward).parameters
+    accepted = inspect.signature(model.forward).parameters
     scores = [0.0] * len(items)
     for batch in batches_by_tokens(lengths, 1 if pad is None else default_batch_tokens()):
         rows = [encoded[index] for index in batch]
         inputs = {
             part: padded([row[part] for row in rows], fill).to(model.device)
             for part, fill in (("input_ids", pad or 0), ("attention_mask", 0), ("token_type_ids", 0))
-            if part in wanted and part in rows[0]
+            if part in accepted and part in rows[0]
         }
         logits = model(**inputs).logits.float().cpu()
         lead = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
@@ -134,21 +136,16 @@ def _classify(name: str, items: Sequence[tuple[list[Message], str]]) -> list[flo
 
 
 def _load_classifier(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    with explained(name):
+    with model_errors(name):
         loaded: Any = AutoModelForSequenceClassification.from_pretrained(
             resolve(name),
-            dtype=DTYPES[default_dtype()],
+            dtype=torch_dtype(default_dtype()),
             device_map=default_device(),
             use_safetensors=True,
             output_loading_info=True,
         )
     model, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
-        # transformers fills them with random numbers.
-        raise SepoError(
-            f"the judge {name} lacks {len(missing)} weights of a {type(model).__name__}, such as {missing[0]}",
-            HINT,
-        )
+    check_no_weights_missing(f"the judge {name}", model, loading, hint=HINT)
     return model.eval(), load_tokenizer(name)
 
 

@@ -1,9 +1,10 @@
-"""What `sepo evaluate` found, as lines for people."""
+"""The report of `sepo evaluate` as text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sepo_data.console.text import aligned_columns
 from sepo_data.preferences.skipped import reasons_text
 
 if TYPE_CHECKING:
@@ -11,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def evaluation_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The report of `evaluate`, line by line. What stands behind +- is a standard error."""
+    """The report of `evaluate`, line by line. The number behind +- is a standard error."""
     names = {role: str(found[role]) for role in ("model", "against") if role in found}
     yield f"{found['pairs']:,} pairs of {found['data']['name']} ({found['data']['which']})"
     skipped = found["data"]["skipped"] | ({"non_finite": found["non_finite"]} if found["non_finite"] else {})
     if skipped:
         yield reasons_text(skipped)
     yield ""
-    yield from _table(_preferences(found, names))
+    yield from aligned_columns(list(_preferences(found, names)))
     if "kl" in found:
         yield ""
         yield from _divergence(found["kl"], names)
     yield ""
-    yield from _table(_token_counts(found, names))
+    yield from aligned_columns(list(_token_counts(found, names)))
     yield f"the chosen response is the longer one in {_share(found['lengths']['chosen_is_longer'])} of the pairs"
     if "answers" in found:
         yield ""
@@ -65,15 +66,15 @@ def _token_counts(found: Mapping[str, Any], names: Mapping[str, str]) -> Iterato
 
 
 def _answers(answers: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
-    how = f"sampled at temperature {answers['temperature']:g}" if answers["temperature"] else "greedy"
-    yield f"{answers['prompts']:,} prompts of {answers['file']}, {answers['turns']:,} turns; answers are {how}"
+    decoding = f"sampled at temperature {answers['temperature']:g}" if answers["temperature"] else "greedy"
+    yield f"{answers['prompts']:,} prompts of {answers['file']}, {answers['turns']:,} turns; answers are {decoding}"
     if skipped := answers["skipped"]:
         first = skipped[0]
-        yield f"{len(skipped):,} rows set aside; row {first['row']}: {first['reason']}: {first['detail']}"
+        yield f"{len(skipped):,} rows skipped; row {first['row']}: {first['reason']}: {first['detail']}"
     for role, name in names.items():
         unended, no_room = answers["unended"][role], answers["no_room"][role]
         if unended or no_room:
-            empty = f", {no_room:,} found no room in its context" if no_room else ""
+            empty = f", {no_room:,} had no room in its context" if no_room else ""
             yield f"{name} had not ended {unended:,} of its answers{empty}"
     yield from answers["written"]
 
@@ -95,12 +96,3 @@ def _number(estimate: Mapping[str, float | None]) -> str:
 def _share(estimate: Mapping[str, float | None]) -> str:
     error = "" if estimate["se"] is None else f" +- {estimate['se']:.1%}"
     return f"{estimate['mean']:.1%}{error}"
-
-
-def _table(rows: Iterator[Sequence[str]]) -> Iterator[str]:
-    """Cells in columns: the first to the left, the others to the right."""
-    filled = list(rows)
-    widths = [max(map(len, column)) for column in zip(*filled, strict=True)]
-    for first, *others in filled:
-        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join([f"{first:<{widths[0]}}", *cells]).rstrip()

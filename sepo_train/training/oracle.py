@@ -13,31 +13,36 @@ from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.reading import Reading, as_reading
-from sepo_data.preferences.skipped import OnBadRow, judge, skipped_lines
+from sepo_data.preferences.skipped import OnBadRow, enforce_on_bad_row, skipped_lines
 from sepo_data.schemas.manifest import Manifest
 from sepo_data.schemas.stages import Stage
-from sepo_data.selection.share import WHOLE, format_share, quota
-from sepo_data.stages.directory import SKIPPED, find_run
+from sepo_data.selection.quota import Quota
+from sepo_data.share import BASIS_POINTS, format_share
+from sepo_data.stages.directory import SKIPPED
+from sepo_data.stages.runs import find_run
 from sepo_data.stages.seen_pairs import write_seen_pairs
-from sepo_data.stages.versions import versions
+from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import prepare
-from sepo_train.models.load import model_record, tokenizer_record
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.load import model_record
+from sepo_train.models.tokenizers import tokenizer_record
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_trainer import TrainingPair
-from sepo_train.training.processes import choose_engine_together, is_main_process, working_together
+from sepo_train.training.processes import agree_on_layout
 from sepo_train.training.reference import computed_ref_logps
-from sepo_train.training.run import Training, finish, fit, in_training_dtype, save, trainable_model
+from sepo_train.training.run import run_training
+from sepo_train.training.selected_pairs import TrainingPair
+from sepo_train.training.trainable_model import in_training_dtype, trainable_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pydantic import JsonValue
-
+    from sepo_data.preferences.skipped import Truncate
     from sepo_data.shapes.pairs import SkippedRow
-    from sepo_data.tokenization.tokenize import TokenizedPair, Truncate
-    from sepo_train.models.dataset import Prepared
+    from sepo_data.tokenization.tokenize import TokenizedPair
+    from sepo_data.tokenization.tokenized_dataset import TokenizedDataset
+    from sepo_train.training.settings import Training
 
 
 def train_oracle(
@@ -45,7 +50,7 @@ def train_oracle(
     out: Path,
     *,
     ref: str,
-    fraction: int = WHOLE,
+    fraction: int = BASIS_POINTS,
     beta: float = 0.1,
     training: Training,
     max_length: int | None = None,
@@ -59,8 +64,8 @@ def train_oracle(
     """Train an oracle with DPO from `ref` on a random `fraction` (basis points) of the rows of `dataset`.
 
     The checkpoint in `out` is a plain transformers one; `seen_pairs.jsonl` beside it records the pairs used, so that
-    scoring can mark them, and `skipped.jsonl` the rows that could not be. Pairs that a `Reading` with `holdout` keeps
-    out are not used. The reference's log-probabilities are computed once, before training.
+    scoring can mark them, and `skipped.jsonl` the unusable rows. Pairs that a `Reading` with `holdout` keeps out are
+    not used. The reference's log-probabilities are computed once, before training.
 
     Raises:
         SepoError: the dataset or the model cannot be used, a row is bad and `on_bad_row` is "fail", or the loss is not
@@ -69,15 +74,65 @@ def train_oracle(
     """
     started = time.monotonic()
     reading = as_reading(dataset).in_any_order()  # training has an order of its own
-    prepared = prepare(
-        reading,
-        ref,
-        max_length=max_length,
-        truncate=truncate,
-        chat_template=chat_template,
-        progress=progress,
+    prepared = open_tokenized(
+        reading, ref, max_length=max_length, truncate=truncate, chat_template=chat_template, progress=progress
     )
-    plan = Manifest(
+    plan = plan_oracle(prepared, reading, ref=ref, fraction=fraction, beta=beta, training=training, truncate=truncate)
+    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
+        progress.note(f"{out} is complete; nothing to do")
+        return previous
+
+    items, skipped = random_pairs(prepared, fraction, training.seed)
+    enforce_on_bad_row(skipped, on_bad_row)
+    progress.note(f"training on {len(items):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
+    model = trainable_model(ref, training)
+    trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in items]
+    layout_policy = agree_on_layout(model, trees)
+    progress.note(f"{layout_policy.layout_name}; reference log-probabilities of {len(items):,} pairs")
+    with in_training_dtype(model, training):
+        ref_logps = computed_ref_logps(model, trees, layout_policy).tolist()
+    pairs = [
+        TrainingPair(item.pair.pair_id, tree, (chosen, rejected))
+        for item, tree, (chosen, rejected) in zip(items, trees, ref_logps, strict=True)
+    ]
+    return run_training(
+        model,
+        prepared.tokenizer,
+        pairs,
+        out,
+        plan=plan,
+        lengths=[layout_policy.length(tree) for tree in trees],
+        objective=objective("dpo", beta=beta),
+        layout_policy=layout_policy,
+        training=training,
+        overwrite=overwrite,
+        resume=resume,
+        started=started,
+        progress=progress,
+        results=lambda logged: {
+            "pairs_seen": len(pairs),
+            "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
+            "layout": layout_policy.layout_name,
+            "first_loss": logged[0]["loss"],
+            "last_loss": logged[-1]["loss"],
+            "last_accuracy": logged[-1]["rewards/accuracies"],
+        },
+        write_records=lambda folder: write_records(folder, items, skipped),
+    )
+
+
+def plan_oracle(
+    prepared: TokenizedDataset,
+    reading: Reading,
+    *,
+    ref: str,
+    fraction: int,
+    beta: float,
+    training: Training,
+    truncate: Truncate | None,
+) -> Manifest:
+    """The manifest of the run before it has results: everything that decides the oracle's weights."""
+    return Manifest(
         stage=Stage.ORACLE,
         input=prepared.input,
         models={"ref": model_record(ref)},
@@ -90,62 +145,26 @@ def train_oracle(
             **reading.plan(),
             **training.plan(),
         },
-        settings=training.settings(),
-        versions=versions(),
+        runtime=training.runtime(),
+        versions=installed_versions(),
     )
-    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.finished:
-        progress.note(f"{out} is whole already, nothing to do")
-        return previous
-
-    pairs, skipped = random_pairs(prepared, fraction, training.seed)
-    judge(skipped, on_bad_row)
-    progress.note(f"training on {len(pairs):,} pairs ({format_share(fraction)} of the rows, seed {training.seed})")
-    model = trainable_model(ref, training)
-    trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
-    engine = choose_engine_together(model, trees)
-    progress.note(f"{engine.path}; reference log-probabilities of {len(pairs):,} pairs")
-    with in_training_dtype(model, training):
-        ref_logps = computed_ref_logps(model, trees, engine).tolist()
-    rows = [
-        TrainingPair(item.pair.pair_id, tree, (chosen, rejected))
-        for item, tree, (chosen, rejected) in zip(pairs, trees, ref_logps, strict=True)
-    ]
-    with working_together(out, plan, overwrite=overwrite) as manifest:
-        history, weights = fit(
-            model,
-            rows,
-            lengths=[engine.length(tree) for tree in trees],
-            objective=objective("dpo", beta=beta),
-            engine=engine,
-            training=training,
-            out=out,
-            resume=resume,
-            progress=progress,
-        )
-        save(model, prepared.tokenizer, out, weights=weights, merge_lora=training.merge_lora)
-        if is_main_process():
-            write_seen_pairs(out, (item.pair for item in pairs))
-            write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))
-        results: dict[str, JsonValue] = {
-            "pairs_seen": len(pairs),
-            "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
-            "path": engine.path,
-            "first_loss": history[0]["loss"],
-            "last_loss": history[-1]["loss"],
-            "last_accuracy": history[-1]["rewards/accuracies"],
-        }
-        return finish(manifest, out, started=started, results=results, progress=progress)
 
 
-def random_pairs(prepared: Prepared, fraction: int, seed: int) -> tuple[list[TokenizedPair], list[SkippedRow]]:
-    """The usable pairs among a random `fraction` (basis points) of the input rows, and those of the rows set aside.
+def random_pairs(prepared: TokenizedDataset, fraction: int, seed: int) -> tuple[list[TokenizedPair], list[SkippedRow]]:
+    """The usable pairs among a random `fraction` (basis points) of the input rows, and the skipped rows of these.
 
-    In input order, without the pairs that are held out.
+    In input order, without the holdout pairs.
     """
     preferences = prepared.preferences
-    chosen = np.random.default_rng(seed).permutation(preferences.rows)[: quota(preferences.rows, fraction)]
+    chosen = np.random.default_rng(seed).permutation(preferences.rows)[: Quota(fraction).k_of(preferences.rows)]
     pairs, skipped = prepared.all_pairs(only=preferences.row_numbers(chosen))
     train = [item for item in pairs if item.pair.extra.get(SPLIT) != HOLDOUT]
     if not train:
         raise SepoError(f"all {len(pairs):,} pairs of this --fraction are held out", "choose a larger --fraction")
     return train, skipped
+
+
+def write_records(out: Path, pairs: Sequence[TokenizedPair], skipped: Sequence[SkippedRow]) -> None:
+    """Write `seen_pairs.jsonl` and `skipped.jsonl` into `out`."""
+    write_seen_pairs(out, (item.pair for item in pairs))
+    write_text(out / SKIPPED, skipped_lines(map(asdict, skipped)))

@@ -8,37 +8,38 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import parse_holdout
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
-from sepo_data.selection.share import format_share
-from sepo_data.stages.directory import TOKENIZER, find_run, read_stage
-from sepo_data.stages.versions import versions
-from sepo_train.engine.choose import CHECKED_PAIRS, NO_LIMIT
+from sepo_data.stages.directory import TOKENIZER, read_stage
+from sepo_data.stages.runs import find_run
+from sepo_data.stages.versions import installed_versions
+from sepo_train.engine.choose import CHECKED_PAIRS
 from sepo_train.engine.generate import end_ids
-from sepo_train.models.load import (
-    check_same_vocabulary,
-    context_length,
-    load_config,
-    load_tokenizer,
-    model_record,
-    template_difference,
-    tokenizer_record,
-)
-from sepo_train.training.drift import Probe
-from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.engine.layout_policy import NO_LIMIT
+from sepo_train.models.files import context_length, load_config
+from sepo_train.models.load import model_record
+from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, template_difference, tokenizer_record
+from sepo_train.training.drift import PolicyDrift
+from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective as make_objective
-from sepo_train.training.processes import choose_engine_together, working_together
+from sepo_train.training.processes import agree_on_layout
 from sepo_train.training.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
-from sepo_train.training.run import Training, finish, fit, in_training_dtype, save, trainable_model
+from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import SelectedPairs, is_conversational
+from sepo_train.training.trainable_model import in_training_dtype, trainable_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import JsonValue
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from sepo_data.preferences.holdout import HoldoutSize
+    from sepo_train.engine.layout_policy import LayoutPolicy
     from sepo_train.training.objectives import Objective
+    from sepo_train.training.settings import Training
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
     training: Training,
     objective: Objective | None = None,
     ref_logps: str = POLICY,
-    holdout: int = 0,
+    holdout: float | str = 0,
     limit: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -61,17 +62,18 @@ def train(
         selection: a selection dataset; self-contained, the preference data is not needed.
         out: the directory of the new checkpoint.
         policy: the model to start from; its vocabulary has to be the selection's.
-        training: how to train.
-        objective: what is minimised; SePO's loss by default.
-        ref_logps: where a loss with a reference gets its log-probabilities: "policy", from the policy as it starts;
-            "stored", from the rewards that the selection was made from, where `sepo score` wrote its reference's; or
-            the directory of these rewards.
-        holdout: share of the prompts (basis points) kept out of training and measured before, during and after it;
-            where the selection has a column `split` of train and holdout, that decides.
+        training: the settings.
+        objective: the loss to minimise; SePO's by default.
+        ref_logps: source of the log-probabilities for a loss with a reference: "policy", the policy as it starts;
+            "stored", the rewards that the selection was made from, where `sepo score` wrote its reference's; or the
+            directory of these rewards.
+        holdout: share of the prompts (`"5%"`, `0.05`) or number of pairs (`2000`) kept out of training, complete
+            prompts only; evaluated before, during and after it. A column `split` of train and holdout in the selection
+            decides instead.
         limit: use only so many pairs.
         overwrite: replace another run in `out`.
-        resume: go on from the last checkpoint in `out`.
-        progress: told what was decided and how far it is.
+        resume: continue from the last checkpoint in `out`.
+        progress: receives decisions and metrics.
 
     Raises:
         SepoError: the selection or the policy cannot be used, or the loss is not finite.
@@ -79,7 +81,66 @@ def train(
     """
     started = time.monotonic()
     objective = objective or make_objective("sepo")
-    parent = read_stage(selection, Stage.SELECTION)
+    size = holdout_size(holdout)
+    tokenizer = policy_tokenizer(policy, selection, progress)
+    rewards = find_rewards(selection, ref_logps, objective)
+    plan = plan_training(
+        selection, policy, objective, training, tokenizer=tokenizer, rewards=rewards, holdout=size, limit=limit
+    )
+    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
+        progress.note(f"{out} is complete; nothing to do")
+        return previous
+
+    pairs, held_out = split_pairs(selection, policy, training, holdout=size, limit=limit)
+    progress.note(f"training on {len(pairs):,} pairs, {len(held_out):,} held out")
+    model = trainable_model(policy, training)
+    layout_policy = agree_on_layout(model, [pair.tree for pair in pairs[:CHECKED_PAIRS]])
+    progress.note(layout_policy.layout_name)
+    ends = end_ids(model, tokenizer.eos_token_id)
+    with in_training_dtype(model, training):
+        if objective.needs_reference:
+            pairs, held_out = with_ref_logps([pairs, held_out], model, rewards, layout_policy, progress)
+        prompts = held_out.prompts
+        drift = PolicyDrift.start(model, prompts, eos_ids=ends, seed=training.seed, layout_policy=layout_policy)
+
+    def evaluate(model: PreTrainedModel) -> dict[str, float]:
+        with in_training_dtype(model, training):
+            return evaluate_pairs(model, held_out, layout_policy, objective) | drift.metrics(model)
+
+    return run_training(
+        model,
+        tokenizer,
+        pairs,
+        out,
+        plan=plan,
+        lengths=pair_lengths(pairs, layout_policy),
+        objective=objective,
+        layout_policy=layout_policy,
+        training=training,
+        overwrite=overwrite,
+        resume=resume,
+        started=started,
+        progress=progress,
+        results=lambda logged: {"pairs": len(pairs), "layout": layout_policy.layout_name, **loss_results(logged)},
+        evaluate=evaluate if held_out else None,
+    )
+
+
+def holdout_size(holdout: float | str) -> HoldoutSize:
+    """`parse_holdout`; raises `SepoError` for what is neither a share nor a number."""
+    try:
+        return parse_holdout(holdout)
+    except ValueError as error:
+        raise SepoError(f"holdout: {error}") from None
+
+
+def policy_tokenizer(policy: str, selection: Path, progress: Progress) -> PreTrainedTokenizerBase:
+    """The tokenizer of `policy`, with the chat template that rendered `selection`.
+
+    Raises:
+        SepoError: the two have different vocabularies.
+    """
+    read_stage(selection, Stage.SELECTION)
     tokenizer = load_tokenizer(policy)
     rendered_by = load_tokenizer(str(selection / TOKENIZER))
     check_same_vocabulary(tokenizer, rendered_by, roles=("policy", "selection"))
@@ -89,10 +150,23 @@ def train(
             "selection's prompts, and is saved with the selection's template"
         )
         tokenizer.chat_template = rendered_by.chat_template
-    if ref_logps != POLICY and not objective.needs_reference:
-        raise SepoError(f"--loss {objective.name} compares with no reference", "leave out --ref-logps")
-    rewards = find_rewards(selection, parent, ref_logps) if objective.needs_reference and ref_logps != POLICY else None
-    plan = Manifest(
+    return tokenizer
+
+
+def plan_training(
+    selection: Path,
+    policy: str,
+    objective: Objective,
+    training: Training,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    rewards: Path | None,
+    holdout: HoldoutSize,
+    limit: int | None,
+) -> Manifest:
+    """The manifest of the run before it has results: everything that decides the policy's weights."""
+    parent = read_stage(selection, Stage.SELECTION)
+    return Manifest(
         stage=Stage.POLICY,
         input=InputRecord(name=str(selection), fingerprint=parent.fingerprint, rows=parent.rows),
         models={"policy": model_record(policy)},
@@ -101,90 +175,42 @@ def train(
             "loss": objective.name,
             **objective.parameters,
             **({"ref_logps": STORED if rewards else POLICY} if objective.needs_reference else {}),
-            "holdout": format_share(holdout),
+            "holdout": holdout.option,
             "limit": limit,
             **training.plan(),
         },
-        settings=training.settings(),
+        runtime=training.runtime(),
         parent=parent.fingerprint,
-        versions=versions(),
+        versions=installed_versions(),
     )
-    if (previous := find_run(out, plan, overwrite=overwrite)) and previous.finished:
-        progress.note(f"{out} is whole already, nothing to do")
-        return previous
 
+
+def split_pairs(
+    selection: Path, policy: str, training: Training, *, holdout: HoldoutSize, limit: int | None
+) -> tuple[SelectedPairs, SelectedPairs]:
+    """The pairs to train on and the holdout pairs.
+
+    Raises:
+        SepoError: `policy` cannot take the pairs, there is none to train on, or none to evaluate on though `training`
+            asks for it.
+    """
     pairs = SelectedPairs.open(selection, limit=limit)
     _check_fit(pairs, selection, policy)
     if pairs.have_sides and holdout:
-        raise SepoError(f"the column split of {selection} says what is held out", "leave out --holdout")
-    seen, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
-    if not seen:
+        raise SepoError(f"the column split of {selection} decides what is held out", "leave out --holdout")
+    train, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
+    if not train:
         kept = "raise --limit" if pairs.have_sides else "lower --holdout"
         raise SepoError(f"{selection} leaves no pair to train on", f"{kept}, or score more pairs")
     if training.eval_steps and not held_out:
-        raise SepoError("--eval-steps has no held-out pairs to look at", "hold some out with --holdout 5%")
-    progress.note(f"training on {len(seen):,} pairs, {len(held_out):,} held out")
-    model = trainable_model(policy, training)
-    checked = [seen[index].tree for index in range(min(CHECKED_PAIRS, len(seen)))]
-    engine = choose_engine_together(model, checked)
-    progress.note(engine.path)
-    ends = end_ids(model, tokenizer.eos_token_id)
-    with in_training_dtype(model, training):
-        if objective.needs_reference:
-            if rewards is None:
-                progress.note(f"reference log-probabilities of {len(pairs):,} pairs from the policy as it starts")
-            else:
-                scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
-                progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
-            seen, held_out = (
-                replace(
-                    side,
-                    ref_logps=stored_ref_logps(rewards, side)
-                    if rewards
-                    else computed_ref_logps(model, [pair.tree for pair in side], engine),
-                )
-                for side in (seen, held_out)
-            )
-        prompts = held_out.prompts
-        probe = Probe.start(model, prompts, eos_ids=ends, seed=training.seed, engine=engine) if prompts else None
-
-    def look(model: PreTrainedModel) -> dict[str, float]:
-        with in_training_dtype(model, training):
-            return held_out_metrics(model, held_out, engine, objective) | (probe.metrics(model) if probe else {})
-
-    with working_together(out, plan, overwrite=overwrite) as manifest:
-        history, weights = fit(
-            model,
-            seen,
-            lengths=seen.lengths if engine.shared_limit == NO_LIMIT else [engine.length(pair.tree) for pair in seen],
-            objective=objective,
-            engine=engine,
-            training=training,
-            out=out,
-            resume=resume,
-            progress=progress,
-            held_out=look if held_out else None,
-        )
-        save(model, tokenizer, out, weights=weights, merge_lora=training.merge_lora)
-        losses, looks = ([entry for entry in history if name in entry] for name in ("loss", "eval_loss"))
-        results: dict[str, JsonValue] = {
-            "pairs": len(seen),
-            "path": engine.path,
-            "first_loss": losses[0]["loss"],
-            "last_loss": losses[-1]["loss"],
-            **({"held_out": {"before": _found(looks[0]), "after": _found(looks[-1])}} if looks else {}),
-        }
-        return finish(manifest, out, started=started, results=results, progress=progress)
-
-
-def _found(look: dict[str, float]) -> dict[str, JsonValue]:
-    return {name.removeprefix("eval_"): value for name, value in look.items() if name.startswith("eval_")}
+        raise SepoError("--eval-steps has no holdout pairs to evaluate", "hold some out with --holdout 5%")
+    return train, held_out
 
 
 def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
     """Raise where a row has more tokens, or a token a higher id, than `policy` can take."""
     if not pairs:
-        raise SepoError(f"{selection} has no pairs", "`sepo info` tells what was set aside when it was scored")
+        raise SepoError(f"{selection} has no pairs", "`sepo info` prints what was skipped when it was scored")
     config = load_config(policy).get_text_config()
     context = context_length(config)
     if context is not None and pairs.longest > context:
@@ -197,3 +223,43 @@ def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
             f"{selection} has the token id {pairs.highest_id}, but {policy} embeds only {config.vocab_size:,} tokens",
             "the tokenizer was extended, the model was not: resize_token_embeddings(len(tokenizer)) and save it",
         )
+
+
+def with_ref_logps(
+    parts: Sequence[SelectedPairs],
+    model: PreTrainedModel,
+    rewards: Path | None,
+    layout_policy: LayoutPolicy,
+    progress: Progress,
+) -> list[SelectedPairs]:
+    """`parts` with the reference's log-probabilities: stored in `rewards`, or else of `model` as it is."""
+    if rewards is not None:
+        scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
+        progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
+        return [replace(part, ref_logps=stored_ref_logps(rewards, part)) for part in parts]
+    count = sum(map(len, parts))
+    progress.note(f"reference log-probabilities of {count:,} pairs from the policy as it starts")
+    return [
+        replace(part, ref_logps=computed_ref_logps(model, [pair.tree for pair in part], layout_policy))
+        for part in parts
+    ]
+
+
+def pair_lengths(pairs: SelectedPairs, layout_policy: LayoutPolicy) -> list[int]:
+    """Tokens of each pair's row in its layout; read from the columns where every pair shares its prompt."""
+    if layout_policy.shared_limit == NO_LIMIT:
+        return pairs.lengths
+    return [layout_policy.length(pair.tree) for pair in pairs]
+
+
+def loss_results(logged: Sequence[dict[str, float]]) -> dict[str, JsonValue]:
+    """The first and the last loss, and the first and the last evaluation, of the metrics of a run."""
+    losses, evaluations = ([entry for entry in logged if name in entry] for name in ("loss", "eval_loss"))
+    results: dict[str, JsonValue] = {"first_loss": losses[0]["loss"], "last_loss": losses[-1]["loss"]}
+    if evaluations:
+        results["eval"] = {"before": _eval_values(evaluations[0]), "after": _eval_values(evaluations[-1])}
+    return results
+
+
+def _eval_values(logged: dict[str, float]) -> dict[str, JsonValue]:
+    return {name.removeprefix("eval_"): value for name, value in logged.items() if name.startswith("eval_")}

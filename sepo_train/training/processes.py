@@ -1,4 +1,4 @@
-"""Processes that train together, started by `torchrun` or `accelerate launch`: who writes, and what they agree on."""
+"""Processes that train together, started by `torchrun` or `accelerate launch`: one writes, all agree on a layout."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from sepo_data.stages.directory import read_manifest, working_alone
-from sepo_train.engine.choose import Engine, choose_engine
+from sepo_data.stages.directory import read_manifest
+from sepo_data.stages.runs import exclusive_run
+from sepo_train.engine.choose import choose_layout_policy
+from sepo_train.engine.layout_policy import LayoutPolicy
 from sepo_train.engine.logps import default_batch_tokens
-from sepo_train.models.load import default_device
+from sepo_train.models.device import default_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,37 +32,37 @@ def processes() -> PartialState:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes."""
+    """True if this process writes the run's files."""
     return bool(processes().is_main_process)
 
 
 @contextmanager
-def working_together(out: Path, plan: Manifest, *, overwrite: bool) -> Iterator[Manifest]:
-    """`working_alone` for all processes of a run: the main one starts or replaces `out`, the others find it so."""
+def joint_run(out: Path, plan: Manifest, *, overwrite: bool) -> Iterator[Manifest]:
+    """`exclusive_run` for all processes of a run: the main one starts or replaces `out`, then the others read it."""
     with ExitStack() as stack:
         with processes().main_process_first():
             if is_main_process():
-                manifest = stack.enter_context(working_alone(out, plan, overwrite=overwrite))
+                manifest = stack.enter_context(exclusive_run(out, plan, overwrite=overwrite))
             else:
                 manifest = read_manifest(out)
         yield manifest
 
 
-def choose_engine_together(model: PreTrainedModel, trees: Sequence[Tree]) -> Engine:
-    """`choose_engine`, the same for all processes: the pairs of a step are dealt out by how long their rows are."""
-    engine = choose_engine([model], trees, batch_tokens=default_batch_tokens())
-    processes()  # makes the group in which they gather
-    found: list[Engine] = gather_object([engine])
+def agree_on_layout(model: PreTrainedModel, trees: Sequence[Tree]) -> LayoutPolicy:
+    """`choose_layout_policy` for all processes alike: they divide the pairs of a step by the lengths of their rows."""
+    own = choose_layout_policy([model], trees, batch_tokens=default_batch_tokens())
+    processes()  # starts the process group that gathers
+    found: list[LayoutPolicy] = gather_object([own])
     if len(set(found)) == 1:
-        return engine
-    return Engine(
+        return own
+    return LayoutPolicy(
         shared_limit=0,
         reason="the processes found different layouts exact",
-        padded_limit=min(engine.padded_limit for engine in found),
+        padded_limit=min(policy.padded_limit for policy in found),
     )
 
 
-def leave_together() -> None:
-    """End the group of processes that trained together; its threads, cut off at exit, may abort a process."""
+def end_process_group() -> None:
+    """End the process group of a training run; its threads, cut off at exit, may abort a process."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -23,22 +23,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from sepo_data.schemas.manifest import Manifest
-    from sepo_train.engine.choose import Engine
     from sepo_train.engine.layout import Tree
+    from sepo_train.engine.layout_policy import LayoutPolicy
+    from sepo_train.training.objectives import Objective
     from sepo_train.training.selected_pairs import SelectedPairs
 
 STORED, POLICY = "stored", "policy"
 
 
-def find_rewards(selection: Path, manifest: Manifest, where: str) -> Path:
-    """The rewards directory that `selection` was selected from: `where`, or with "stored" the one that it names.
+def find_rewards(selection: Path, ref_logps: str, objective: Objective) -> Path | None:
+    """The rewards directory to read the reference's log-probabilities from; None where none is read.
+
+    Args:
+        selection: the selection dataset, whose manifest names the rewards it was selected from.
+        ref_logps: "policy" for none, "stored" for the directory that the manifest names, or another path of it.
+        objective: reads none where it needs no reference.
 
     Raises:
-        SepoError: it is not there any more, or another one is.
+        SepoError: the directory is gone or holds other rewards, or `objective` compares with no reference.
     """
+    if ref_logps == POLICY:
+        return None
+    if not objective.needs_reference:
+        raise SepoError(f"--loss {objective.name} compares with no reference", "leave out --ref-logps")
+    manifest = read_stage(selection, Stage.SELECTION)
     named = Path(manifest.input.name)
-    places = [named, selection.parent / named.name] if where == STORED else [Path(where)]
+    places = [named, selection.parent / named.name] if ref_logps == STORED else [Path(ref_logps)]
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise SepoError(
@@ -54,7 +64,7 @@ def find_rewards(selection: Path, manifest: Manifest, where: str) -> Path:
 
 
 def stored_ref_logps(rewards: Path, pairs: SelectedPairs) -> NDArray[np.float32]:
-    """(pairs, 2) weighted sums over the selected tokens of what the reference gave when `rewards` were scored."""
+    """(pairs, 2) weighted sums over the selected tokens, from the reference log-probabilities in `rewards`."""
     columns = ("chosen_ref_logps", "rejected_ref_logps")
     logps: dict[str, tuple[pa.LargeListScalar, ...]] = {}
     for file in shard_files(rewards):
@@ -67,18 +77,20 @@ def stored_ref_logps(rewards: Path, pairs: SelectedPairs) -> NDArray[np.float32]
         pair = pairs[row]
         for side, scalar in enumerate(logps[pair.pair_id]):
             values = scalar.values.to_numpy(zero_copy_only=False)
-            found[row, side] = weighted_sum(values[pair.tree.wanted(side)], pair.tree, side)
+            found[row, side] = weighted_sum(values[pair.tree.target_positions(side)], pair.tree, side)
     return found
 
 
-def computed_ref_logps(model: PreTrainedModel, trees: Sequence[Tree], engine: Engine) -> NDArray[np.float32]:
+def computed_ref_logps(
+    model: PreTrainedModel, trees: Sequence[Tree], layout_policy: LayoutPolicy
+) -> NDArray[np.float32]:
     """(trees, 2) weighted sums over the selected tokens under `model` as it is.
 
-    Of several processes, each with the whole model, every one computes its part and gets all.
+    Each of several processes, all with the full model, computes a part; all parts are then exchanged.
     """
     state = processes()
     mine = range(state.process_index, len(trees), state.num_processes)
-    scores = score_trees(model, [trees[index] for index in mine], engine, batch_tokens=default_batch_tokens())
+    scores = score_trees(model, [trees[index] for index in mine], layout_policy, batch_tokens=default_batch_tokens())
     sums = torch.zeros(len(trees), 2)
     for index, responses in zip(mine, scores, strict=True):
         for side, logps in enumerate(responses):
@@ -88,5 +100,5 @@ def computed_ref_logps(model: PreTrainedModel, trees: Sequence[Tree], engine: En
 
 
 def weighted_sum(logps: Sequence[float] | NDArray[np.float32], tree: Tree, side: int) -> float:
-    """The sum of `logps` of the wanted tokens of response `side`, times their soft weights where `tree` has any."""
-    return float(np.asarray(logps, np.float64) @ np.asarray(tree.counts(side)))
+    """The sum of `logps`, of the selected tokens of response `side`, times their soft weights where `tree` has any."""
+    return float(np.asarray(logps, np.float64) @ np.asarray(tree.target_weights(side)))

@@ -1,8 +1,9 @@
-"""The pairs of a selection dataset for a trainer, read from the memory-mapped shards one at a time."""
+"""The pairs of a selection dataset, read from the memory-mapped shards one at a time."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
@@ -14,26 +15,47 @@ import pyarrow.compute as pc
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT, TRAIN
 from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import check_table
-from sepo_data.selection.share import WHOLE
+from sepo_data.share import BASIS_POINTS
 from sepo_data.stages.scan import open_shard, shard_files
 from sepo_train.engine.layout import Tree
-from sepo_train.training.pair_trainer import TrainingPair
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from sepo_data.preferences.holdout import HoldoutSize
+
 PARTS = ("prompt", "chosen", "rejected")
 WEIGHTS = ("chosen_weights", "rejected_weights")
 COLUMNS = ["pair_id", *(f"{part}_ids" for part in PARTS), "chosen_mask", "rejected_mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """One pair as a trainer reads it: its tree (chosen, rejected) and, for DPO and its kin, the reference's sums.
+
+    `ref_logps` are (weighted) sums over the selected tokens of either response; `weight` is 0 for a repeat that does
+    not count, see `MicroBatches`.
+    """
+
+    pair_id: str
+    tree: Tree
+    ref_logps: tuple[float, float] = (0.0, 0.0)
+    weight: float = 1.0
+
+    @property
+    def selected_fraction(self) -> float:
+        """The share of its response tokens that are selected."""
+        sides = range(len(self.tree.responses))
+        return sum(len(self.tree.target_positions(side)) for side in sides) / sum(map(len, self.tree.responses))
 
 
 @dataclass(frozen=True)
 class SelectedPairs(Sequence[TrainingPair]):
     """Some rows of a selection dataset.
 
-    `ref_logps` are (rows, 2) sums of the reference model over the selected tokens, where a loss wants them.
+    `ref_logps` are (rows, 2) sums of the reference model over the selected tokens, for losses that compare with one.
     """
 
     table: pa.Table
@@ -54,29 +76,37 @@ class SelectedPairs(Sequence[TrainingPair]):
 
     @property
     def have_sides(self) -> bool:
-        """Whether a column `split` says of each row that it is for training or held out, and holds some out."""
+        """True if a column `split` assigns each row to train or holdout, and some rows to holdout."""
         if SPLIT not in self.table.column_names:
             return False
         sides = set(pc.unique(self.table.column(SPLIT)).to_pylist())
         return HOLDOUT in sides and sides <= {TRAIN, HOLDOUT}
 
     def by_column(self) -> tuple[SelectedPairs, SelectedPairs]:
-        """The pairs to train on and those held out, as their column `split` says."""
+        """The pairs to train on and the holdout pairs, by the column `split`."""
         sides = self.table.column(SPLIT).to_pylist()
         seen, held_out = ([row for row in self.rows if sides[row] == side] for side in (TRAIN, HOLDOUT))
         return replace(self, rows=seen, ref_logps=None), replace(self, rows=held_out, ref_logps=None)
 
-    def split(self, holdout: int) -> tuple[SelectedPairs, SelectedPairs]:
-        """The pairs to train on and those held out (a share in basis points); a prompt is wholly on one side.
+    def split(self, holdout: HoldoutSize) -> tuple[SelectedPairs, SelectedPairs]:
+        """The pairs to train on and the holdout pairs; all pairs of a prompt are on one side.
 
-        A hash of the prompt's ids decides, so a pair's side does not change with the order or number of the others.
+        A hash of the prompt's ids decides: of a share, each prompt by itself, so that its side does not change with the
+        order or number of the others; of a number of pairs, the lowest hashes that have as many. A smaller holdout is
+        a part of a larger one.
         """
+        hashes = [self._prompt_hash(row) for row in self.rows]
+        below = holdout.share or _hash_above(hashes, holdout.pairs)
         sides: tuple[list[int], list[int]] = ([], [])
-        for row in self.rows:
-            prompt = self.table.column("prompt_ids")[row].values.to_numpy(zero_copy_only=False)
-            digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
-            sides[int.from_bytes(digest[:8]) % WHOLE < holdout].append(row)
+        for row, value in zip(self.rows, hashes, strict=True):
+            sides[value < below].append(row)
         return replace(self, rows=sides[0], ref_logps=None), replace(self, rows=sides[1], ref_logps=None)
+
+    def _prompt_hash(self, row: int) -> float:
+        """A hash from 0 to 10,000; shares in basis points are compared with its integral part."""
+        prompt = self.table.column("prompt_ids")[row].values.to_numpy(zero_copy_only=False)
+        digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
+        return int.from_bytes(digest[:8]) % BASIS_POINTS + int.from_bytes(digest[8:14]) / 2**48
 
     @property
     def prompts(self) -> list[list[int]]:
@@ -125,13 +155,21 @@ class SelectedPairs(Sequence[TrainingPair]):
         return TrainingPair(row["pair_id"], tree, (chosen, rejected))
 
 
+def _hash_above(hashes: Sequence[float], pairs: int) -> float:
+    """The least hash above the lowest ones that at least `pairs` pairs have; infinite where all are needed."""
+    ordered = sorted(hashes)
+    if not pairs:
+        return 0.0
+    return next((value for value in ordered[pairs:] if value > ordered[pairs - 1]), math.inf)
+
+
 def is_conversational(selection: Path) -> bool:
-    """Whether the prompts of `selection` are turns, which a chat template has rendered."""
+    """True if the prompts of `selection` are messages, which a chat template has rendered."""
     return any(pa.types.is_nested(open_shard(file).schema.field("prompt").type) for file in shard_files(selection)[:1])
 
 
 def _last_selected(masks: pa.LargeListArray) -> NDArray[np.int64]:
-    """(rows,) where in its response the last selected token stands, from 0."""
+    """(rows,) position of the last selected token in its response, from 0."""
     starts, ends = masks.offsets.to_numpy()[:-1], masks.offsets.to_numpy()[1:]
     selected = np.flatnonzero(masks.values.to_numpy(zero_copy_only=False))
     return selected[np.searchsorted(selected, ends) - 1] - starts

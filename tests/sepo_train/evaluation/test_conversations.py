@@ -4,9 +4,10 @@ import pytest
 
 from sepo_data.errors import SepoError
 from sepo_train.engine.generate import Generation, generate
-from sepo_train.evaluation.benchmark_prompts import Prompt
+from sepo_train.evaluation.benchmarks import Prompt
 from sepo_train.evaluation.conversations import answer_prompts, prompt_ids
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
 
 PROMPTS = [Prompt(0, ("Tea?",), system="Be brief."), Prompt(1, ("Tea?", "Or coffee?"), question_id=1)]
 
@@ -58,7 +59,7 @@ def test_each_turn_sees_the_answer_before_it(model, tokenizer):
     ends = [tokenizer.eos_token_id]
     so_far = ()
     for turn in range(2):
-        [ids] = generate(model, [prompt_ids(PROMPTS[1], so_far, tokenizer)], eos_ids=ends, max_new_tokens=6)
+        [ids] = generate(model, [prompt_ids(PROMPTS[1], so_far, tokenizer)], Generation(6), ends)
         so_far = (*so_far, tokenizer.decode(ids, skip_special_tokens=True).strip())
         assert second.turns[: turn + 1] == so_far
 

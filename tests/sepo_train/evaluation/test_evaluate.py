@@ -14,7 +14,7 @@ from sepo_train.engine.generate import Generation
 from sepo_train.evaluation import model_outputs as measured
 from sepo_train.evaluation.evaluate import evaluate
 from sepo_train.evaluation.report import evaluation_lines
-from sepo_train.models.dataset import prepare
+from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import load_model
 
 SHORT = Generation(max_new_tokens=5)
@@ -51,7 +51,7 @@ def judge(tmp_path):
 @pytest.fixture(scope="module")
 def pair_logps(models, reading, plain_tree):
     """Of each model, the log-probabilities of both responses of each pair, one sequence at a time."""
-    pairs = prepare(reading, models["model"]).sample()
+    pairs = open_tokenized(reading, models["model"]).sample()
     trees = [measured.Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in pairs]
     found = {}
     for role, name in models.items():
@@ -143,7 +143,7 @@ def test_answers_and_their_judge(models, reading, prompts, judge, tmp_path):
     assert verdict["scores"]["model"]["mean"] == pytest.approx(mean(answers["model"]))
     assert verdict["prompts"] == 2
     text = "\n".join(evaluation_lines(found))
-    for words in ("oracle wins", "95% interval", "KL" if "kl" in found else "accuracy", str(out), "1 rows set aside"):
+    for words in ("oracle wins", "95% interval", "KL" if "kl" in found else "accuracy", str(out), "1 rows skipped"):
         assert words in text
 
 
@@ -235,11 +235,11 @@ def test_a_real_model_and_the_exact_divergence_of_another_from_it(tmp_path):
     assert found["preference"]["model"]["accuracy"]["mean"] == 1.0
     assert found["preference"]["model"]["chosen_logps"]["mean"] > found["preference"]["against"]["chosen_logps"]["mean"]
 
-    prepared = prepare(Reading(str(file)), names["model"])
+    prepared = open_tokenized(Reading(str(file)), names["model"])
     prompts = list({tuple(item.prompt_ids): None for item in prepared.sample()})
     ours, theirs = (load_model(name, dtype="float32") for name in names.values())
     ends = measured.end_ids(ours, prepared.tokenizer.eos_token_id)
-    samples = measured.generate(ours, prompts * 3, eos_ids=ends, max_new_tokens=24, temperature=1.0, seed=9)
+    samples = measured.generate(ours, prompts * 3, Generation(24, temperature=1.0, seed=9), ends)
     exact = []
     with torch.no_grad():
         for prompt, answer in zip(prompts * 3, samples, strict=True):

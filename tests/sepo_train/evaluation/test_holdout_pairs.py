@@ -10,17 +10,17 @@ from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading
 from sepo_data.selection.select import select
 from sepo_data.stages.seen_pairs import SEEN
-from sepo_train.evaluation.holdout_pairs import held_out_pairs
+from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.scoring.score import score
 from sepo_train.training.oracle import train_oracle
 from sepo_train.training.policy import train
-from sepo_train.training.run import Training
+from sepo_train.training.settings import Training
 
 
 def held_out(reading, *models, **options):
     given = {"max_length": None, "truncate": None, "chat_template": None} | options
     reading = reading if isinstance(reading, Reading) else Reading(str(reading))
-    return held_out_pairs(reading, models, progress=SILENT, **given)
+    return read_holdout_pairs(reading, models, progress=SILENT, **given)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_what_the_policy_kept_out_is_measured_on(tmp_path, examples, models):
     train(tmp_path / "selection", whole, policy=models["ref"], training=training)
     found = held_out(tmp_path / "selection", str(whole))
     assert (len(found.trees), found.which) == (16, "all, and the model was trained on them")
-    manifest = train(tmp_path / "selection", part, policy=models["ref"], training=training, holdout=3000)
+    manifest = train(tmp_path / "selection", part, policy=models["ref"], training=training, holdout="30%")
     found = held_out(tmp_path / "selection", str(part))
     assert found.which == "those that --holdout 30% kept out"
     assert len(found.trees) == 16 - manifest.results["pairs"]

@@ -5,13 +5,13 @@ import copy
 import pytest
 import torch
 
-from sepo_train.engine.choose import PLAIN
-from sepo_train.training.drift import ANSWER_TOKENS, PROMPTS, Probe
+from sepo_train.engine.layout_policy import PLAIN
+from sepo_train.training.drift import MAX_ANSWER_TOKENS, MAX_PROMPTS, PolicyDrift
 
 PROMPT_IDS = [[3, 4, 5], [6, 7], [3, 4, 5], [8, 9, 10, 11]]
 
 
-SETTINGS = {"eos_ids": [2], "seed": 1, "engine": PLAIN}
+SETTINGS = {"eos_ids": [2], "seed": 1, "layout_policy": PLAIN}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def moved(start):
 
 
 def test_the_start_has_not_moved(start):
-    probe = Probe.start(start, PROMPT_IDS, **SETTINGS)
+    probe = PolicyDrift.start(start, PROMPT_IDS, **SETTINGS)
     assert [list(tree.prompt_ids) for tree in probe.answers] == [[3, 4, 5], [6, 7], [8, 9, 10, 11]], "each prompt once"
     found = probe.metrics(start)
     assert found["kl"] == 0.0
@@ -48,16 +48,16 @@ def test_the_estimate_is_the_divergence_of_the_next_token(start, moved):
     tokens = torch.multinomial(first.exp(), 20_000, replacement=True, generator=torch.Generator().manual_seed(0))
     log_ratio = (second - first)[tokens]
     assert float((log_ratio.expm1() - log_ratio).mean()) == pytest.approx(exact, rel=0.1)
-    found = Probe.start(start, PROMPT_IDS, **SETTINGS).metrics(moved)
+    found = PolicyDrift.start(start, PROMPT_IDS, **SETTINGS).metrics(moved)
     assert 0.2 * exact < found["kl"] < 5 * exact, "of the same size over whole answers"
 
 
 def test_answers_end_with_their_end(start):
-    answers = [tree.responses[0] for tree in Probe.start(start, PROMPT_IDS, **SETTINGS).answers]
-    assert all(1 <= len(answer) <= ANSWER_TOKENS for answer in answers)
+    answers = [tree.responses[0] for tree in PolicyDrift.start(start, PROMPT_IDS, **SETTINGS).answers]
+    assert all(1 <= len(answer) <= MAX_ANSWER_TOKENS for answer in answers)
     assert all(2 not in answer[:-1] for answer in answers)
 
 
 def test_few_prompts_are_enough(start):
-    probe = Probe.start(start, [[3 + number] for number in range(50)], **SETTINGS)
-    assert len(probe.answers) == PROMPTS
+    probe = PolicyDrift.start(start, [[3 + number] for number in range(50)], **SETTINGS)
+    assert len(probe.answers) == MAX_PROMPTS

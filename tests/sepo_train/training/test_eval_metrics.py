@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
-from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.engine.layout_policy import PLAIN
+from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_trainer import TrainingPair
+from sepo_train.training.selected_pairs import TrainingPair
 
 
 def test_by_hand(monkeypatch):
@@ -30,7 +30,7 @@ def test_by_hand(monkeypatch):
         return logps
 
     monkeypatch.setattr("sepo_train.training.eval_metrics.score_trees", score_trees)
-    found = held_out_metrics(None, pairs, PLAIN, objective("sepo"))
+    found = evaluate_pairs(None, pairs, PLAIN, objective("sepo"))
     # log(1 + e^-6) = 0.002476, log(1 + e^8) = 8.000335
     assert found == {
         "loss": pytest.approx(4.0014, abs=1e-4),

@@ -1,33 +1,30 @@
 """Every loss by its name: parameters, references and implicit rewards."""
 
-from typing import get_args
-
 import pytest
 import torch
 
 from sepo_data.errors import SepoError
-from sepo_train.training.objectives import PARAMETERS, LossName, SideLogps, objective
+from sepo_train.training.losses import LOSSES
+from sepo_train.training.objectives import objective
+from sepo_train.training.pair_logps import SideLogps
 
 CHOSEN = SideLogps(*(torch.tensor([value]) for value in (-10.0, -2.0, -12.0, -2.4)))
 REJECTED = SideLogps(*(torch.tensor([value]) for value in (-8.0, -1.0, -7.0, -0.875)))
 
 
-@pytest.mark.parametrize("name", get_args(LossName))
-def test_a_step_down_raises_the_margin(name):
-    """Each loss falls where the chosen response gets likelier, and rises or stays where the rejected one does."""
-    minimised = objective(name)
-    sides = [side.sums.clone().requires_grad_() for side in (CHOSEN, REJECTED)]
-    tokens = 5.0, 8.0
-    chosen, rejected = (
-        SideLogps(sums, sums / count, side.ref_sums, side.ref_means)
-        for sums, count, side in zip(sides, tokens, (CHOSEN, REJECTED), strict=True)
-    )
-    loss = minimised.loss(chosen, rejected)
-    assert loss.shape == (1,)
-    first, second = torch.autograd.grad(loss.sum(), sides)
-    assert first < 0 < second
-    assert minimised.reward(chosen).shape == (1,)
-    assert minimised.parameters == PARAMETERS[name]
+def test_every_loss_has_its_defaults():
+    assert objective("sepo").parameters == {"gamma": 2.0, "target_margin": 0.0}
+    assert objective("dpo").parameters == objective("ipo").parameters == objective("kto").parameters == {"beta": 0.1}
+    assert objective("simpo").parameters == {"beta": 2.0, "target_margin": 1.0}
+    assert objective("cpo").parameters == {"beta": 0.1, "alpha": 1.0}
+    assert objective("orpo").parameters == {"beta": 0.1}
+    assert objective("rrhf").parameters == {"alpha": 1.0}
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(SepoError, match="there is no loss dpp") as error:
+        objective("dpp")
+    assert "dpo" in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -58,4 +55,4 @@ def test_a_parameter_of_another_loss_is_refused():
 
 
 def test_which_need_a_reference():
-    assert {name for name in get_args(LossName) if objective(name).needs_reference} == {"dpo", "ipo", "kto"}
+    assert {name for name in LOSSES if objective(name).needs_reference} == {"dpo", "ipo", "kto"}

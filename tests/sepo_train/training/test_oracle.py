@@ -13,13 +13,16 @@ from sepo_data.errors import RefusedError, SepoError
 from sepo_data.preferences.reading import Reading
 from sepo_data.stages.directory import read_stage
 from sepo_data.stages.seen_pairs import SEEN, read_oracle_record
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
+from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.dataset import prepare
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
+from sepo_train.training.checkpoint import METRICS
 from sepo_train.training.oracle import random_pairs, train_oracle
-from sepo_train.training.run import METRICS, Training, trainable_model
+from sepo_train.training.settings import Training
+from sepo_train.training.trainable_model import trainable_model
 
 TRAINING = Training(lr=3e-3, batch_size=4, micro_batch_size=4, epochs=3.0, seed=5)
 
@@ -45,7 +48,7 @@ def test_the_first_step_is_ln_2_and_the_loss_falls(run):
     _, manifest, _ = run
     assert manifest.results["first_loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert manifest.results["last_loss"] < 0.6
-    assert manifest.results["path"] == "shared prompt"
+    assert manifest.results["layout"] == "shared prompt"
     assert manifest.results["pairs_seen"] == 10
 
 
@@ -77,7 +80,7 @@ def test_seen_pairs_are_the_rows_drawn(run, tiny_model, examples):
     assert rows == sorted(set(rows))
     assert len(rows) == 10
     assert max(rows) < 20
-    prepared = prepare(Reading(str(examples), limit=20), str(tiny_model))
+    prepared = open_tokenized(Reading(str(examples), limit=20), str(tiny_model))
     pairs = {pair.source_row: pair.pair_id for pair in prepared.preferences}
     assert all(pairs[entry["source_row"]] == entry["pair_id"] for entry in seen(folder))
     record = read_oracle_record(str(folder))
@@ -91,7 +94,7 @@ def test_seen_pairs_are_the_rows_drawn(run, tiny_model, examples):
 
 
 def test_a_smaller_fraction_is_a_part_of_a_larger_one(tiny_model, examples):
-    prepared = prepare(Reading(str(examples), limit=40), str(tiny_model))
+    prepared = open_tokenized(Reading(str(examples), limit=40), str(tiny_model))
     drawn = [
         {item.pair.source_row for item in random_pairs(prepared, fraction, 0)[0]} for fraction in (1000, 5000, 10_000)
     ]
@@ -132,7 +135,7 @@ def test_a_run_killed_while_saving_is_taken_up(run, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             call(out=tmp_path / "cut")
     assert not (tmp_path / "cut" / "model.safetensors").exists(), "a file appears only when it is whole"
-    assert call(out=tmp_path / "cut").finished
+    assert call(out=tmp_path / "cut").complete
     assert (tmp_path / "cut" / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     assert not (tmp_path / "cut" / "checkpoints").exists()
 

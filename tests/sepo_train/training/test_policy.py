@@ -13,18 +13,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sepo_data.console.progress import Silent
 from sepo_data.errors import RefusedError, SepoError
+from sepo_data.preferences.holdout import HoldoutSize
 from sepo_data.preferences.reading import Reading
-from sepo_data.selection.rules import top
+from sepo_data.selection.parse import parse_weights
+from sepo_data.selection.rules.top import top
 from sepo_data.selection.select import select
 from sepo_data.selection.selection import Selection
-from sepo_data.selection.soft_weights import parse_weights
 from sepo_data.stages.scan import scan
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
 from sepo_train.scoring.score import score
 from sepo_train.training.objectives import objective
 from sepo_train.training.policy import train
-from sepo_train.training.run import Training, trainable_model
 from sepo_train.training.selected_pairs import SelectedPairs
+from sepo_train.training.settings import Training
+from sepo_train.training.trainable_model import trainable_model
 
 MARGIN = objective("sepo", target_margin=0.5)
 TRAINING = Training(lr=3e-3, batch_size=8, micro_batch_size=4, epochs=4.0, seed=1)
@@ -45,7 +48,7 @@ def run(selection, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy") / "policy"
 
     def call(out=folder, **changes):
-        return train(selection, out, **{"policy": str(tiny_model), "training": TRAINING, "holdout": 2500} | changes)
+        return train(selection, out, **{"policy": str(tiny_model), "training": TRAINING, "holdout": "25%"} | changes)
 
     return folder, call(), call
 
@@ -54,10 +57,10 @@ def test_the_loss_falls_and_the_held_out_margin_grows(run, selection):
     _, manifest, _ = run
     results = manifest.results
     assert results["last_loss"] < results["first_loss"] - 0.1
-    seen, held_out = SelectedPairs.open(selection).split(2500)
+    seen, held_out = SelectedPairs.open(selection).split(HoldoutSize(share=2500))
     assert results["pairs"] == len(seen)
     assert 0 < len(held_out) < 24
-    before, after = results["held_out"]["before"], results["held_out"]["after"]
+    before, after = results["eval"]["before"], results["eval"]["after"]
     assert after["rewards/margins"] > before["rewards/margins"]
     assert (before["kl"], before["length_drift"]) == (0.0, 0.0)
     assert after["kl"] > 0
@@ -146,7 +149,7 @@ def test_the_logged_loss_is_sepos(run, selection, tiny_model, tmp_path):
             with torch.no_grad():
                 logps = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
             first = len(pair.tree.prompt_ids)
-            kept = [float(logps[first + i - 1, response[i]]) for i in pair.tree.wanted(branch)]
+            kept = [float(logps[first + i - 1, response[i]]) for i in pair.tree.target_positions(branch)]
             means.append(sum(kept) / len(kept))
         losses.append(math.log1p(math.exp(-(2 * (means[0] - means[1]) - 0.5))))
     assert json.loads(line)["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
@@ -228,7 +231,7 @@ def test_settings_that_do_not_decide_the_weights_are_not_part_of_the_plan(run):
     _, manifest, call = run
     again = call(training=replace(TRAINING, micro_batch_size=2, save_steps=5))
     assert again.fingerprint == manifest.fingerprint
-    assert again.settings["micro_batch_size"] == 4, "nothing was done"
+    assert again.runtime["micro_batch_size"] == 4, "nothing was done"
 
 
 def test_ids_beyond_the_policys_embedding(selection, tiny_model, tmp_path):
@@ -241,24 +244,24 @@ def test_ids_beyond_the_policys_embedding(selection, tiny_model, tmp_path):
 
 
 def test_metrics_are_kept_step_by_step(run, tmp_path):
-    """24 pairs, some held out; 8 a step for two epochs, with a look before, after every 2 steps and at the end."""
+    """24 pairs, some held out; 8 a step for two epochs, evaluated before, after every 2 steps and at the end."""
     _, _, call = run
-    manifest = call(tmp_path / "looks", training=replace(TRAINING, epochs=2.0, eval_steps=2))
-    lines = (tmp_path / "looks" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    manifest = call(tmp_path / "evals", training=replace(TRAINING, epochs=2.0, eval_steps=2))
+    lines = (tmp_path / "evals" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
     steps = -(-manifest.results["pairs"] // 8) * 2
     assert [entry["step"] for entry in entries if "loss" in entry] == list(range(1, steps + 1))
-    looks = [entry for entry in entries if "eval_loss" in entry]
-    assert [entry["step"] for entry in looks] == sorted({*range(0, steps + 1, 2), steps})
+    evaluations = [entry for entry in entries if "eval_loss" in entry]
+    assert [entry["step"] for entry in evaluations] == sorted({*range(0, steps + 1, 2), steps})
     assert 0.2 < entries[1]["tokens/selected_fraction"] < 0.35, "30% and 20%, at least one token"
-    held_out = manifest.results["held_out"]
-    assert held_out["before"]["loss"] == looks[0]["eval_loss"]
-    assert held_out["after"]["kl"] == looks[-1]["eval_kl"]
+    ends = manifest.results["eval"]
+    assert ends["before"]["loss"] == evaluations[0]["eval_loss"]
+    assert ends["after"]["kl"] == evaluations[-1]["eval_kl"]
 
 
-def test_looking_without_held_out_pairs_is_refused(run, tmp_path):
+def test_evaluating_without_holdout_pairs_is_refused(run, tmp_path):
     _, _, call = run
-    with pytest.raises(SepoError, match="--eval-steps has no held-out pairs"):
+    with pytest.raises(SepoError, match="--eval-steps has no holdout pairs"):
         call(tmp_path / "blind", training=replace(TRAINING, eval_steps=2), holdout=0)
 
 
@@ -334,7 +337,7 @@ def test_bf16_autocast_on_a_cpu(run, tmp_path):
     assert rough.results["first_loss"] != manifest.results["first_loss"]
     weights = load_model(str(tmp_path / "rough"), dtype="float32").state_dict().values()
     assert all(bool(tensor.isfinite().all()) for tensor in weights)
-    before = rough.results["held_out"]["before"]
+    before = rough.results["eval"]["before"]
     assert (before["kl"], before["length_drift"]) == (0.0, 0.0), "the start was sampled and scored in bf16, too"
 
 
@@ -390,7 +393,7 @@ def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypat
         patched.setattr(PairTrainer, "_save_checkpoint", full)
         with pytest.raises(SepoError, match="no space is left for a checkpoint") as error:
             call(tmp_path / "out", training=training)
-    assert "checkpoint-2 is whole" in error.value.hint
+    assert "checkpoint-2 is complete" in error.value.hint
     assert not (tmp_path / "out" / "checkpoints" / "checkpoint-4").exists()
     again = call(tmp_path / "out", training=training, resume=True)
     assert again.results["last_loss"] == whole.results["last_loss"]
@@ -413,7 +416,7 @@ def test_a_second_run_into_the_directory_of_one_that_is_at_work_is_refused(run, 
         save(trainer, *arguments, **options)
 
     monkeypatch.setattr(PairTrainer, "_save_checkpoint", meanwhile)
-    assert call(tmp_path, training=training).finished
+    assert call(tmp_path, training=training).complete
     assert refused
     assert not (tmp_path / ".sepo").exists()
 

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 
 from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import HoldoutSize
 from sepo_data.selection.select import select
 from sepo_train.engine.layout import Tree
-from sepo_train.training.pair_trainer import TrainingPair
-from sepo_train.training.selected_pairs import SelectedPairs
+from sepo_train.training.selected_pairs import SelectedPairs, TrainingPair
 
 # Chosen keeps the highest, rejected the lowest half.
 SIDES = ([3.0, 1.0, 2.0, 0.0], [5.0, 4.0])
@@ -57,20 +57,36 @@ def test_a_limit(selection_of):
 def test_a_prompt_is_on_one_side_and_stays_there(selection_of):
     prompts = [[number % 40, 7] for number in range(80)]
     pairs = SelectedPairs.open(selection_of(prompts, (80,)))
-    seen, held_out = pairs.split(3000)
+    seen, held_out = pairs.split(HoldoutSize(share=3000))
     sides = [{tuple(pair.tree.prompt_ids) for pair in side} for side in (seen, held_out)]
     assert not sides[0] & sides[1]
     assert len(seen) + len(held_out) == 80
     assert 4 <= len(sides[1]) <= 20, "about 12 of 40"
-    assert [len(side) for side in pairs.split(0)] == [80, 0]
-    assert [len(side) for side in pairs.split(10_000)] == [0, 80]
+    assert [len(side) for side in pairs.split(HoldoutSize())] == [80, 0]
+    assert [len(side) for side in pairs.split(HoldoutSize(share=10_000))] == [0, 80]
     # Other rows in another order: every prompt stays on its side.
     others = SelectedPairs.open(selection_of(prompts[::-3], (13, 14), "two"))
-    again = [{tuple(pair.tree.prompt_ids) for pair in side} for side in others.split(3000)]
+    again = [{tuple(pair.tree.prompt_ids) for pair in side} for side in others.split(HoldoutSize(share=3000))]
     assert again[0] <= sides[0]
     assert again[1] <= sides[1]
-    smaller = {tuple(pair.tree.prompt_ids) for pair in pairs.split(1000)[1]}
+    smaller = {tuple(pair.tree.prompt_ids) for pair in pairs.split(HoldoutSize(share=1000))[1]}
     assert smaller <= sides[1]
+
+
+def test_a_number_of_pairs_takes_complete_prompts_and_as_few_as_give_it(selection_of):
+    """Of 10 prompts with 4 pairs each."""
+    pairs = SelectedPairs.open(selection_of([[number % 10, 7] for number in range(40)], (40,)))
+    before = set()
+    for wanted, count in ((1, 4), (4, 4), (5, 8), (40, 40), (100, 40)):
+        train, holdout = pairs.split(HoldoutSize(pairs=wanted))
+        assert (len(train), len(holdout)) == (40 - count, count)
+        prompts = [{tuple(pair.tree.prompt_ids) for pair in side} for side in (train, holdout)]
+        assert not prompts[0] & prompts[1]
+        assert before <= prompts[1], "a smaller holdout is a part of a larger one"
+        before = prompts[1]
+    share = {tuple(pair.tree.prompt_ids) for pair in pairs.split(HoldoutSize(share=5000))[1]}
+    number = {tuple(pair.tree.prompt_ids) for pair in pairs.split(HoldoutSize(pairs=4 * len(share)))[1]}
+    assert share == number, "a share and a number that come to as many pairs hold out the same"
 
 
 def test_a_changed_shard_is_refused(selection_of):

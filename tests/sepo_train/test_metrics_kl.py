@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import tensor
 
-from sepo_train.metrics.kl import sampled_kl
+from sepo_train.metrics import sampled_kl
 
 
 def test_two_answers_by_hand():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sepo_data.errors import SepoError
-from sepo_train.evaluation.benchmark_prompts import Prompt, read_prompts
+from sepo_train.evaluation.benchmarks import Prompt, read_prompts
 
 ROWS = [
     ({"instruction": "Say hi.", "output": "Hi", "dataset": "toy"}, Prompt(0, ("Say hi.",), dataset="toy")),
@@ -57,7 +57,7 @@ def test_an_array_is_read_as_well(tmp_path):
     assert read_prompts(str(file)) == ([ROWS[0][1]], [])
 
 
-def test_what_cannot_be_asked_is_set_aside(tmp_path):
+def test_unusable_rows_are_skipped(tmp_path):
     good = [row for row, _ in ROWS]
     prompts, skipped = read_prompts(write(tmp_path, [*good, "{half a line\n", *(row for row, *_ in BAD)]))
     assert len(prompts) == len(ROWS)

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from sepo_train.evaluation.benchmark_answers import file_names, write_answers
-from sepo_train.evaluation.benchmark_prompts import Prompt
-from sepo_train.evaluation.conversations import Answers
+from sepo_train.evaluation.benchmarks import Answers, Prompt, file_names, write_answers
 
 PROMPTS = [
     Prompt(0, ("Say hi.",), dataset="toy"),

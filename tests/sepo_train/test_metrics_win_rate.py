@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sepo_train.metrics.win_rate import win_rate
+from sepo_train.metrics import win_rate
 
 
 def test_ties_count_half():

@@ -2,7 +2,7 @@
 
 from torch import tensor
 
-from sepo_train.metrics.preference import implicit_reward, preference
+from sepo_train.metrics import implicit_reward, preference
 
 PAIRS = [
     (tensor([-1.0, -3.0]), tensor([-4.0])),  # means -2 and -4: right by 2

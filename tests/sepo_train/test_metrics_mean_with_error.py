@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepo_train.metrics.mean_with_error import mean_with_error, ratio_with_error
+from sepo_train.metrics import mean_with_error, ratio_with_error
 
 
 def test_a_mean_and_its_standard_error():

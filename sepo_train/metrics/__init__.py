@@ -1,1 +1,0 @@
-"""Metrics: KL divergence, preference, win rate, means with their errors. Pure functions."""

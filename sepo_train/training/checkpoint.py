@@ -1,0 +1,123 @@
+"""The files of a training run: checkpoints to resume from, the final model, and the manifest that completes it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+
+from sepo_data.errors import SepoError
+from sepo_data.stages.directory import MANIFEST
+from sepo_data.storage.atomic import disk_full, write_text
+from sepo_train.models.lora import merge_lora as merged
+from sepo_train.publishing.curve import CURVE, draw_curve
+from sepo_train.publishing.model_card import write_model_card
+from sepo_train.training.processes import is_main_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pydantic import JsonValue
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from sepo_data.console.progress import Progress
+    from sepo_data.schemas.manifest import Manifest
+
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+TRAINER_STATE = "trainer_state.json"
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest complete checkpoint in `out`: the trainer writes its state last."""
+    complete = (file.parent for file in (out / CHECKPOINTS).glob(f"checkpoint-*/{TRAINER_STATE}"))
+    return max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+
+
+@contextmanager
+def training_errors(out: Path) -> Iterator[None]:
+    """Name the last complete checkpoint in an error of training, and turn a full disk into a `SepoError`."""
+    try:
+        yield
+    except (SepoError, OSError, SafetensorError, RuntimeError) as error:
+        last = last_checkpoint(out)
+        if isinstance(error, SepoError):
+            kept = f"; {last} is the last checkpoint before" if last else ""
+            raise SepoError(f"{error}{kept}", error.hint) from None
+        if not disk_full(error):
+            raise
+        if is_main_process():
+            _remove_partial_checkpoints(out)
+        raise SepoError(
+            f"no space is left for a checkpoint in {out}",
+            f"free some and give the same command with --resume: {last} is complete"
+            if last
+            else "free some, or choose another --out",
+        ) from None
+
+
+def _remove_partial_checkpoints(out: Path) -> None:
+    for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
+        if not (folder / TRAINER_STATE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    out: Path,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    merge_lora: bool = False,
+) -> None:
+    """Save a safetensors checkpoint with its tokenizer; a file appears only when it is complete.
+
+    Args:
+        model: as it was trained.
+        tokenizer: saved beside it.
+        out: the directory of the run.
+        weights: all weights, where `model` itself has only its process's part of them.
+        merge_lora: `model` has adapters; save them as part of its weights.
+    """
+    if not is_main_process():
+        return
+    partial = out / CHECKPOINTS / "final"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.eval()
+    if merge_lora:
+        model = merged(model)
+    if weights is not None:
+        # Tied weights were gathered twice, under both of their names.
+        weights = {name: weight for name, weight in weights.items() if name not in model.all_tied_weights_keys}
+    model.save_pretrained(partial, state_dict=weights)
+    tokenizer.save_pretrained(partial)
+    for file in partial.iterdir():
+        file.replace(out / file.name)
+
+
+def complete_run(
+    manifest: Manifest, out: Path, *, started: float, results: dict[str, JsonValue], progress: Progress
+) -> Manifest:
+    """Write the curve and the model card of the run in `out`, then the manifest that marks it as complete."""
+    seconds = round(time.monotonic() - started, 3)
+    finished = manifest.model_copy(update={"complete": True, "seconds": seconds, "results": results})
+    if is_main_process():
+        if not draw_curve(out / METRICS, out / CURVE):
+            progress.note("no picture of the training curve: pip install 'sepo[plot]' draws it the next time")
+        write_model_card(out, finished)
+        write_text(out / MANIFEST, finished.to_json())
+        _remove_checkpoints(out)
+    return finished
+
+
+def _remove_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a complete run, and keep the files that TensorBoard wrote beside them."""
+    if (runs := out / CHECKPOINTS / "runs").exists():
+        shutil.rmtree(out / "runs", ignore_errors=True)
+        runs.replace(out / "runs")
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
