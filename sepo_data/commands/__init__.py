@@ -1,1 +1,1 @@
-"""Commands that need no model, one file each. No other place but `sepo_train/commands` knows the command line."""
+"""Commands that need no model, one file each, and the options that commands share."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Any
+import inspect
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from sepo_data.console.suggest import did_you_mean
+import typer
+import typer.core
+
+from sepo_data.commands.built_options import set_parameters
+from sepo_data.commands.grouped_help import RUN
+from sepo_data.commands.options import option
+from sepo_data.console.text import did_you_mean
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
 
 def read_config(path: Path, known: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, Any]]:
@@ -23,6 +30,8 @@ def read_config(path: Path, known: Mapping[str, Mapping[str, bool]]) -> dict[str
     Raises:
         SepoError: there is no such file, it is not TOML, or it has unknown keys; all of them are named.
     """
+    import tomllib
+
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -64,3 +73,53 @@ def _as_given(value: Any, *, repeated: bool) -> Any:  # noqa: ANN401 - what TOML
     if repeated:
         return value if isinstance(value, list) else [value]
     return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def commands_of(context: typer.Context) -> dict[str, typer.core.TyperCommand]:
+    """The commands of the program that `context` belongs to, by name."""
+    group = context.find_root().command
+    commands = group.commands if isinstance(group, typer.core.TyperGroup) else {}
+    return {name: command for name, command in commands.items() if isinstance(command, typer.core.TyperCommand)}
+
+
+def use_config(context: typer.Context, path: Path | None) -> None:
+    """Take the options that are not given otherwise from the TOML file `path`."""
+    if path is None:
+        return
+    known = {
+        name: {entry.name: getattr(entry, "multiple", False) for entry in command.params if entry.name != "config"}
+        for name, command in commands_of(context).items()
+    }
+    tables = read_config(path, known)
+    context.find_root().default_map = tables
+    if context.parent is not None and context.info_name:
+        context.default_map = tables.get(context.info_name)
+
+
+ConfigFile = Annotated[
+    Path | None,
+    option(
+        RUN,
+        "--config",
+        metavar="FILE",
+        callback=use_config,
+        is_eager=True,  # it gives the other options their values
+        expose_value=False,
+        allow_from_autoenv=False,
+        help="a TOML file with a table of options for each command",
+    ),
+]
+
+
+def takes_config(command: Callable[..., None]) -> Callable[..., None]:
+    """Let `--config FILE` stand after the command as well."""
+    signature = inspect.signature(command, eval_str=True)
+    own = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile)
+
+    @wraps(command)
+    def with_config(**given: Any) -> None:  # noqa: ANN401 - what the command line gives
+        given.pop("config", None)
+        command(**given)
+
+    set_parameters(with_config, [*signature.parameters.values(), own])
+    return with_config

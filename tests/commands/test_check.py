@@ -1,4 +1,4 @@
-"""`sepo check`, and the options that say how preferences are read."""
+"""`sepo check`, and the options of reading preferences."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_a_dataset_with_a_tokenizer(sepo, pipeline, prefs, tiny_model):
     found = json.loads(done.stdout)
     scored = json.loads(pipeline["score"][1].stdout)
     assert found["tokens"] == scored["tokens"], "what is counted is what is scored"
-    assert {reason: entry["count"] for reason, entry in found["set_aside"].items()} == scored["skipped"]
+    assert {reason: entry["count"] for reason, entry in found["skipped"].items()} == scored["skipped"]
     assert (found["pairs"], found["rows"], found["max_length"]) == (22, 24, 512)
-    assert "line 4" in found["set_aside"]["invalid_json"]["detail"]
+    assert "line 4" in found["skipped"]["invalid_json"]["detail"]
 
 
 RUNS = {
@@ -58,8 +58,8 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def results(folder, together):
-    return together({name: ["check", *arguments, "--json", "--quiet"] for name, arguments in RUNS.items()}, folder)
+def results(folder, run_commands):
+    return run_commands({name: ["check", *arguments, "--json", "--quiet"] for name, arguments in RUNS.items()}, folder)
 
 
 def _found(results, name):
@@ -83,9 +83,9 @@ def test_a_mixture_as_it_is_typed(results):
 def test_what_is_read(results):
     assert _found(results, "a sample")["rows"] == 2
     assert _found(results, "a sample")["example"]["prompt"] != "a0"
-    assert _found(results, "held out")["held_out"] == 2
+    assert _found(results, "held out")["holdout"] == 2
     assert _found(results, "columns")["example"] == {"row": 0, "prompt": "q", "chosen": "yes\x1b[2J", "rejected": "no"}
-    assert _found(results, "spoiled")["set_aside"]["empty_response"]["first_row"] == 1
+    assert _found(results, "spoiled")["skipped"]["empty_response"]["first_row"] == 1
 
 
 def test_exit_codes(results):
@@ -121,7 +121,7 @@ def test_nothing_in_the_data_steers_the_terminal(sepo, folder):
     assert "  chosen   > yes\\x1b[2J" in done.stdout
 
 
-def test_a_file_may_say_it(sepo, folder):
+def test_options_of_reading_from_a_file(sepo, folder):
     (folder / "sepo.toml").write_text(
         "[check]\nmix = ['a.jsonl=0.7', 'b.jsonl=0.3']\n[score]\ncolumns = {chosen = 'better', prompt = 'q'}\n"
     )

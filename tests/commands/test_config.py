@@ -1,4 +1,4 @@
-"""Where an option's value comes from: command line, environment, file, default, in this order."""
+"""Sources of an option's value: command line, environment, file, default, in this order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,32 @@ def test_precedence(sepo, pipeline, tmp_path):
     assert _selected(tmp_path / "variable") == "20%"
 
 
-def test_config_tells_where_each_value_comes_from(sepo, tmp_path):
+def test_the_file_may_be_named_after_the_command(sepo, pipeline, tmp_path):
+    rewards = pipeline["score"][0]
+    files = {share: tmp_path / f"{share}.toml" for share in ("20%", "40%")}
+    for share, file in files.items():
+        file.write_text(f"[select]\nchosen = '{share}'\n", encoding="utf-8")
+    for name, before, after in (
+        ("after", [], ["--config", files["20%"]]),
+        ("both", ["40%"], ["--config", files["20%"]]),
+    ):
+        first = ["--config", files[before[0]]] if before else []
+        done = sepo(*first, "select", rewards, "--out", tmp_path / name, *after)
+        assert done.returncode == 0, done.stderr
+        assert _selected(tmp_path / name) == "20%"
+    assert sepo("select", rewards, "--config", tmp_path / "no.toml", "--out", tmp_path / "s").returncode == 1
+    done = sepo("config", "--config", files["40%"], "--json", SEPO_CONFIG=str(files["20%"]))
+    assert json.loads(done.stdout)["select"]["chosen"] == {"value": "40%", "source": "file"}
+    assert "config" not in json.loads(done.stdout)["select"], "an option that has no value of its own"
+
+
+def test_config_prints_the_source_of_each_value(sepo, tmp_path):
     config = tmp_path / "sepo.toml"
-    config.write_text("[score]\nshard-rows = 64\nkeep = ['source', 'topic']\njson = true\n", encoding="utf-8")
+    config.write_text("[score]\nshard-rows = 64\nkeep-columns = ['source', 'topic']\njson = true\n", encoding="utf-8")
     done = sepo("--config", config, "config", "--json", SEPO_SCORE_BETA="0.3")
     score = json.loads(done.stdout)["score"]
     assert score["shard_rows"] == {"value": 64, "source": "file"}
-    assert score["keep"] == {"value": "source,topic", "source": "file"}
+    assert score["keep_columns"] == {"value": "source,topic", "source": "file"}
     assert score["json"] == {"value": True, "source": "file"}
     assert score["beta"] == {"value": "0.3", "source": "environment"}
     assert score["dtype"] == {"value": None, "source": "default"}

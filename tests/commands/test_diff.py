@@ -1,4 +1,4 @@
-"""`sepo diff`: two rewards, two selections and one of each, by hand, and what each mistake is told."""
+"""`sepo diff`: two rewards, two selections and one of each, worked out by hand, and the error of each mistake."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ def folder(selected, rewards_of, write_rewards, texts):
 
 
 @pytest.fixture(scope="module")
-def results(folder, together):
+def results(folder, run_commands):
     commands = {
         "rewards": ["rewards", "rewards_otherwise"],
         "selections": ["selection", "half"],
         "mixed": ["selection", "rewards_otherwise"],
         "mixed the other way round": ["rewards", "half"],
         "json": ["selection", "half", "--json"],
-        "json of rewards": ["rewards", "rewards_otherwise", "--pairs", "1", "--json"],
+        "json of rewards": ["rewards", "rewards_otherwise", "--show-pairs", "1", "--json"],
         "itself": ["rewards", "rewards", "--json"],
-        "two pairs": ["rewards", "rewards_otherwise", "--pairs", "2"],
-        "no pairs": ["rewards", "rewards_otherwise", "--pairs", "0"],
+        "two pairs": ["rewards", "rewards_otherwise", "--show-pairs", "2"],
+        "no pairs": ["rewards", "rewards_otherwise", "--show-pairs", "0"],
         "nothing in common": ["rewards", "numbered_on"],
         "other tokens": ["rewards", "longer"],
         "missing": ["rewards", "nowhere"],
         "missing first": ["nowhere", "rewards"],
         "not sepo's": ["empty", "rewards"],
         "one directory": ["rewards"],
-        "fewer than no pairs": ["rewards", "rewards", "--pairs", "-1"],
+        "fewer than no pairs": ["rewards", "rewards", "--show-pairs", "-1"],
     }
-    return together({name: ["diff", *arguments] for name, arguments in commands.items()}, folder)
+    return run_commands({name: ["diff", *arguments] for name, arguments in commands.items()}, folder)
 
 
 def section(text, title):
@@ -155,7 +155,7 @@ def test_a_directory_is_like_itself(results):
         ),
         ("missing", "nowhere does not exist", HINT),
         ("missing first", "nowhere does not exist", HINT),
-        ("not sepo's", "empty is not a directory of sepo's: it has no sepo.json", HINT),
+        ("not sepo's", "empty is not a stage directory: it has no sepo.json", HINT),
     ],
 )
 def test_mistake(results, name, message, hint):
@@ -166,7 +166,7 @@ def test_mistake(results, name, message, hint):
     ("name", "message"),
     [
         ("one directory", "Missing argument 'B'."),
-        ("fewer than no pairs", "Invalid value for '--pairs': Input should be greater than or equal to 0"),
+        ("fewer than no pairs", "Invalid value for '--show-pairs': Input should be greater than or equal to 0"),
     ],
 )
 def test_usage(results, name, message):

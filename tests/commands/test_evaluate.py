@@ -1,4 +1,4 @@
-"""`sepo evaluate`: what it prints, writes and refuses."""
+"""`sepo evaluate`: its output, its files and its refusals."""
 
 import json
 
@@ -8,8 +8,8 @@ FAST = ("--kl-samples", "2", "--max-new-tokens", "4", "--no-progress")
 
 
 @pytest.fixture(scope="module")
-def runs(pipeline, prefs, tiny_model, together, tmp_path_factory, save_tiny):  # noqa: PLR0917 - fixtures
-    """Exit code, answer and talk of many commands, and the folder they ran in."""
+def runs(pipeline, prefs, tiny_model, run_commands, tmp_path_factory, save_tiny):  # noqa: PLR0917 - fixtures
+    """Exit code, standard output and error of many commands, and the folder they ran in."""
     folder = tmp_path_factory.mktemp("evaluate")
     policy, selection = pipeline["train"][0], pipeline["select"][0]
     (folder / "prompts.jsonl").write_text('{"instruction": "Tea?"}\n{"turns": ["Tea?", "Why?"]}\n', encoding="utf-8")
@@ -18,7 +18,7 @@ def runs(pipeline, prefs, tiny_model, together, tmp_path_factory, save_tiny):  #
     other = save_tiny(folder / "other", vocabulary=300)
     both = ("evaluate", policy, "--against", tiny_model, *FAST)
     ask = ("--data", prefs, "--limit", "4", "--generate", "prompts.jsonl")
-    return folder, together(
+    return folder, run_commands(
         {
             "table": (*both, "--data", selection),
             "json": (*both, "--data", selection, "--json", "--quiet"),

@@ -1,4 +1,4 @@
-"""The exit codes that `sepo --help` documents, one by one, and an interrupted run that goes on."""
+"""The exit codes that `sepo --help` documents, one by one, and an interrupted run that resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_0_also_when_there_is_nothing_left_to_do(sepo, pipeline, score_arguments
     before = {file: file.stat().st_mtime_ns for file in rewards.rglob("*")}
     done = sepo(*score_arguments, "--out", rewards)
     assert (done.returncode, done.stdout) == (0, f"{rewards}\n")
-    assert "12 of 12 shards present, nothing to do" in done.stderr
+    assert "is complete (12 of 12 shards); nothing to do" in done.stderr
     assert {file: file.stat().st_mtime_ns for file in rewards.rglob("*")} == before
 
 
@@ -77,14 +77,16 @@ def test_4_for_the_hub(sepo, pipeline, tmp_path):
     assert not (tmp_path / "p").exists()
 
 
-def test_70_for_a_bug_with_traceback_and_where_to_report_it(sepo, pipeline, tmp_path):
+def test_70_for_a_bug_with_traceback_and_what_a_report_needs(sepo, pipeline, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import sepo_data.analysis.info as i; i.read_info = None", encoding="utf-8"
     )
     done = sepo("info", pipeline["score"][0], PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (70, "")
     assert "TypeError: 'NoneType' object is not callable" in done.stderr
-    assert "/issues" in done.stderr.splitlines()[-1]
+    assert "lines above, from Traceback" in done.stderr
+    assert "`sepo env` prints" in done.stderr.splitlines()[-1]
+    assert "://" not in done.stderr, "no address that does not exist"
 
 
 def test_130_for_an_interrupt_and_the_same_command_goes_on(environment, sepo, pipeline, score_arguments, tmp_path):
@@ -97,17 +99,17 @@ def test_130_for_an_interrupt_and_the_same_command_goes_on(environment, sepo, pi
         process.send_signal(signal.SIGINT)
         talk = process.stderr.read()
     assert process.returncode == 130
-    assert "interrupted; what was finished is safe, the same command goes on" in talk
+    assert "interrupted; finished shards are kept, the same command resumes" in talk
     assert "Traceback" not in talk
 
     looked = json.loads(sepo("info", out, "--json").stdout)
-    assert not looked["finished"]
+    assert not looked["complete"]
     assert 3 <= looked["shards"] < 12
-    unfinished = sepo("select", out, "--out", tmp_path / "s")
-    assert unfinished.returncode == 1
-    assert "is unfinished" in unfinished.stderr
+    incomplete = sepo("select", out, "--out", tmp_path / "s")
+    assert incomplete.returncode == 1
+    assert "is incomplete" in incomplete.stderr
 
     again = sepo(*command)
     assert again.returncode == 0
-    assert "going on: " in again.stderr
+    assert "resuming: " in again.stderr
     assert _bytes(out) == _bytes(pipeline["score"][0])

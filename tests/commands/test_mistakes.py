@@ -1,4 +1,4 @@
-"""What a hurried user types: each mistake ends in one sentence and a hint, writes nothing and shows no traceback."""
+"""Mistakes of a hurried user: each ends in one sentence and a hint, writes nothing and shows no traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ SCORE = ["score", "good.jsonl", "--oracle", "oracle", "--ref", "ref"]
 
 MODEL_MISTAKES = {
     "no file": (["score", "god.jsonl", *SCORE[2:]], 1, "no such file or folder", "did you mean good.jsonl"),
-    "no column": ([*SCORE, "--keep", "chosn,prompt"], 1, "has no column chosn; it has prompt", "did you mean chosen?"),
+    "no column": (
+        [*SCORE, "--keep-columns", "chosn,prompt"],
+        1,
+        "has no column chosn; it has prompt",
+        "did you mean chosen?",
+    ),
     "no rows": (["score", "empty.jsonl", *SCORE[2:]], 1, "empty.jsonl has no rows", ""),
     "no pair": (
         ["score", "spoiled.jsonl", *SCORE[2:]],
@@ -103,13 +108,13 @@ def folder(tmp_path_factory, tiny_models, save_tiny):
 
 
 @pytest.fixture(scope="module")
-def results(folder, together):
+def results(folder, run_commands):
     commands = {
         name: arguments if "--out" in arguments else [*arguments, "--out", "out"]
         for name, (arguments, *_) in MODEL_MISTAKES.items()
     }
     before = sorted(str(path) for path in folder.rglob("*"))
-    found = together(commands, folder)
+    found = run_commands(commands, folder)
     assert sorted(str(path) for path in folder.rglob("*")) == before
     return found
 
@@ -153,8 +158,8 @@ def test_too_many_rows_set_aside(sepo, pipeline, score_arguments):
     for limit, allowed in (("1", 1), ("1%", 0), ("5%", 1)):
         done = sepo(*score_arguments, "--out", pipeline["score"][0], "--max-skipped", limit)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"Error: 2 of 24 rows were set aside, --max-skipped allows {allowed}" in done.stderr
-        assert "is whole, and" in done.stderr
+        assert f"Error: 2 of 24 rows were skipped, --max-skipped allows {allowed}" in done.stderr
+        assert "is complete, and" in done.stderr
         assert "accept it with --max-skipped 2" in done.stderr
     done = sepo(*score_arguments, "--out", pipeline["score"][0], "--max-skipped", "2")
     assert (done.returncode, done.stdout) == (0, f"{pipeline['score'][0]}\n")

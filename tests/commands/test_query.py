@@ -1,4 +1,4 @@
-"""`sepo query`: formats, where the query and the answer may come from and go, and what each mistake is told."""
+"""`sepo query`: formats, the sources of a query, the targets of an answer, and the error of each mistake."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ MISTAKES = {
     "a table that needs a name": (
         ["--table", "a=rewards", COUNT],
         "there is no table pairs; there are a, a_tokens, a_vocabulary",
-        "`--schema` tells what there is",
+        "`--schema` lists the tables and columns",
     ),
     "nothing": (
         ["rewards", ""],
@@ -150,7 +150,7 @@ MISTAKES = {
     "no directory": (["nowhere", "SELECT 1"], "nowhere does not exist", WROTE),
     "no directory by a name": (["--table", "a=nowhere", "SELECT 1"], "nowhere does not exist", WROTE),
     "a file as a directory": (["count.sql", "SELECT 1"], "count.sql is a file, not a directory", WROTE),
-    "a folder of somebody": ([".", "SELECT 1"], ". is not a directory of sepo's: it has no sepo.json", WROTE),
+    "a folder of somebody": ([".", "SELECT 1"], ". is not a stage directory: it has no sepo.json", WROTE),
     "a name that is none": (
         ["--table", "a-b=rewards", "SELECT 1"],
         "'a-b' cannot be the name of a table",
@@ -169,7 +169,7 @@ MISTAKES = {
     "a file that is not there": (
         ["rewards", "--file", "nowhere.sql"],
         "nowhere.sql: No such file or directory",
-        "with that mended the same command goes on; what was finished is safe (SEPO_DEBUG=1 tells where it was)",
+        "mend that and run the same command again; finished work is kept (SEPO_DEBUG=1 prints the traceback)",
     ),
     "a file that is no text": (["rewards", "--file", "latin.sql"], "latin.sql is not UTF-8", "save the query as UTF-8"),
     "half a character": (["rewards", "SELECT 1 AS \udcff"], "the query is not Unicode text", "write it in UTF-8"),
@@ -180,7 +180,7 @@ MISTAKES = {
     ),
     "an ending that tells nothing": (
         ["rewards", COUNT, "--out", "answer.xls"],
-        "answer.xls: the name does not tell the format",
+        "answer.xls: no format has the suffix '.xls'",
         "end it in .jsonl, .txt, .table, .ndjson, .json, .csv, .parquet or give --format",
     ),
     "a folder that is not there": (
@@ -226,13 +226,13 @@ def folder(selected):
 
 
 @pytest.fixture(scope="module")
-def results(folder, together):
+def results(folder, run_commands):
     commands = {("answer", name): ["rewards", *arguments] for name, (arguments, _) in ANSWERS.items()}
     commands |= {("answer", name): arguments for name, (arguments, _) in OWN_DIRECTORIES.items()}
     commands |= {("mistake", name): arguments for name, (arguments, *_) in MISTAKES.items()}
     commands |= {("usage", name): arguments for name, (arguments, _) in USAGE.items()}
     before = contents(folder)
-    results = together({" ".join(name): ["query", *arguments] for name, arguments in commands.items()}, folder)
+    results = run_commands({" ".join(name): ["query", *arguments] for name, arguments in commands.items()}, folder)
     assert contents(folder) == before
     return results
 
@@ -258,11 +258,11 @@ def test_usage(results, name):
     assert (code, out, err.splitlines()[-1]) == (2, "", f"Error: {USAGE[name][1]}")
 
 
-def test_out_writes_a_file_whose_name_tells_the_format(folder, together, tmp_path):
+def test_out_writes_a_file_whose_name_decides_the_format(folder, run_commands, tmp_path):
     names = ["a.csv", "a.jsonl", "a.ndjson", "a.json", "a.txt", "a.parquet"]
     commands = {name: ["query", "rewards", BEST, "--out", tmp_path / name] for name in names}
     commands["a.xls"] = ["query", "rewards", BEST, "--format", "csv", "--out", tmp_path / "a.xls"]
-    results = together(commands, folder)
+    results = run_commands(commands, folder)
     assert results == {name: (0, f"{tmp_path / name}\n", "") for name in commands}
     written = {name: (tmp_path / name).read_bytes() for name in commands}
     expected = {name: ANSWERS[name][1].encode() for name in ("csv", "ndjson", "json", "table")}
@@ -272,21 +272,21 @@ def test_out_writes_a_file_whose_name_tells_the_format(folder, together, tmp_pat
     assert pl.read_parquet(tmp_path / "a.parquet").rows() == [("rejected", " go", 4.0), ("chosen", ".", 2.0)]
 
 
-def test_out_is_replaced_only_with_overwrite_and_only_by_an_answer(folder, together, tmp_path):
+def test_out_is_replaced_only_with_overwrite_and_only_by_an_answer(folder, run_commands, tmp_path):
     out, fails = tmp_path / "answer.csv", "SELECT CAST(prompt AS INT) AS n FROM pairs"
     out.write_text("years of work", encoding="utf-8")
     command = ["query", "rewards", COUNT, "--out", out]
-    refused = together({"": command}, folder)[""]
+    refused = run_commands({"": command}, folder)[""]
     hint = "choose another --out, or replace it with --overwrite"
     assert refused == (3, "", f"Error: {out} exists\nHint: {hint}\n")
-    assert together({"": ["query", "rewards", fails, "--out", out, "--overwrite"]}, folder)[""][:2] == (1, "")
+    assert run_commands({"": ["query", "rewards", fails, "--out", out, "--overwrite"]}, folder)[""][:2] == (1, "")
     assert out.read_text(encoding="utf-8") == "years of work"
-    assert together({"": [*command, "--overwrite"]}, folder)[""] == (0, f"{out}\n", "")
+    assert run_commands({"": [*command, "--overwrite"]}, folder)[""] == (0, f"{out}\n", "")
     assert out.read_text(encoding="utf-8") == "n\n3\n"
     assert [path.name for path in tmp_path.iterdir()] == ["answer.csv"]
 
 
-def test_out_replaces_no_dataset_no_folder_and_no_device(folder, together, tmp_path):
+def test_out_replaces_no_dataset_no_folder_and_no_device(folder, run_commands, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     before = contents(folder)
     outs = {
@@ -297,10 +297,12 @@ def test_out_replaces_no_dataset_no_folder_and_no_device(folder, together, tmp_p
         "pipe": tmp_path / "pipe",
     }
     tail = ["--format", "json", "--overwrite"]
-    results = together({name: ["query", "rewards", COUNT, "--out", out, *tail] for name, out in outs.items()}, folder)
+    results = run_commands(
+        {name: ["query", "rewards", COUNT, "--out", out, *tail] for name, out in outs.items()}, folder
+    )
     assert {code for code, *_ in results.values()} == {3}
     hint = "Hint: choose another --out\n"
-    inside = f"is inside {folder / 'rewards'}, a directory of sepo's"
+    inside = f"is inside {folder / 'rewards'}, a stage directory"
     assert results["manifest"][2] == f"Error: rewards/sepo.json {inside}\n{hint}"
     assert results["below"][2] == f"Error: rewards/tokenizer/tokenizer.json {inside}\n{hint}"
     assert results["folder"][2] == f"Error: {tmp_path} is not a file\n{hint}"
@@ -309,8 +311,8 @@ def test_out_replaces_no_dataset_no_folder_and_no_device(folder, together, tmp_p
     assert contents(folder) == before
 
 
-def test_schema_tells_what_there_is(folder, together):
-    results = together(
+def test_schema_prints_the_tables(folder, run_commands):
+    results = run_commands(
         {
             "one": ["query", "rewards", "--schema"],
             "two": ["query", "--table", "a=rewards", "--table", "b=selection", "--schema", "--format", "csv"],
@@ -322,7 +324,7 @@ def test_schema_tells_what_there_is(folder, together):
         "table": "tokens",
         "column": "reward",
         "type": "Float32",
-        "description": "beta * (log p_oracle - log p_ref), in nats times beta",
+        "description": "reward of the token: beta * (log p_oracle - log p_ref), in nats times beta",
     } in rows
     assert list(dict.fromkeys(row["table"] for row in rows)) == ["pairs", "tokens", "vocabulary"]
     lines = pl.read_csv(io.StringIO(results["two"][1]))
@@ -332,17 +334,17 @@ def test_schema_tells_what_there_is(folder, together):
     assert lines.filter(column="chosen_selected")["table"].to_list() == ["b", "b_vocabulary"]
 
 
-def test_list_shows_every_query_and_the_sql_of_one_which_runs(folder, together, tmp_path):
+def test_list_shows_every_query_and_the_sql_of_one_which_runs(folder, run_commands, tmp_path):
     listings = {"all": ["query", "--list"], "one": ["query", "--list", "@worst-pairs"]}
     listings["with a directory"] = ["query", "rewards", "--list", "@worst-pairs"]
-    results = together(listings, folder)
+    results = run_commands(listings, folder)
     lines = results["all"][1].splitlines()
     assert lines[0] == "@reward-by-position  (rewards or selection)"
     assert lines[1] == "    How does the mean reward change along the responses? In steps of five tokens."
     assert "@agreement  (two selections, --table a=DIR --table b=DIR)" in lines
     assert results["one"] == results["with a directory"]
     (tmp_path / "own.sql").write_text(results["one"][1], encoding="utf-8")
-    again = together({"": ["query", "rewards", "--file", tmp_path / "own.sql", "--format", "csv"]}, folder)[""]
+    again = run_commands({"": ["query", "rewards", "--file", tmp_path / "own.sql", "--format", "csv"]}, folder)[""]
     assert again == (0, ANSWERS["a named query"][1], "")
 
 
@@ -369,7 +371,7 @@ def test_parquet_goes_into_a_pipe(environment, folder):
     assert pl.read_parquet(io.BytesIO(done.stdout)).rows() == [("rejected", " go", 4.0), ("chosen", ".", 2.0)]
 
 
-def test_a_table_ends_after_forty_rows_and_says_so(environment, folder):
+def test_a_table_ends_after_forty_rows_with_a_note(environment, folder):
     done = run(environment, folder, "rewards", "SELECT a.reward FROM tokens a, tokens b", "--format", "table")
     assert done.stdout.count(b"\n") == 2 + 40
     assert done.stderr == b"the first 40 rows; --format ndjson or --out FILE gives all\n"
@@ -418,11 +420,12 @@ def test_head_gets_its_line(environment, folder):
 
 
 IMPORTS = """
-import sys, cli
+import sys
+from sepo_train.entry import load_cli
 for command in (["query", "rewards", "@tokens-that-gain"], ["query", "rewards", "--schema"], ["diff", "half", "half"]):
     sys.argv = ["sepo", *command]
     try:
-        cli.main()
+        load_cli().main()
     except SystemExit as exit:
         assert not exit.code
 print("imported:", *sorted(set(sys.modules) & {"torch", "transformers", "datasets", "polars"}))

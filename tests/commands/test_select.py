@@ -1,4 +1,4 @@
-"""`sepo select`: every rule and option by hand on three pairs, and what each mistake is told."""
+"""`sepo select`: every rule and option worked out by hand on three pairs, and the error of each mistake."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ MASKS = {
     # 1.9375 * 0.8 = 1.55 <= 1 + 0.5 + 0.25; 1.875 * 0.8 = 1.5 = 1 + 0.5; 1.75 * 0.8 = 1.4
     "decay": (["--rule", "decay(gamma=0.5)"], "11100 1 1100", "11 110 11"),
     # " day" and " go" are left of the 4 others
-    "skip": (["--chosen", "50%", "--skip", "punctuation"], "10010 1 1000", "01 100 01"),
-    "skip twice": (["--skip", "punctuation, template"], "00010 1 1000", "01 100 01"),
-    "protect": (["--protect", "eos"], "00101 1 1000", "01 100 01"),
+    "skip": (["--chosen", "50%", "--skip-tokens", "punctuation"], "10010 1 1000", "01 100 01"),
+    "skip twice": (["--skip-tokens", "punctuation, template"], "00010 1 1000", "01 100 01"),
+    "protect": (["--protect-tokens", "eos"], "00101 1 1000", "01 100 01"),
     "min tokens": (["--min-tokens", "2"], "00110 1 1100", "11 101 11"),
     "max tokens": (["--chosen", "100%", "--max-tokens", "2"], "00110 1 1100", "01 100 01"),
-    "window": (["--window", "1"], "01110 1 1100", "11 110 11"),
+    "neighbours": (["--neighbours", "1"], "01110 1 1100", "11 110 11"),
     "whole words": (["--whole-words"], "00100 1 1100", "11 110 11"),
     "all at once": (
-        ["--skip", "punctuation", "--window", "1", "--protect", "eos", "--max-tokens", "1"],
+        ["--skip-tokens", "punctuation", "--neighbours", "1", "--protect-tokens", "eos", "--max-tokens", "1"],
         "00111 1 1100",
         "11 110 11",
     ),
@@ -49,14 +49,18 @@ MASKS = {
 
 SOFTMAX = [3 * math.exp(power) / (math.exp(1) + math.exp(4) + math.exp(2)) for power in (1, 4, 2)]
 WEIGHTS = {
-    "linear": (["--weights", "linear"], [[0, 0, 2, 0, 0], [1.125], [1.5, 0, 0, 0]], [[0, 2.5], [1.25, 0, 0], [0, 3]]),
+    "linear": (
+        ["--token-weights", "linear"],
+        [[0, 0, 2, 0, 0], [1.125], [1.5, 0, 0, 0]],
+        [[0, 2.5], [1.25, 0, 0], [0, 3]],
+    ),
     "tis": (
-        ["--weights", "tis(low=-1, high=1)"],
+        ["--token-weights", "tis(low=-1, high=1)"],
         [[0, 0, math.e, 0, 0], [math.exp(0.25)], [math.e, 0, 0, 0]],
         [[0, math.e], [math.exp(0.5), 0, 0], [0, math.e]],
     ),
     "softmax": (
-        ["--weights", "softmax(0.5)", "--chosen", "60%"],
+        ["--token-weights", "softmax(0.5)", "--chosen", "60%"],
         [[SOFTMAX[0], 0, *SOFTMAX[1:], 0], [1], [1, 1, 0, 0]],
         [[0, 1], [1, 0, 0], [0, 1]],
     ),
@@ -65,11 +69,11 @@ WEIGHTS = {
 SHARE = "is not a share: write more than 0% and at most 100%"
 AMOUNT = "a share of each response is 30% or 0.3, a number of tokens is 16t"
 GRID = 'write --grid "chosen=10%,30% rejected=10%,30%"'
-RULES = "top, threshold, mass, budget, random, position-random, inverse, all, confidence, ref-gap, decay, span"
+RULES = "top, all, budget, confidence, decay, inverse, mass, position-random, random, ref-gap, span, threshold"
 
 # What is wrong, and what to type instead.
 MISTAKES = {
-    "unknown rule": (["--rule", "tpo"], f"there is no rule 'tpo'; there are: {RULES}", "did you mean top?"),
+    "unknown rule": (["--rule", "tpo"], f"unknown rule 'tpo'; known: {RULES}", "did you mean top?"),
     "no rule": (["--rule", "top(30%"], "'top(30%' is no rule", "write a name, or name(value, key=value)"),
     "unknown argument": (["--rule", "top(shares=30%)"], "top has no 'shares'", "did you mean share?"),
     "too many arguments": (
@@ -90,7 +94,7 @@ MISTAKES = {
     "no such side": (["--rule", "all", "--chosen", "30%"], "chosen=30%: the rule all has no chosen", ""),
     "a side twice": (
         ["--rule", "top(chosen=30%)", "--chosen", "30%"],
-        "chosen=30%: the rule top(chosen=30%) gives it already",
+        "chosen=30%: the rule top(chosen=30%) has it already",
         "leave one of the two out",
     ),
     "no seed": (["--rule", "random(30%, seed=x)"], "seed=x is not a whole number from 0", "write seed=1"),
@@ -102,22 +106,26 @@ MISTAKES = {
     "no spans": (
         ["--rule", "span(decisive)"],
         "the rewards have no column chosen_decisive and rejected_decisive",
-        "carry them through with `sepo score --keep chosen_decisive,rejected_decisive`",
+        "carry them through with `sepo score --keep-columns chosen_decisive,rejected_decisive`",
     ),
     "a skipped span": (
-        ["--rule", "span", "--skip", "template"],
-        "--skip does not go with the rule span",
-        "a span says itself what it covers",
+        ["--rule", "span", "--skip-tokens", "template"],
+        "--skip-tokens does not go with the rule span",
+        "leave one of the two out",
     ),
     "share of 0% in a grid": (["--grid", "chosen=0%"], f"'0%' {SHARE}", AMOUNT),
     "share of 101% in a grid": (["--grid", "chosen=30%,101%"], f"'101%' {SHARE}", AMOUNT),
     "a grid of nothing": (["--grid", ""], "--grid is empty", GRID),
-    "a grid without values": (["--grid", "chosen"], "--grid: 'chosen' cannot stand there", GRID),
-    "a grid with a hole": (["--grid", "chosen=10%,,30%"], "--grid: 'chosen=10%,,30%' cannot stand there", GRID),
-    "a grid without a name": (["--grid", "=10%"], "--grid: '=10%' cannot stand there", GRID),
+    "a grid without values": (["--grid", "chosen"], "--grid: 'chosen' cannot be read at this place", GRID),
+    "a grid with a hole": (
+        ["--grid", "chosen=10%,,30%"],
+        "--grid: 'chosen=10%,,30%' cannot be read at this place",
+        GRID,
+    ),
+    "a grid without a name": (["--grid", "=10%"], "--grid: '=10%' cannot be read at this place", GRID),
     "a grid with a name twice": (
         ["--grid", "chosen=10%", "--grid", "chosen=20%"],
-        "--grid: 'chosen=20%' cannot stand there",
+        "--grid: 'chosen=20%' cannot be read at this place",
         GRID,
     ),
     "a grid with a value twice": (
@@ -127,32 +135,32 @@ MISTAKES = {
     ),
     "a grid of no argument": (["--grid", "chosn=10%"], "chosn=10%: the rule top has no chosn", "did you mean chosen?"),
     "unknown kind": (
-        ["--skip", "punct"],
-        "--skip punct: there is no such kind of token",
+        ["--skip-tokens", "punct"],
+        "--skip-tokens punct: unknown class of tokens",
         "did you mean punctuation?",
     ),
     "unknown kind to protect": (
-        ["--protect", "bos"],
-        "--protect bos: there is no such kind of token",
+        ["--protect-tokens", "bos"],
+        "--protect-tokens bos: unknown class of tokens",
         "did you mean eos?",
     ),
     "less than the least": (
         ["--min-tokens", "3", "--max-tokens", "2"],
-        "min_tokens 3, max_tokens 2, window 0 do not fit together",
-        "at least 1 token, a maximum that is not below it, and a window from 0",
+        "min_tokens 3 is above max_tokens 2",
+        "raise the one or lower the other",
     ),
     "unknown weights": (
-        ["--weights", "sofmax"],
-        "there is no weights 'sofmax'; there are: softmax, tis, linear",
+        ["--token-weights", "sofmax"],
+        "unknown weights 'sofmax'; known: softmax, tis, linear",
         "did you mean softmax?",
     ),
     "no temperature": (
-        ["--weights", "softmax(0)"],
+        ["--token-weights", "softmax(0)"],
         "temperature is 0, below 1e-09",
         "write softmax(temperature=0.1)",
     ),
     "bounds the wrong way round": (
-        ["--weights", "tis(low=2, high=1)"],
+        ["--token-weights", "tis(low=2, high=1)"],
         "low 2 and high 1 are no bounds",
         "write tis(low=-0.5, high=1.5)",
     ),
@@ -164,15 +172,15 @@ USAGE = {
     "-3": (["--chosen", "-3"], f"Invalid value for '--chosen': '-3' {SHARE}; {AMOUNT}"),
     "no token": (
         ["--chosen", "0t"],
-        "Invalid value for '--chosen': '0t' is no amount: a response keeps at least one token; write 1 token, or 30%",
+        "Invalid value for '--chosen': '0t' is no quota: a response keeps at least one token; write 1 token, or 30%",
     ),
     "a grid and a side": (
         ["--grid", "chosen=10%", "--chosen", "30%"],
-        "Invalid value: write the amounts in --grid: 'chosen=10%,30% rejected=30%'",
+        "Invalid value: write the quotas in --grid: 'chosen=10%,30% rejected=30%'",
     ),
-    "a negative window": (
-        ["--window", "-1"],
-        "Invalid value for '--window': Input should be greater than or equal to 0",
+    "negative neighbours": (
+        ["--neighbours", "-1"],
+        "Invalid value for '--neighbours': Input should be greater than or equal to 0",
     ),
     "no token at least": (
         ["--min-tokens", "0"],
@@ -193,23 +201,23 @@ def masks(folder):
 
 
 @pytest.fixture(scope="module")
-def made(scored, together, tmp_path_factory):
+def made(scored, run_commands, tmp_path_factory):
     """Every selection of `MASKS` and `WEIGHTS`: its directory and what the command said."""
     folder = tmp_path_factory.mktemp("select")
     commands = {
         name: ["select", scored, *arguments, "--out", folder / name]
         for name, (arguments, *_) in (MASKS | WEIGHTS).items()
     }
-    return {name: (folder / name, done) for name, done in together(commands, folder).items()}
+    return {name: (folder / name, done) for name, done in run_commands(commands, folder).items()}
 
 
 @pytest.fixture(scope="module")
-def refused(scored, together, tmp_path_factory):
+def refused(scored, run_commands, tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
     commands = {
         name: ["select", scored, *arguments, "--out", "out"] for name, (arguments, *_) in (MISTAKES | USAGE).items()
     }
-    results = together(commands, folder)
+    results = run_commands(commands, folder)
     assert list(folder.iterdir()) == []
     return results
 
@@ -232,26 +240,26 @@ def test_weights_by_hand(made, name):
             assert row == pytest.approx(weights, rel=1e-6)
 
 
-def test_the_manifest_says_what_was_asked_for(made):
+def test_the_manifest_records_the_options(made):
     assert options(made["share and tokens"][0]) == {"rule": "top", "chosen": "60%", "rejected": "2 tokens"}
     assert options(made["decay"][0]) == {"rule": "decay", "gamma": "0.5", "chosen": "80%", "rejected": "80%"}
-    assert options(made["tis"][0])["weights"] == "tis(low=-1.0, high=1.0)"
+    assert {"token_weights": "tis(low=-1.0, high=1.0)"}.items() <= options(made["tis"][0]).items()
     assert options(made["all at once"][0]) == {
         "rule": "top",
         "chosen": "30%",
         "rejected": "30%",
-        "skip": "punctuation",
-        "protect": "eos",
+        "skip_tokens": "punctuation",
+        "protect_tokens": "eos",
         "max_tokens": 1,
-        "window": 1,
+        "neighbours": 1,
     }
     assert options(made["whole words"][0])["whole_words"] is True
 
 
-def test_random_controls_take_as_many_as_top(scored, together, tmp_path):
+def test_random_controls_take_as_many_as_top(scored, run_commands, tmp_path):
     rules = {"first": "random(50%, seed=1)", "again": "random(50%, seed=1)", "other": "random(50%, seed=2)"}
     rules |= {"places": "position-random(50%, seed=1)"}
-    together({name: ["select", scored, "--rule", rule, "--out", name] for name, rule in rules.items()}, tmp_path)
+    run_commands({name: ["select", scored, "--rule", rule, "--out", name] for name, rule in rules.items()}, tmp_path)
     drawn = {name: masks(tmp_path / name) for name in rules}
     assert drawn["first"] == drawn["again"] != drawn["other"]
     for chosen, rejected in drawn.values():
@@ -259,9 +267,9 @@ def test_random_controls_take_as_many_as_top(scored, together, tmp_path):
         assert [word.count("1") for word in rejected.split()] == [1, 1, 1]
 
 
-def test_a_grid_is_a_directory_for_each_combination(scored, together, tmp_path):
+def test_a_grid_is_a_directory_for_each_combination(scored, run_commands, tmp_path):
     command = ["select", scored, "--grid", "chosen=30%,60%", "--grid", "rejected=2t"]
-    results = together(
+    results = run_commands(
         {"grid": [*command, "--out", "g"], "again": [*command, "--out", "g", "--json"]}
         | {"alone": ["select", scored, "--chosen", "60%", "--rejected", "2t", "--out", "alone"]},
         tmp_path,
@@ -279,22 +287,22 @@ def test_a_grid_is_a_directory_for_each_combination(scored, together, tmp_path):
     answer = json.loads(results["again"][1])
     assert [entry["path"] for entry in answer["selections"]] == names
     assert [entry["notes"]["chosen_selected"] for entry in answer["selections"]] == [3, 6]
-    assert [f"{name} is whole already, nothing to do" in results["again"][2] for name in names] == [True, True]
+    assert [f"{name} is complete; nothing to do" in results["again"][2] for name in names] == [True, True]
 
 
-def test_a_grid_tells_negative_values_from_positive_ones(scored, together, tmp_path):
+def test_a_grid_distinguishes_negative_values_from_positive_ones(scored, run_commands, tmp_path):
     command = ["select", scored, "--rule", "threshold", "--grid", "above=0.5,-0.5", "--out", "g"]
-    assert together({"": command}, tmp_path)[""][:2] == (0, "g/above-0.5\ng/above--0.5\n")
+    assert run_commands({"": command}, tmp_path)[""][:2] == (0, "g/above-0.5\ng/above--0.5\n")
     assert masks(tmp_path / "g/above-0.5") == ("00110 1 1111", "01 100 01")
     assert masks(tmp_path / "g/above--0.5") == ("11110 1 1111", "01 111 01")
 
 
-def test_a_grid_is_not_made_inside_a_dataset(scored, together, tmp_path):
+def test_a_grid_is_not_made_inside_a_dataset(scored, run_commands, tmp_path):
     commands = {
         "one": ["select", scored, "--out", "s"],
         "grid": ["select", scored, "--grid", "chosen=10%", "--out", "s"],
     }
-    assert together(commands, tmp_path)["grid"] == (
+    assert run_commands(commands, tmp_path)["grid"] == (
         3,
         "",
         "Error: s is a dataset, --grid makes a directory of several\nHint: choose another --out\n",
@@ -302,16 +310,16 @@ def test_a_grid_is_not_made_inside_a_dataset(scored, together, tmp_path):
     assert not (tmp_path / "s" / "chosen-10").exists()
 
 
-def test_a_grid_writes_nothing_where_one_of_it_is_refused(scored, together, tmp_path):
+def test_a_grid_writes_nothing_where_one_of_it_is_refused(scored, run_commands, tmp_path):
     commands = {
-        "one": ["select", scored, "--window", "1", "--out", "g/chosen-60"],
+        "one": ["select", scored, "--neighbours", "1", "--out", "g/chosen-60"],
         "grid": ["select", scored, "--grid", "chosen=30%,60%", "--out", "g"],
     }
-    code, out, err = together(commands, tmp_path)["grid"]
+    code, out, err = run_commands(commands, tmp_path)["grid"]
     assert (code, out) == (3, "")
     assert "g/chosen-60 holds another selection run" in err
     assert [path.name for path in (tmp_path / "g").iterdir()] == ["chosen-60"]
-    assert options(tmp_path / "g" / "chosen-60")["window"] == 1
+    assert options(tmp_path / "g" / "chosen-60")["neighbours"] == 1
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -329,35 +337,35 @@ def test_usage(refused, name):
     assert err.splitlines()[-1] == f"Error: {USAGE[name][1]}"
 
 
-def test_another_selection_is_refused_naming_the_keys_that_differ(scored, selected, together):
+def test_another_selection_is_refused_naming_the_keys_that_differ(scored, selected, run_commands):
     before = {file: file.read_bytes() for file in selected.rglob("*") if file.is_file()}
-    command = ["select", scored, "--chosen", "50%", "--window", "1", "--out", "selection"]
-    code, out, err = together({"": command}, scored.parent)[""]
+    command = ["select", scored, "--chosen", "50%", "--neighbours", "1", "--out", "selection"]
+    code, out, err = run_commands({"": command}, scored.parent)[""]
     assert (code, out) == (3, "")
     assert err.splitlines() == [
         "Error: selection holds another selection run; what differs (there -> here):",
         '  options.chosen: "30%" -> "50%"',
-        "  options.window: null -> 1",
+        "  options.neighbours: null -> 1",
         "Hint: choose another --out, or replace it with --overwrite",
     ]
     assert {file: file.read_bytes() for file in selected.rglob("*") if file.is_file()} == before
 
 
-def test_a_kind_given_twice_is_the_same_selection(scored, together, tmp_path):
-    results = together(
+def test_a_kind_given_twice_is_the_same_selection(scored, run_commands, tmp_path):
+    results = run_commands(
         {
-            "once": ["select", scored, "--skip", "template,punctuation", "--out", "s"],
-            "twice": ["select", scored, "--skip", "punctuation,template,punctuation", "--out", "s"],
+            "once": ["select", scored, "--skip-tokens", "template,punctuation", "--out", "s"],
+            "twice": ["select", scored, "--skip-tokens", "punctuation,template,punctuation", "--out", "s"],
         },
         tmp_path,
     )
     assert results["twice"][:2] == (0, "s\n")
-    assert "s is whole already, nothing to do" in results["twice"][2]
+    assert "s is complete; nothing to do" in results["twice"][2]
 
 
-def test_a_dry_run_answers_for_each_and_writes_nothing(scored, together, tmp_path):
+def test_a_dry_run_answers_for_each_and_writes_nothing(scored, run_commands, tmp_path):
     command = ["select", scored, "--grid", "chosen=30%,60%", "--dry-run", "--out", "g"]
-    code, out, _ = together({"": command}, tmp_path)[""]
+    code, out, _ = run_commands({"": command}, tmp_path)[""]
     assert code == 0
     answers = json.loads(out)["selections"]
     assert [(each["path"], each["dry_run"], each["rows"]) for each in answers] == [
@@ -367,8 +375,8 @@ def test_a_dry_run_answers_for_each_and_writes_nothing(scored, together, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_rewards_can_be_selected_from(scored, selected, together):
-    results = together(
+def test_only_rewards_can_be_selected_from(scored, selected, run_commands):
+    results = run_commands(
         {
             "none": ["select", "nowhere", "--out", "s"],
             "selection": ["select", selected.name, "--out", "s"],

@@ -1,4 +1,4 @@
-"""Standard output is the answer and nothing else; standard error is talk, without a terminal's tricks."""
+"""Standard output is the answer and nothing else; standard error has the rest, without control characters."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_json_answer_is_one_object(pipeline):
     assert set(answer) >= {"fingerprint", "seconds", "tokens"}
 
 
-def test_talk_tells_what_was_decided_each_shard_and_what_comes_next(pipeline):
+def test_notes_report_the_decisions_each_shard_and_the_next_command(pipeline):
     out, done = pipeline["score"]
     assert "24 rows, prompt is a list of turns" in done.stderr
     assert " 1/12  shard 0  2 pairs" in done.stderr
     assert "12/12  shard 11  2 pairs" in done.stderr
-    assert "22 pairs scored, 2 rows set aside: 1 invalid_json, 1 missing_column" in done.stderr
+    assert "22 pairs scored, 2 rows skipped: 1 invalid_json, 1 missing_column" in done.stderr
     assert f"next: sepo select {out} --chosen 30% --rejected 30% --out selection/" in done.stderr
 
 
@@ -68,7 +68,7 @@ def test_warnings_show_only_with_debug(sepo, pipeline, tmp_path):
     assert "noise in a log" in loud.stderr
 
 
-def test_quiet_says_nothing(sepo, pipeline, tmp_path):
+def test_quiet_prints_nothing(sepo, pipeline, tmp_path):
     done = sepo("select", pipeline["score"][0], "--out", tmp_path / "s", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,4 +1,4 @@
-"""`sepo train` from the command line: what comes after training."""
+"""`sepo train` from the command line: merging and uploading."""
 
 import json
 

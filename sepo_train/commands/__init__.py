@@ -1,0 +1,1 @@
+"""Commands that load a tokenizer or a model, one file each."""

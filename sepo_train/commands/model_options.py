@@ -1,0 +1,13 @@
+"""Options of commands that load models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from sepo_data.commands.grouped_help import MODELS
+from sepo_data.commands.options import option
+from sepo_train.models.device import Dtype
+
+ModelDtype = Annotated[
+    Dtype | None, option(MODELS, help="number type of both models; float32 on a CPU, bfloat16 on a GPU by default")
+]

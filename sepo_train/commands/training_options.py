@@ -1,0 +1,83 @@
+"""The options of every command that trains, built into one `Training`, and what surrounds training."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+from sepo_data.commands.built_options import takes
+from sepo_data.commands.grouped_help import MODELS, OUTPUT, RUN, TRAINING
+from sepo_data.commands.options import number, option
+from sepo_data.commands.session import confirm_overwrite, session
+from sepo_train.training.settings import Training, TrainingDtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sepo_data.console.terminal import Terminal
+
+CHECKPOINTS_RESUME = "with --save-steps, the same command and --resume continues from the last checkpoint"
+
+Seed = Annotated[int, option(TRAINING, min=0, help="random seed: row sample, data order, LoRA init")]
+Resume = Annotated[bool, option(RUN, "--resume", help="continue from the last checkpoint in --out")]
+
+
+def build_training(
+    lr: Annotated[float, number(TRAINING, "--lr", help="peak learning rate of AdamW")] = 1e-6,
+    epochs: Annotated[float, number(TRAINING, help="passes over the pairs")] = 1.0,
+    batch_size: Annotated[int, option(TRAINING, min=1, help="pairs of one optimizer step")] = 32,
+    micro_batch_size: Annotated[int, option(RUN, min=1, help="pairs of one forward pass on one process")] = 4,
+    lora_r: Annotated[
+        int, option(TRAINING, "--lora-r", min=0, help="rank of LoRA adapters; 0 trains every parameter")
+    ] = 0,
+    merge_lora: Annotated[bool, option(OUTPUT, "--merge-lora", help="save adapters as part of the weights")] = False,
+    gradient_checkpointing: Annotated[
+        bool, option(RUN, "--gradient-checkpointing", help="save memory by computing activations twice")
+    ] = False,
+    dtype: Annotated[
+        TrainingDtype | None,
+        option(MODELS, help="number type of products; float32 on CPUs, bfloat16 elsewhere. Weights are float32"),
+    ] = None,
+    seed: Seed = 0,
+    save_steps: Annotated[int, option(RUN, min=0, help="optimizer steps between checkpoints; 0 for none")] = 0,
+    report_to: Annotated[
+        str, option(RUN, metavar="LOGGER", help="loggers as transformers names them: none, tensorboard, wandb, ...")
+    ] = "none",
+) -> Training:
+    """Build a `Training` of the options of every command that trains."""
+    return Training(
+        lr=lr,
+        epochs=epochs,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        lora_r=lora_r,
+        merge_lora=merge_lora,
+        gradient_checkpointing=gradient_checkpointing,
+        dtype=dtype,
+        seed=seed,
+        save_steps=save_steps,
+        report_to=report_to,
+    )
+
+
+trains = takes("training", build_training)
+
+
+@contextmanager
+def training_session(
+    out: Path, *, overwrite: bool, yes: bool, quiet: bool, no_progress: bool
+) -> Iterator[tuple[Terminal, bool]]:
+    """A session of processes that train together, and whether this is the first one.
+
+    The first process alone asks, shows progress and prints the answer; all of them end together.
+    """
+    from sepo_train.scoring.ranks import current_rank
+
+    if first := current_rank().first:
+        confirm_overwrite(out, overwrite=overwrite, yes=yes)
+    with session(quiet=quiet or not first, no_progress=no_progress, after_interrupt=CHECKPOINTS_RESUME) as terminal:
+        yield terminal, first
+        from sepo_train.training.processes import end_process_group
+
+        end_process_group()
