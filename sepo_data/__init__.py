@@ -1,19 +1,41 @@
-"""Tables: read preferences, tokenize, write and scan stage datasets, select and show. Never imports torch."""
+"""Tables: read preferences, tokenize, write and scan stage datasets, select, query and compare. Never imports torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sepo_data.analysis.check import check
+    from sepo_data.analysis.diff import diff
+    from sepo_data.analysis.query import query
+    from sepo_data.preferences.preferences import read_preferences
+    from sepo_data.preferences.reading import Reading
+    from sepo_data.selection.select import select, select_many
+    from sepo_data.selection.selection import Selection
     from sepo_data.stages.scan import scan
 
-__all__ = ["scan"]
+__all__ = ["Reading", "Selection", "check", "diff", "query", "read_preferences", "scan", "select", "select_many"]
+
+HOMES = {
+    "Reading": "sepo_data.preferences.reading",
+    "Selection": "sepo_data.selection.selection",
+    "check": "sepo_data.analysis.check",
+    "diff": "sepo_data.analysis.diff",
+    "query": "sepo_data.analysis.query",
+    "read_preferences": "sepo_data.preferences.preferences",
+    "scan": "sepo_data.stages.scan",
+    "select": "sepo_data.selection.select",
+    "select_many": "sepo_data.selection.select",
+}
+"""The module of each public name; it is imported when the name is first used."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever it is that is asked for
-    """`sepo_data.scan`, imported when it is first used: Polars takes longer than `sepo --help` may."""
-    if name == "scan":
-        from sepo_data.stages.scan import scan
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
 
-        return scan
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})
