@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test test-fast test-floor lint format clean
 .DELETE_ON_ERROR:
 
 # The stamp is older than what decides the environment exactly when it has to be made again.
@@ -27,9 +27,24 @@ lint: .venv/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
+# The inner loop: no test that starts several processes, waits for real time, or runs the 135M model.
+test-fast: .venv/installed
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not processes and not smollm"
+
+# The lowest versions that pyproject.toml allows, in an environment of their own; the tests of what may move between versions.
+.venv-floor/installed: pyproject.toml constraints-floor.txt
+	$(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python -m pip install --quiet --upgrade pip
+	.venv-floor/bin/python -m pip install --quiet --constraint constraints-floor.txt torch
+	.venv-floor/bin/python -m pip install --quiet --constraint constraints-floor.txt --editable '.[floor]'
+	touch $@
+
+test-floor: .venv-floor/installed
+	.venv-floor/bin/python -m pytest -m unstable_api --import-mode=importlib
+
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv quickstart dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-floor quickstart dist .mypy_cache .pytest_cache .ruff_cache

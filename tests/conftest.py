@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sepo")
 
-pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands")
+pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands", "tests.fixtures.stores")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A loopback double of the Hub's HTTP API: what pushing and reading a dataset calls. Repositories live in memory.
+"""A loopback double of the Hub's HTTP API, as far as pushing and reading datasets and models call it, in memory.
 
 A client process needs HF_ENDPOINT=<url>, HF_TOKEN=hf_test and HF_HUB_DISABLE_XET=1 before it imports huggingface_hub.
 """

@@ -1,30 +1,35 @@
 """The documentation says what the code does: its tables are made from the code, its examples run.
 
-`python tests/test_docs.py` writes the tables anew.
+`python tests/docs/test_docs.py` writes the tables anew.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import typer.main
 
-import cli
 from sepo_data.schemas.stages import Stage, stage_schema
+from sepo_data.selection.rule import RULES
 from sepo_data.shapes import columns
-from sepo_data.shapes import skip_reasons as reasons
 from sepo_data.shapes.detect import detect_shape
-from sepo_data.tokenization import tokenize as tokenization
+from sepo_data.shapes.registry import registered_shapes
+from sepo_data.shapes.skip_reasons import REASONS
+from sepo_train.entry import load_cli
+from sepo_train.training.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[2]
-CLI, DATASETS, PYTHON = (ROOT / "docs" / name for name in ("cli.md", "datasets.md", "python.md"))
-COMMANDS = typer.main.get_command(cli.app).commands
+CLI, DATASETS, PYTHON, SELECT = (ROOT / "docs" / f"{name}.md" for name in ("cli", "datasets", "python", "select"))
+COMMANDS = typer.main.get_command(load_cli().app).commands
+
+
+WIDTH = 120
 
 
 def _table(*rows: tuple[str, ...]) -> str:
@@ -46,12 +51,31 @@ def _options(name: str) -> str:
 
 
 def _reasons() -> str:
-    rows = [(f"`{code}`", "reading", meaning) for code, meaning in reasons.REASONS.items()]
-    rows += [
-        (f"`{code}`", "tokenizing", f"{text[0].upper()}{text[1:]}.") for code, text in tokenization.REASONS.items()
-    ]
-    rows.append(("`non_finite`", "scoring", "A model gave NaN or infinite log-probabilities."))
+    rows = [(f"`{code}`", step, meaning) for step, group in REASONS.items() for code, meaning in group.items()]
     return _table(("reason", "found when", "meaning"), *rows)
+
+
+def _shape_sections() -> str:
+    """A section of each registered shape: its meaning and its example."""
+    sections = []
+    for entry in registered_shapes():
+        columns = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in entry.example.items()]
+        row = "{" + ", ".join(columns) + "}"
+        if len(row) > WIDTH:
+            row = "{" + ",\n ".join(columns) + "}"
+        meaning = textwrap.wrap(entry.meaning, WIDTH, break_long_words=False, break_on_hyphens=False)
+        paragraph = ["\n".join(meaning)] if meaning else []
+        sections.append("\n\n".join([f"### {entry.name}", *paragraph, f"```json\n{row}\n```"]))
+    return "\n" + "\n\n".join(sections) + "\n\n"
+
+
+def _shapes() -> str:
+    """A table of the registered shapes, with the description that is printed for the example of each."""
+    rows = []
+    for entry in registered_shapes():
+        found = detect_shape(list(entry.example), [entry.example])
+        rows.append((str(entry.tier), f"[{entry.name}](#{entry.name.replace(' ', '-')})", found.description))
+    return _table(("tier", "shape", "printed for the example below"), *rows)
 
 
 def _roles() -> str:
@@ -85,26 +109,49 @@ def _columns() -> str:
     return _table(("column", "type", "stage", "content"), *rows)
 
 
+def _rules() -> str:
+    rows = [(f"`{entry.call}`", " ".join(entry.description.split()), entry.source) for entry in RULES.values()]
+    return _table(("rule and defaults", "takes", "source"), *rows)
+
+
+def _losses() -> str:
+    rows = []
+    for entry in LOSSES.values():
+        options = [f"`--{name.replace('_', '-')} {number.default:g}`" for name, number in entry.parameters.items()]
+        needs = "yes" if entry.needs_reference else ""
+        rows.append((f"`{entry.name}`", f"`{entry.formula}`", entry.source, needs, ", ".join(options)))
+    return _table(("`--loss`", "of a pair", "source", "reference", "options"), *rows)
+
+
 def made_tables() -> dict[Path, dict[str, str]]:
     return {
-        CLI: {f"options of {name}": _options(name) for name in COMMANDS},
-        DATASETS: {"reasons": _reasons(), "columns": _columns(), "roles": _roles()},
+        CLI: {f"options of {name}": _options(name) for name in COMMANDS} | {"losses": _losses()},
+        DATASETS: {
+            "reasons": _reasons(),
+            "columns": _columns(),
+            "roles": _roles(),
+            "shapes": _shapes(),
+            "examples": _shape_sections(),
+        },
+        SELECT: {"rules": _rules()},
     }
 
 
 def with_tables(file: Path, tables: dict[str, str]) -> str:
     text = file.read_text(encoding="utf-8")
     for name, table in tables.items():
-        begin, end = f"<!-- made by tests/test_docs.py: {name} -->\n", "<!-- end -->"
+        begin, end = f"<!-- made by tests/docs/test_docs.py: {name} -->\n", "<!-- end -->"
         before, found, after = text.partition(begin)
         assert found, f"{file.name} has no place for the {name}: {begin}"
         text = before + begin + table + end + after.partition(end)[2]
     return text
 
 
-@pytest.mark.parametrize("file", [CLI, DATASETS], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [CLI, DATASETS, SELECT], ids=lambda file: file.name)
 def test_tables_are_those_of_the_code(file):
-    assert file.read_text(encoding="utf-8") == with_tables(file, made_tables()[file]), "run: python tests/test_docs.py"
+    assert file.read_text(encoding="utf-8") == with_tables(file, made_tables()[file]), (
+        "run: python tests/docs/test_docs.py"
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -118,41 +165,15 @@ def test_every_command_is_documented(name):
     assert "Examples:\n  sepo " in COMMANDS[name].epilog
 
 
-def test_every_reason_is_in_the_table():
-    from sepo_train.scoring import score
-
-    raised = {*reasons.REASONS, *tokenization.REASONS, "non_finite"}
-    assert '"non_finite"' in inspect.getsource(score)
-    documented = set(
-        re.findall(r"^\| `(\w+)` \| (?:reading|tokenizing|scoring)", DATASETS.read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    assert documented == raised
-
-
-SHAPES = re.findall(
-    r"^### ([\w -]+)\n.*?```json\n(.*?)```",
-    DATASETS.read_text(encoding="utf-8") if DATASETS.exists() else "",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-@pytest.mark.parametrize(("name", "row"), SHAPES, ids=[name for name, _ in SHAPES])
-def test_every_example_is_read_as_the_shape_it_stands_for(name, row):
-    value = json.loads(row)
+@pytest.mark.parametrize("entry", registered_shapes(), ids=lambda entry: entry.name)
+def test_every_example_of_the_page_is_read_as_its_shape(entry):
+    section = DATASETS.read_text(encoding="utf-8").partition(f"### {entry.name}\n")[2]
+    value = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    assert value == entry.example
     shape = detect_shape(list(value), [value])
-    assert shape.name == name
+    assert shape.name == entry.name
     [pair] = shape.to_pairs(0, value, ())
     assert pair.chosen != pair.rejected or pair.ids
-
-
-def test_every_shape_has_an_example():
-    sources = (ROOT / "sepo_data" / "shapes").glob("*.py")
-    named = {
-        name
-        for source in sources
-        for name in re.findall(r'(?:\b(?:Shape|Prompt)\(\s*|\bname = )"([a-z ]+)"', source.read_text(encoding="utf-8"))
-    }
-    assert named == {name for name, _ in SHAPES}
 
 
 def test_python_examples_run(tmp_path, tiny_model):

@@ -7,20 +7,22 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sepo_data.selection.quota import Quota
 from sepo_data.selection.select import select
-from sepo_data.selection.share import quota
 from sepo_data.stages.scan import scan
-from sepo_train.engine.choose import PLAIN
 from sepo_train.engine.layout import Tree
+from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.load import load_model, load_tokenizer
+from sepo_train.models.load import load_model
+from sepo_train.models.tokenizers import load_tokenizer
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
-from sepo_train.training.eval_metrics import held_out_metrics
+from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective
 from sepo_train.training.oracle import train_oracle
 from sepo_train.training.policy import train
-from sepo_train.training.run import Training
 from sepo_train.training.selected_pairs import SelectedPairs
+from sepo_train.training.settings import Training
 
 HELPFUL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hh_helpful" / "test.jsonl.gz"
 PAIRS, SEEN, STEP = 50, 4, Training(lr=1e-5, batch_size=4, micro_batch_size=2, seed=0)
@@ -53,8 +55,10 @@ def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
     seen = oracle.results["pairs_seen"]
     assert 0 < seen <= SEEN, "rows that cannot be used are drawn as well"
 
-    manifest = score(data, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=model, shard_rows=20)
-    assert manifest.results["path"] == "shared prompt and preamble"
+    manifest = score(
+        data, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=model, options=ScoringOptions(shard_rows=20)
+    )
+    assert manifest.results["layout"] == "shared prompt and cached prefix"
     assert manifest.rows + sum(manifest.total("skipped").values()) == PAIRS
     rewards = scan(tmp_path / "rewards").collect()
     assert rewards.height == manifest.rows > PAIRS // 2
@@ -85,14 +89,14 @@ def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
     for row in scan(tmp_path / "selection").collect().iter_rows(named=True):
         for side, share, extreme in (("chosen", 3000, max), ("rejected", 1500, min)):
             mask, values = row[f"{side}_mask"], row[f"{side}_rewards"]
-            assert sum(mask) == row[f"{side}_selected"] == quota(len(values), share)
+            assert sum(mask) == row[f"{side}_selected"] == Quota(share).k_of(len(values))
             assert mask[values.index(extreme(values))]
 
     policy = train(tmp_path / "selection", tmp_path / "policy", policy=model, training=STEP, limit=4)
     assert policy.results["pairs"] == 4
     trained = SelectedPairs.open(tmp_path / "selection", limit=4)
     before, after = (
-        held_out_metrics(load_model(name, dtype="float32"), trained, PLAIN, objective("sepo"))["rewards/margins"]
+        evaluate_pairs(load_model(name, dtype="float32"), trained, PLAIN, objective("sepo"))["rewards/margins"]
         for name in (model, str(tmp_path / "policy"))
     )
     assert after > before

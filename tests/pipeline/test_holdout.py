@@ -13,12 +13,13 @@ from sepo_data.selection.select import select
 from sepo_data.shapes.pairs import Pair
 from sepo_data.stages.scan import scan
 from sepo_data.stages.seen_pairs import SEEN, read_oracle_record, write_seen_pairs
-from sepo_train.models.dataset import prepare
+from sepo_train.models.dataset import open_tokenized
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 from sepo_train.training.oracle import random_pairs, train_oracle
 from sepo_train.training.policy import train
-from sepo_train.training.run import Training
 from sepo_train.training.selected_pairs import SelectedPairs
+from sepo_train.training.settings import Training
 
 TRAINING = Training(lr=1e-3, batch_size=8, seed=1)
 
@@ -42,7 +43,7 @@ def stages(reading, tiny_models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     ref = str(tiny_models["ref"])
     oracle = train_oracle(reading, folder / "oracle", ref=ref, training=TRAINING)
-    score(reading, folder / "rewards", oracle=str(folder / "oracle"), ref=ref, shard_rows=10)
+    score(reading, folder / "rewards", oracle=str(folder / "oracle"), ref=ref, options=ScoringOptions(shard_rows=10))
     select(folder / "rewards", folder / "selection")
     return folder, oracle, train(folder / "selection", folder / "policy", policy=ref, training=TRAINING)
 
@@ -61,7 +62,7 @@ def test_no_prompt_is_on_both_sides(stages):
     assert rewards.filter(split="train")["oracle_seen"].all()
     assert oracle.results["pairs_seen"] == 22 - held_out.height
     assert policy.results["pairs"] == 22 - held_out.height
-    assert set(policy.results["held_out"]) == {"before", "after"}
+    assert set(policy.results["eval"]) == {"before", "after"}
 
 
 def test_the_oracle_writes_down_what_was_set_aside(stages):
@@ -112,9 +113,9 @@ def test_an_oracle_that_saw_held_out_pairs_is_refused(stages, reading, tiny_mode
 def test_an_oracle_that_saw_other_pairs_of_held_out_prompts_is_refused(stages, reading, tiny_model, tmp_path):
     folder, *_ = stages
     record = read_oracle_record(str(folder / "oracle"))
-    assert not score(reading, tmp_path / "r", oracle=str(folder / "oracle"), ref=str(tiny_model), dry_run=True).finished
+    assert not score(reading, tmp_path / "r", oracle=str(folder / "oracle"), ref=str(tiny_model), dry_run=True).complete
     copied = shutil.copytree(folder / "oracle", tmp_path / "oracle")
-    prepared = prepare(reading, str(tiny_model))
+    prepared = open_tokenized(reading, str(tiny_model))
     held_out = next(pair for pair in prepared.preferences if isinstance(pair, Pair) if pair.extra["split"] == "holdout")
     assert held_out.prompt_id not in record.prompt_ids
     write_seen_pairs(copied, [replace(held_out, chosen=" Another answer.")])
@@ -130,7 +131,7 @@ def test_an_oracle_without_a_record_is_told(new_progress, reading, tiny_models, 
 
 
 def test_a_fraction_that_is_all_held_out(reading, tiny_model):
-    prepared = prepare(reading, str(tiny_model))
+    prepared = open_tokenized(reading, str(tiny_model))
     held_out = {
         item.source_row for item in prepared.preferences if isinstance(item, Pair) if item.extra["split"] == "holdout"
     }
@@ -152,7 +153,7 @@ def test_the_first_bad_row_ends_both_where_that_is_asked_for(reading, tiny_model
     with pytest.raises(SepoError, match=bad):
         train_oracle(reading, tmp_path / "oracle", ref=models["ref"], training=TRAINING, on_bad_row="fail")
     with pytest.raises(SepoError, match=bad):
-        score(reading, tmp_path / "rewards", **models, on_bad_row="fail", shard_rows=20)
+        score(reading, tmp_path / "rewards", **models, options=ScoringOptions(on_bad_row="fail", shard_rows=20))
     with pytest.raises(SepoError, match=bad):
-        score(reading, tmp_path / "dry", **models, on_bad_row="fail", dry_run=True)
+        score(reading, tmp_path / "dry", **models, options=ScoringOptions(on_bad_row="fail"), dry_run=True)
     assert not (tmp_path / "oracle").exists()

@@ -17,14 +17,14 @@ from sepo_train.scoring.ray_workers import cpus_of_each, score_with_ray
 SEPO = Path(sys.executable).with_name("sepo")
 SLOW = """
 import time, sepo_data.stages.writer
-write = sepo_data.stages.writer.StageDirectory.write_shard
+write = sepo_data.stages.writer.StageWriter.write_shard
 
 def slowly(self, index, *arguments, **options):
     print("begins", index, flush=True)
     time.sleep({seconds})
     return write(self, index, *arguments, **options)
 
-sepo_data.stages.writer.StageDirectory.write_shard = slowly
+sepo_data.stages.writer.StageWriter.write_shard = slowly
 """
 MEET = """
 import os, time, sepo_train.scoring.score
@@ -148,12 +148,12 @@ def test_an_array_of_tasks_in_any_order_two_at_a_time(sepo_server, score_six, si
     for shard, task in tasks.items():
         assert shards_told(task.stderr) == [shard]
         assert task.stdout == f"{out}\n"
-    assert "2 of 6 shards are left to others" in tasks[0].stderr + tasks[5].stderr
+    assert "2 of 6 shards are still being written by other processes" in tasks[0].stderr + tasks[5].stderr
     assert sum("11 pairs scored" in task.stderr for task in tasks.values()) in {1, 2}, "the last one finishes"
     assert everything(out) == everything(six_shards)
     code, _, talk = sepo_server.run(*score_six, "--out", out, "--only-shard", 3)
     assert code == 0
-    assert "6 of 6 shards present, nothing to do" in talk
+    assert "is complete (6 of 6 shards); nothing to do" in talk
 
 
 def test_tasks_that_cannot_be(sepo_server, score_six, tmp_path):
@@ -162,7 +162,7 @@ def test_tasks_that_cannot_be(sepo_server, score_six, tmp_path):
     assert (code, answer) == (1, "")
     assert "Error: there is no shard 99\nHint: the 6 shards have the numbers 0 to 5" in talk
     assert sepo_server.run(*score_six, *out, "--only-shard", "-1")[0] == 2
-    for nonsense in (("--workers", 2), ("--gpus", 1), ("--engine", "ray", "--only-shard", 1)):
+    for nonsense in (("--workers", 2), ("--gpus", 1), ("--backend", "ray", "--only-shard", 1)):
         code, answer, talk = sepo_server.run(*score_six, *out, *nonsense)
         assert (code, answer) == (2, ""), nonsense
         assert nonsense[-2] in talk
@@ -175,7 +175,7 @@ def test_overwrite_by_several_ranks_is_refused(sepo_server, score_six, six_shard
         *score_six, "--out", six_shards, "--overwrite", "--yes", RANK="1", WORLD_SIZE="2"
     )
     assert (code, answer) == (1, "")
-    assert "--overwrite cannot be told to 2 processes at once" in talk
+    assert "--overwrite is not possible with 2 processes at once" in talk
     assert everything(six_shards) == before
 
 
@@ -248,11 +248,11 @@ def read_environment(process):
 def test_ray_workers_that_are_killed_are_replaced(
     ray_environment, sepo_server, score_six, twelve_pairs, everything, *, tmp_path
 ):
-    command = [*score_six, "--shard-rows=1", "--resident=one"]
+    command = [*score_six, "--shard-rows=1", "--models-in-memory=1"]
     assert sepo_server.run(*command, "--out", tmp_path / "whole")[0] == 0
     out = tmp_path / "rewards"
     running = subprocess.Popen(
-        [SEPO, *command, "--out", out, "--engine", "ray", "--workers", "2", "--check-precision=2"],
+        [SEPO, *command, "--out", out, "--backend", "ray", "--workers", "2", "--check-precision=2"],
         env=ray_environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -288,7 +288,7 @@ def test_ray_of_our_own_is_gone_afterwards_and_more_workers_than_cpus_do_not_wai
     alone = {name: value for name, value in ray_environment.items() if name != "RAY_ADDRESS"}
     # Otherwise Ray looks for one that runs on this machine.
     alone |= {"RAY_ADDRESS": "local", "SEPO_CACHE": str(tmp_path), "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}'}
-    command = [SEPO, *score_six, "--out", "rewards", "--engine", "ray", "--workers", "2"]
+    command = [SEPO, *score_six, "--out", "rewards", "--backend", "ray", "--workers", "2"]
     code, answer, talk = launch(*command, environment=alone, cwd=tmp_path)
     assert (code, answer) == (0, "rewards\n"), talk
     assert "2 Ray workers with 0.5 CPUs" in talk
@@ -298,14 +298,15 @@ def test_ray_of_our_own_is_gone_afterwards_and_more_workers_than_cpus_do_not_wai
 
 
 MISTAKES = """
-import contextlib, io, json, sys, ray, cli
+import contextlib, io, json, sys, ray
+from sepo_train.entry import load_cli
 ray.init(include_dashboard=False, log_to_driver=False)
 answers = []
 for arguments in json.load(sys.stdin):
     sys.argv, talk = ["sepo", *arguments], io.StringIO()
     with contextlib.redirect_stderr(talk):
         try:
-            cli.main()
+            load_cli().main()
         except SystemExit as exit:
             answers.append([exit.code, talk.getvalue()])
 print(json.dumps(answers))
@@ -316,7 +317,7 @@ def test_what_a_ray_worker_raises_is_what_the_user_reads(ray_environment, score_
     import json
 
     before = everything(six_shards)
-    ray = ["--engine=ray", "--workers=1"]
+    ray = ["--backend=ray", "--workers=1"]
     commands = [
         [*score_six, f"--out={six_shards}", "--beta=0.5", *ray],
         [*score_six, f"--out={tmp_path / 'no'}", "--oracle=nobody/no-such-model", *ray],
@@ -340,7 +341,7 @@ def test_what_a_ray_worker_raises_is_what_the_user_reads(ray_environment, score_
     assert hub[0] == 4
     assert "Error: model nobody/no-such-model is neither a local folder" in hub[1]
     assert greedy[0] == 1
-    assert "a worker wants 64 GPUs" in greedy[1]
+    assert "a worker needs 64 GPUs" in greedy[1]
     assert everything(six_shards) == before
     assert not (tmp_path / "no").exists()
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from sepo_data.errors import RefusedError
 from sepo_data.stages.scan import open_shard, shard_files
 from sepo_train.engine import logps
 from sepo_train.models.load import load_model
+from sepo_train.scoring import pair_scorer
+from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 
 # A kill at a moment that is named by the file that is written: before, during or after it.
@@ -98,9 +101,9 @@ def test_a_kill_at_any_moment_loses_at_most_the_shard_at_hand(sepo_server, score
     before = {file: file.stat().st_mtime_ns for file in out.glob("[!.]*.*")}
     code, answer, talk = sepo_server.run(*score_six, "--out", out)
     assert (code, answer) == (0, f"{out}\n")
-    assert "6 of 6 shards present, nothing to do" in talk
+    assert "is complete (6 of 6 shards); nothing to do" in talk
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    assert everything(out) == everything(six_shards), "what only an unfinished directory needs is gone, too"
+    assert everything(out) == everything(six_shards), "what only an incomplete directory needs is gone, too"
 
 
 @pytest.mark.parametrize("moment", [("during", data(3), 3), ("during", "state.json", 6)])
@@ -112,7 +115,7 @@ def test_after_one_kill_the_same_command_does_the_rest(
     sepo_server.run(*score_six, "--out", tmp_path / "rewards", before=kill)
     code, _, talk = sepo_server.run(*score_six, "--out", tmp_path / "rewards")
     assert code == 0
-    assert f"going on: {done} of 6 shards are there" in talk
+    assert f"resuming: {done} of 6 shards done" in talk
     assert [int(shard) for shard in re.findall(r"shard (\d)", talk)] == list(range(done, 6))
     assert everything(tmp_path / "rewards") == everything(six_shards)
 
@@ -125,7 +128,7 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
     new_progress, six_shards, twelve_pairs, tiny_models, tmp_path, *, monkeypatch
 ):
     sizes, armed = [], []
-    real, choose = logps.token_logps, score.__globals__["choose_engine"]
+    real, choose = logps.token_logps, pair_scorer.choose_layout_policy
 
     def chosen(*arguments, **options):
         engine = choose(*arguments, **options)
@@ -139,10 +142,10 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
                 raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, layout, before)
 
-    monkeypatch.setattr("sepo_train.scoring.score.choose_engine", chosen)
+    monkeypatch.setattr("sepo_train.scoring.pair_scorer.choose_layout_policy", chosen)
     monkeypatch.setattr(logps, "token_logps", scarce)
     told, models = new_progress(), {role: str(folder) for role, folder in tiny_models.items()}
-    score(str(twelve_pairs), tmp_path / "rewards", **models, shard_rows=2, progress=told)
+    score(str(twelve_pairs), tmp_path / "rewards", **models, options=ScoringOptions(shard_rows=2), progress=told)
     half = sizes[2] // 2
     assert max(sizes[:2]) > half
     assert max(sizes[3:]) <= half
@@ -161,14 +164,14 @@ def test_more_rows_set_aside_than_allowed_is_told_at_the_end_with_all_kept(
     out = tmp_path / "rewards"
     code, answer, talk = sepo_server.run(*command, "--out", out)
     assert (code, answer) == (1, "")
-    assert "11 pairs scored, 1 rows set aside: 1 null" in talk
-    assert "Error: 1 of 12 rows were set aside, --max-skipped allows 0" in talk
+    assert "11 pairs scored, 1 rows skipped: 1 null" in talk
+    assert "Error: 1 of 12 rows were skipped, --max-skipped allows 0" in talk
     assert "accept it with --max-skipped 1" in talk
     assert everything(out) == everything(six_shards)
     for limit, accepted in (("8%", 1), ("8.34%", 0), ("20%", 0), ("0", 1), ("1", 0), ("100%", 0)):
         code, answer, talk = sepo_server.run(*command, "--out", out, "--max-skipped", limit)
         assert (code, answer) == (accepted, "" if accepted else f"{out}\n"), limit
-        assert "6 of 6 shards present, nothing to do" in talk
+        assert "is complete (6 of 6 shards); nothing to do" in talk
     assert everything(out) == everything(six_shards)
 
 
@@ -199,26 +202,26 @@ def change_weights(folder):
 )
 def test_another_plan_under_the_same_names(six_shards, twelve_pairs, tiny_models, tmp_path, *, changed, keys):
     dataset, out = shutil.copy(twelve_pairs, tmp_path), shutil.copytree(six_shards, tmp_path / "rewards")
-    options = {role: str(shutil.copytree(folder, tmp_path / role)) for role, folder in tiny_models.items()}
-    options |= {"shard_rows": 2}
+    models = {role: str(shutil.copytree(folder, tmp_path / role)) for role, folder in tiny_models.items()}
+    options = ScoringOptions(shard_rows=2)
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    assert score(dataset, out, **options).finished, "nothing has changed yet"
+    assert score(dataset, out, **models, options=options).complete, "nothing has changed yet"
     lines = twelve_pairs.read_text(encoding="utf-8")
     if changed == "weights":
         change_weights(tmp_path / "oracle")
     elif changed == "template":
         (tmp_path / "other.jinja").write_text("{{ messages[0].content }}")
-        options["chat_template"] = tmp_path / "other.jinja"
+        options = replace(options, chat_template=tmp_path / "other.jinja")
     elif changed == "dtype":
-        options["dtype"] = "bfloat16"
+        options = replace(options, dtype="bfloat16")
     elif changed == "data":
         (tmp_path / twelve_pairs.name).write_text(lines.replace("juice", "cider"), encoding="utf-8")
     elif changed == "longer":
         (tmp_path / twelve_pairs.name).write_text(lines + lines.splitlines()[0] + "\n", encoding="utf-8")
     else:
-        options |= {"batch_tokens": 64, "shard_rows": 3}
+        options = replace(options, batch_tokens=64, shard_rows=3)
     with pytest.raises(RefusedError) as refused:
-        score(dataset, out, **options)
+        score(dataset, out, **models, options=options)
     assert refused.value.exit_code == 3
     assert re.findall(r"^  ([\w.]+): ", str(refused.value), flags=re.MULTILINE) == keys
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
@@ -242,7 +245,7 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
     dataset, answers = ranked(tmp_path)
     models = {role: str(folder) for role, folder in tiny_models.items()}
     fed, targets, armed = [], [], []
-    real, choose = logps.token_logps, score.__globals__["choose_engine"]
+    real, choose = logps.token_logps, pair_scorer.choose_layout_policy
 
     def counted(model, layout, before=None):
         if armed:
@@ -253,7 +256,7 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(logps, "token_logps", counted)
         patch.setattr(
-            "sepo_train.scoring.score.choose_engine",
+            "sepo_train.scoring.pair_scorer.choose_layout_policy",
             lambda *given, **more: (choose(*given, **more), armed.append(1))[0],
         )
         score(dataset, tmp_path / "together", **models)
@@ -266,7 +269,7 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
     assert sum(targets) == 2 * wanted
     assert sum(fed) == 2 * (found[0]["prompt_tokens"] + last["prompt_tokens"] + wanted - 6)
 
-    score(dataset, tmp_path / "apart", **models, shard_rows=1)
+    score(dataset, tmp_path / "apart", **models, options=ScoringOptions(shard_rows=1))
     for together, apart in zip(found, rows(tmp_path / "apart"), strict=True):
         assert together["source_row"] == apart["source_row"]
         for side in ("chosen", "rejected"):

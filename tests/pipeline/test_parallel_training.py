@@ -27,11 +27,12 @@ from sepo_data.selection.select import select
 from sepo_train.engine import head
 from sepo_train.engine.layout import Tree, shared_layout
 from sepo_train.scoring.score import score
-from sepo_train.training.losses import sepo_loss
+from sepo_train.training.checkpoint import METRICS
+from sepo_train.training.losses.reference_free import sepo_loss
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_trainer import response_logps
+from sepo_train.training.pair_logps import response_logps
 from sepo_train.training.policy import train
-from sepo_train.training.run import METRICS, Training
+from sepo_train.training.settings import Training
 
 CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "accelerate"
 
@@ -84,7 +85,7 @@ def compare_gradients():
         prompt, *sides = (torch.randint(3, 300, (n,), generator=random).tolist() for n in (2 + number, 3 + number, 5))
         trees.append(Tree(prompt, tuple(sides), [[place % 2 == 0 for place in range(len(side))] for side in sides]))
     for tied in (False, True):
-        for head.TILE in (1 << 25, 400):  # the head in one piece, and a position at a time
+        for head.TILE_LOGITS in (1 << 25, 400):  # the head in one piece, and a position at a time
             whole = AutoModelForCausalLM.from_pretrained(os.environ["MODEL"], dtype="float32", tie_word_embeddings=tied)
             whole.gradient_checkpointing_enable({"use_reentrant": False})
             sharded = copy.deepcopy(whole.train())
