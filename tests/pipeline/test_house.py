@@ -6,10 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "cli.py", *sorted((ROOT / "sepo_data").rglob("*.py")), *sorted((ROOT / "sepo_train").rglob("*.py"))]
@@ -74,6 +77,19 @@ def test_docstrings_begin_with_a_noun_or_a_verb():
         texts = [(node, ast.get_docstring(node) or "") for node in ast.walk(tree) if isinstance(node, documented)]
         begun += [f"{file.relative_to(ROOT)}: {text.splitlines()[0]}" for _, text in texts if RELATIVE.match(text)]
     assert begun == []
+
+
+def test_the_floor_that_is_run_is_the_one_that_is_promised():
+    """Each lower bound of a dependency in pyproject.toml is the version that constraints-floor.txt pins."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [Requirement(text) for text in project["dependencies"]]
+    promised = {
+        requirement.name: Version(next(each.version for each in requirement.specifier if each.operator == ">="))
+        for requirement in requirements
+    }
+    lines = (ROOT / "constraints-floor.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert {name: Version(version) for name, version in pinned.items()} == promised
 
 
 @pytest.mark.parametrize("package", ["sepo_data", "sepo_train"])
