@@ -45,7 +45,7 @@ Four steps, each reads a dataset and writes one:
 (sepo COMMAND --config FILE), in this order: command line, environment, file, default. `sepo config` prints the values.
 
 Exit codes: 0 done, 1 something you can fix, 2 usage, 3 refused (the output holds something else), 4 Hub or
-authentication, 70 a bug of ours, 130 interrupted (finished shards are kept, the same command resumes).
+authentication, 70 a bug in sepo, 130 interrupted (finished shards are kept, the same command resumes).
 """
 
 app = typer.Typer(

@@ -23,7 +23,7 @@ def run(
     """Compare two oracles, or two selections, on the same pairs.
 
     Rank correlation of the rewards within a response, overlap of the tokens that each selects, and the pairs that
-    differ most. Answers whether an oracle of a part of the data chooses the same tokens.
+    differ most. Shows whether an oracle trained on a part of the data selects the same tokens.
     """
     from dataclasses import asdict
 

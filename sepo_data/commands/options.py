@@ -148,7 +148,7 @@ OnBadRows = Annotated[
 ]
 MaxLength = Annotated[
     int | None,
-    option(INPUT, min=2, help="most tokens of prompt and one response; 2048 or the model's context by default"),
+    option(INPUT, min=2, help="tokens of the prompt and one response at most; 2048 or the model's context by default"),
 ]
 TruncateAt = Annotated[Truncate | None, option(INPUT, help="cut longer pairs there instead of skipping them")]
 ChatTemplate = Annotated[

@@ -81,7 +81,7 @@ def build_reading(
             INPUT,
             parser=parse_holdout_size,
             metavar="SHARE|N",
-            help="keep about this share or number of pairs out of training, complete prompts only",
+            help="size of the holdout, a share or a number of pairs; complete prompts only",
         ),
     ] = "0",  # type: ignore[assignment]
 ) -> Reading:

@@ -56,10 +56,21 @@ def run(
     ] = "top",
     chosen: Annotated[
         str,
-        option(SELECTION, parser=parse_quota, metavar="QUOTA", help="of each chosen response: 30%, or 16t for tokens"),
+        option(
+            SELECTION,
+            parser=parse_quota,
+            metavar="QUOTA",
+            help="share (30%) or number (16t) of tokens to select from each chosen response",
+        ),
     ] = "",
     rejected: Annotated[
-        str, option(SELECTION, parser=parse_quota, metavar="QUOTA", help="of each rejected response")
+        str,
+        option(
+            SELECTION,
+            parser=parse_quota,
+            metavar="QUOTA",
+            help="share or number of tokens to select from each rejected response",
+        ),
     ] = "",
     grid: Annotated[
         list[str] | None,

@@ -21,11 +21,21 @@ def run(
     pair: Annotated[str, option(INPUT, metavar="PAIR", help="number of the pair, from 0, or its pair_id")] = "0",
     chosen: Annotated[
         int,
-        option(SELECTION, parser=parse_share, metavar="SHARE", help="of a rewards directory: mark this top share"),
+        option(
+            SELECTION,
+            parser=parse_share,
+            metavar="SHARE",
+            help="share of the highest rewards to mark in a rewards directory",
+        ),
     ] = "30%",  # type: ignore[assignment]
     rejected: Annotated[
         int,
-        option(SELECTION, parser=parse_share, metavar="SHARE", help="of a rewards directory: mark this bottom share"),
+        option(
+            SELECTION,
+            parser=parse_share,
+            metavar="SHARE",
+            help="share of the lowest rewards to mark in a rewards directory",
+        ),
     ] = "30%",  # type: ignore[assignment]
     svg: Annotated[Path | None, option(OUTPUT, metavar="FILE", help="write the picture to this file as well")] = None,
     json: AsJson = False,

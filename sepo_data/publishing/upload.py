@@ -166,7 +166,7 @@ def _refusal(repo_id: str, status: int, reason: str) -> HubError:
     reason = f": {reason}" if reason else ""
     match status:
         case 401:
-            return HubError("the Hub does not know the token", "log in with `hf auth login`, or set HF_TOKEN")
+            return HubError("the Hub rejected the token", "log in with `hf auth login`, or set HF_TOKEN")
         case 403:
             return HubError(
                 f"the token may not write to {repo_id}{reason}", "use one that may write there, or choose another name"

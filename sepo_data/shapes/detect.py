@@ -103,7 +103,7 @@ def _several_shapes(fitting: Sequence[Shape]) -> SepoError:
         ways.append(_columns_option(own))
     return SepoError(
         "the columns fit more than one shape: " + " Or: ".join(shape.description for shape in fitting),
-        f"say which is meant: {' or '.join(ways)}",
+        f"choose one: {' or '.join(ways)}",
     )
 
 
@@ -116,7 +116,7 @@ def _several_prompts(roles: Mapping[str, str], others: Sequence[str]) -> SepoErr
         ways.append(_columns_option({"instruction" if other == "instruction" else "question": other}))
     return SepoError(
         f"{roles[role]} could be the prompt, and so could {listed(others, ' or ')}: they hold different texts",
-        f"say which is meant: {' or '.join(ways)}",
+        f"choose one: {' or '.join(ways)}",
     )
 
 
@@ -128,23 +128,23 @@ def _no_shape(columns: Sequence[str], sample: Sequence[Row], found: Columns) -> 
         " for whole dialogues or texts that begin alike; and for token ids"
     )
     if found.said:
-        message += f". --columns says {listed(sorted(found.said))}, and no shape has that beside these columns"
+        message += f". --columns names {listed(sorted(found.said))}, and no shape has that beside these columns"
     if found.rivals:
         ways = " or ".join(_columns_option(way) for way in found.rivals)
-        return SepoError(f"{message}. Several columns could play the same role", f"say which: {ways}")
+        return SepoError(f"{message}. Several columns could play the same role", f"choose one: {ways}")
     missing = [role for role in ("chosen", "rejected") if role not in found.names]
     if not missing and found.are("string", "chosen", "rejected"):
         message += ". Here chosen and rejected do not begin alike, so the prompt has to be a column of its own"
         if found.are("turns", "messages") and end_in_answer(found):
             way = _columns_option({"messages": found.names["messages"]})
-            return SepoError(message, f"where the last turn of messages is the chosen response, say so: {way}")
+            return SepoError(message, f"if the last turn of messages is the chosen response, add {way}")
         free = {column: kind for column, kind in kinds.items() if column not in found.names.values()}
         asked = [{"conversations": column} for column, kind in free.items() if could_play("conversations", kind)]
         asked += [{"question": column} for column, kind in free.items() if kind == "string"]
         ways = " or ".join(map(_columns_option, asked))
-        ask = f"say which column the user says: {ways}"
-        return SepoError(message, ask if ways else "add a column of what the user says, and call it question")
-    hints = ["say what is what, like --columns question=ASKED,chosen=A,rejected=B"]
+        ask = f"name the column of the user's turn: {ways}"
+        return SepoError(message, ask if ways else "add a column of the user's turn, called question")
+    hints = ["name the roles, like --columns question=ASKED,chosen=A,rejected=B"]
     for role in missing:
         fitting = [column for column, kind in kinds.items() if could_play(role, kind)]
         if role in kinds and kinds[role] != "unknown":

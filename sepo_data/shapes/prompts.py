@@ -65,7 +65,7 @@ def prompts(columns: Columns) -> list[Prompt]:
 def rival_prompts(roles: Mapping[str, str], columns: Columns) -> list[str]:
     """Columns that could be the prompt as well as the one that is read.
 
-    A prompt made out of another column holds its text; and dialogues tell by themselves which column they repeat.
+    A prompt made out of another column holds its text; and dialogues are unambiguous about the column that they repeat.
     """
     asked = next((role for role in ("prompt", "question") if role in roles), None)
     if asked is None or columns.said & {"prompt", "question"} or columns.are("turns", "chosen", "rejected"):

@@ -91,8 +91,8 @@ def _uncertain(columns: Columns, role: str, found: set[float]) -> SepoError:
     ways = [f"--columns {quote(way)} {when}" for way, when in meant.items()]
     return SepoError(
         f"{name} holds {listed(f'{code:g}' for code in sorted(found)[:MAX_CODES_SHOWN])} in the first rows,"
-        f" which does not tell whether {a} or {b} is preferred",
-        f"say what it means: {', or '.join(ways)}; or add a column winner that holds {a} or {b}",
+        f" which may mean either: {a} is preferred, or {b}",
+        f"choose its meaning: {', or '.join(ways)}; or add a column winner that holds {a} or {b}",
     )
 
 
@@ -150,7 +150,7 @@ def _scores(record: Record) -> float:
 
 
 VERDICTS = (
-    Verdict(("winner",), "{a} or {b} is chosen, as {0} says", _winner),
+    Verdict(("winner",), "{a} or {b} is chosen, by {0}", _winner),
     Verdict(("winner_model_a", "winner_model_b"), "{a} is chosen where {0} is 1, {b} where {1} is", _one_of_two),
     Verdict(("labels",), "{a} is chosen where {0} is 1, {b} where it is 0", _label),
     Verdict(("choice",), "{a} is chosen where {0} is 0, {b} where it is 1", choice),

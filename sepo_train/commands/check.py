@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Report the shape of a preference dataset and its problems.
 
-    One pair as a model sees it, lengths, rows that would be skipped and the reasons, repetitions. No weights are
+    One pair as a model sees it, lengths, rows that would be skipped and the reasons, duplicates. No weights are
     loaded. Without --tokenizer, lengths are in characters.
     """
     if tokenizer is None and (max_length or chat_template):

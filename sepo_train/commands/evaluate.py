@@ -51,7 +51,7 @@ def run(
         option(MODELS, metavar="MODEL", help="the model to compare with, such as the one that training started from"),
     ] = None,
     generate: Annotated[
-        str | None, option(EVALUATION, metavar="PROMPTS", help="let both models answer these prompts, into --out")
+        str | None, option(EVALUATION, metavar="PROMPTS", help="generate answers to these prompts, into --out")
     ] = None,
     judge: Annotated[
         str | None,
@@ -63,7 +63,7 @@ def run(
     kl_samples: Annotated[
         int, option(EVALUATION, min=0, help="answers that are sampled to estimate the KL divergence")
     ] = 64,
-    max_new_tokens: Annotated[int, option(EVALUATION, min=1, help="most tokens of an answer")] = 256,
+    max_new_tokens: Annotated[int, option(EVALUATION, min=1, help="tokens of an answer at most")] = 256,
     temperature: Annotated[
         float, number(EVALUATION, parser=parse_not_negative, help="sampling temperature of --generate; 0 is greedy")
     ] = 0.0,
@@ -80,8 +80,8 @@ def run(
 ) -> None:
     """Measure a model on held-out pairs, by itself or against another one.
 
-    How often it prefers the chosen response and by how much, the KL divergence of the two models, lengths; with
-    --generate their answers, for AlpacaEval and MT-Bench, and with --judge the win rate.
+    Reports accuracy and margin on the pairs, the KL divergence of the two models, and lengths; with --generate their
+    answers, for AlpacaEval and MT-Bench, and with --judge the win rate.
     """
     if out is not None:
         confirm_overwrite(out, overwrite=overwrite, yes=yes)

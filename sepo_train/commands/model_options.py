@@ -9,5 +9,5 @@ from sepo_data.commands.options import option
 from sepo_train.models.device import Dtype
 
 ModelDtype = Annotated[
-    Dtype | None, option(MODELS, help="number type of both models; float32 on a CPU, bfloat16 on a GPU by default")
+    Dtype | None, option(MODELS, help="dtype of the models; float32 on a CPU, bfloat16 on a GPU by default")
 ]

@@ -50,7 +50,9 @@ def run(
         int, option(INPUT, parser=parse_share, metavar="SHARE", help="random share of the rows to train on")
     ] = "100%",  # type: ignore[assignment]
     seed: Seed = 0,  # noqa: ARG001 - declared here for its help; reading and training share it
-    beta: Annotated[float, number(TRAINING, help="strength of DPO's pull to the reference")] = 0.1,
+    beta: Annotated[
+        float, number(TRAINING, help="strength of DPO's penalty on the divergence from the reference")
+    ] = 0.1,
     on_bad_row: OnBadRows = "skip",
     max_length: MaxLength = None,
     truncate: TruncateAt = None,

@@ -37,7 +37,7 @@ def build_training(
     ] = False,
     dtype: Annotated[
         TrainingDtype | None,
-        option(MODELS, help="number type of products; float32 on CPUs, bfloat16 elsewhere. Weights are float32"),
+        option(MODELS, help="compute dtype; float32 on CPUs, bfloat16 elsewhere. Weights are float32"),
     ] = None,
     seed: Seed = 0,
     save_steps: Annotated[int, option(RUN, min=0, help="optimizer steps between checkpoints; 0 for none")] = 0,

@@ -87,7 +87,7 @@ def draw_curve(metrics: Path, picture: Path) -> bool:
     Of a step with several lines, because a run went back to a checkpoint, the last one counts.
 
     Returns:
-        Whether there is a picture: there is none without matplotlib (the extra `plot`), or without a number to draw.
+        True if a picture was written: none is without matplotlib (the extra `plot`), or without a number to draw.
     """
     try:
         figure = curve_figure(read_metrics(metrics))

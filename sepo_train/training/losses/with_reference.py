@@ -7,7 +7,7 @@ from sepo_train.training.losses.registry import Tensor, log_sigmoid, loss, posit
 
 @loss(
     reward=lambda sums, ref_sums, beta: beta * (sums - ref_sums),
-    beta=positive("strength of the pull to the reference"),
+    beta=positive("strength of the penalty on the divergence from the reference"),
 )
 def dpo_loss(
     chosen_sums: Tensor, rejected_sums: Tensor, ref_chosen_sums: Tensor, ref_rejected_sums: Tensor, *, beta: float = 0.1
@@ -18,7 +18,7 @@ def dpo_loss(
 
 @loss(
     reward=lambda means, ref_means, beta: beta * (means - ref_means),
-    beta=positive("strength of the pull to the reference"),
+    beta=positive("strength of the penalty on the divergence from the reference"),
 )
 def ipo_loss(
     chosen_means: Tensor,
@@ -37,7 +37,7 @@ def ipo_loss(
 
 @loss(
     reward=lambda sums, ref_sums, beta: beta * (sums - ref_sums),
-    beta=positive("strength of the pull to the reference"),
+    beta=positive("strength of the penalty on the divergence from the reference"),
 )
 def kto_loss(
     chosen_sums: Tensor, rejected_sums: Tensor, ref_chosen_sums: Tensor, ref_rejected_sums: Tensor, *, beta: float = 0.1

@@ -76,14 +76,14 @@ def test_a_column_that_cannot_play_the_role():
 
 
 def test_a_role_that_no_shape_has_a_use_for():
-    assert "--columns says winner, and no shape has that" in str(error_of({**STRINGS, "who": "a"}, winner="who"))
+    assert "--columns names winner, and no shape has that" in str(error_of({**STRINGS, "who": "a"}, winner="who"))
 
 
 def test_two_candidates_for_the_prompt():
     error = error_of({**NO_PROMPT, "question": "q", "instruction": "i"})
     assert "more than one shape: the user says question; " in str(error)
     assert " Or: the user says instruction; " in str(error)
-    assert error.hint == "say which is meant: --columns question=question or --columns instruction=instruction"
+    assert error.hint == "choose one: --columns question=question or --columns instruction=instruction"
     assert read({**STRINGS, "instruction": "q", "question": "q"}) == ("explicit strings", "q")
 
 
@@ -102,7 +102,7 @@ def test_two_candidates_for_the_prompt():
 def test_a_prompt_beside_another_text(row, ways):
     error = error_of(row)
     assert "they hold different texts" in str(error)
-    assert error.hint == "say which is meant: " + " or ".join(f"--columns {way}" for way in ways)
+    assert error.hint == "choose one: " + " or ".join(f"--columns {way}" for way in ways)
     for way in ways:
         said = dict(entry.split("=") for entry in way.split(","))
         _, prompt = read(row, **said)
@@ -113,27 +113,27 @@ def test_a_prompt_beside_another_text(row, ways):
 def test_rivals():
     error = error_of({"question": "q", "preferred": "a", "dispreferred": "b", "better": "c", "worse": "d"})
     assert error.hint == (
-        "say which: --columns chosen=preferred,rejected=dispreferred or --columns chosen=better,rejected=worse"
+        "choose one: --columns chosen=preferred,rejected=dispreferred or --columns chosen=better,rejected=worse"
     )
     error = error_of({"query": "q", "problem": "p", "chosen": "It is so", "rejected": "It is not"})
-    assert error.hint == "say which: --columns question=query or --columns question=problem"
+    assert error.hint == "choose one: --columns question=query or --columns question=problem"
     assert read({"query": "q", "problem": "p", **NO_PROMPT}, question="problem")[0] == "question"
     error = error_of({"what is asked": "q", **NO_PROMPT})
-    assert error.hint == "say which column the user says: --columns 'question=what is asked'"
+    assert error.hint == "name the column of the user's turn: --columns 'question=what is asked'"
 
 
 def test_columns_that_fit_nothing():
     error = error_of({"ask": "q", "chosen_text": "a", "bad": "b"})
     assert "fit no preference shape: ask (string), chosen_text (string), bad (string)." in str(error)
     assert error.hint == (
-        "say what is what, like --columns question=ASKED,chosen=A,rejected=B; for chosen, did you mean chosen_text?"
+        "name the roles, like --columns question=ASKED,chosen=A,rejected=B; for chosen, did you mean chosen_text?"
     )
 
 
 def test_answers_that_share_no_prompt_are_not_taken_for_whole_texts():
     error = error_of({"utterance": "q", "topic": "t", **NO_PROMPT})
     assert "the prompt has to be a column of its own" in str(error)
-    assert error.hint == "say which column the user says: --columns question=utterance or --columns question=topic"
+    assert error.hint == "name the column of the user's turn: --columns question=utterance or --columns question=topic"
 
 
 def test_hints_name_only_columns_of_the_right_kind():
@@ -148,7 +148,10 @@ def test_hints_name_only_columns_of_the_right_kind():
 def test_turns_are_offered_before_strings():
     row = {"task": "t", "trajectory": [{"from": "user", "value": "q"}], **NO_PROMPT}
     error = error_of(row)
-    assert error.hint == "say which column the user says: --columns conversations=trajectory or --columns question=task"
+    assert (
+        error.hint
+        == "name the column of the user's turn: --columns conversations=trajectory or --columns question=task"
+    )
     assert read(row, conversations="trajectory") == ("sharegpt", [{"role": "user", "content": "q"}])
 
 

@@ -106,12 +106,14 @@ def test_helpsteer(row):
         ("choice", [0, 1, 2], {"preference": "tbb"}),
     ],
 )
-def test_numbers_that_do_not_tell_who_wins(column, codes, settled_by):
+def test_ambiguous_numbers(column, codes, settled_by):
     rows = [{"prompt": "q", "response_a": "a", "response_b": "b", column: code} for code in codes]
     if not settled_by:
         assert [_winner(shape_of(*rows), row) for row in rows] == ["b", "a"]
         return
-    with pytest.raises(SepoError, match=f"{column} holds .* does not tell whether response_a or response_b") as caught:
+    with pytest.raises(
+        SepoError, match=f"{column} holds .* may mean either: response_a is preferred, or response_b"
+    ) as caught:
         shape_of(*rows)
     assert re.findall(r"--columns (\w+)=", caught.value.hint) == list(settled_by)
     for role, winners in settled_by.items():

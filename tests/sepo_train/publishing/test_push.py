@@ -192,7 +192,7 @@ CODES = {"SepoError": 1, "RefusedError": 3, "HubError": 4}
         ("other", "RefusedError", "holds something that sepo did not write", "another name"),
         ("elsewhere", "HubError", "may not write to somebody/policy: You don't have the rights", "another name"),
         ("no token", "HubError", "there is no token", "hf auth login"),
-        ("wrong token", "HubError", "does not know the token", "HF_TOKEN"),
+        ("wrong token", "HubError", "rejected the token", "HF_TOKEN"),
         ("reading token", "HubError", "the token of tester may only read", "may write"),
         ("offline", "HubError", "HF_HUB_OFFLINE", "unset"),
         ("no network", "HubError", "the Hub cannot be reached", "connection"),
