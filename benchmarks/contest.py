@@ -21,8 +21,8 @@ import torch
 from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.layout import Tree, batches_by_tokens
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import load_model
+from sepo_train.models.tokenized_input import open_tokenized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -51,8 +51,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from sepo_data.selection.quota import Quota
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.files import load_config
+from sepo_train.models.tokenized_input import open_tokenized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -70,7 +70,7 @@ def fit_pairs(
     import numpy as np
 
     from sepo_train.training.objectives import objective as named
-    from sepo_train.training.reference import computed_ref_logps
+    from sepo_train.training.reference_logps import computed_ref_logps
     from sepo_train.training.run import fit
     from sepo_train.training.selected_pairs import TrainingPair
 

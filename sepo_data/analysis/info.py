@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.analysis.eta import read_throughput, throughput_text
+from sepo_data.analysis.throughput import read_throughput, throughput_text
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import DATASETS, finished_shards, is_complete, read_manifest
 

@@ -100,7 +100,7 @@ def run(
         raise typer.BadParameter("--only-shard is for one process; --backend ray distributes all shards")
     confirm_overwrite(out, overwrite=overwrite and not dry_run, yes=yes)
     with session(quiet=quiet, no_progress=no_progress) as terminal:
-        from sepo_train.scoring.ranks import current_rank
+        from sepo_train.scoring.process_rank import current_rank
 
         if backend == "ray" and not dry_run:
             from sepo_train.scoring.ray_workers import score_with_ray

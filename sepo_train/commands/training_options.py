@@ -72,7 +72,7 @@ def training_session(
 
     The first process alone asks, shows progress and prints the answer; all of them end together.
     """
-    from sepo_train.scoring.ranks import current_rank
+    from sepo_train.scoring.process_rank import current_rank
 
     if first := current_rank().first:
         confirm_overwrite(out, overwrite=overwrite, yes=yes)

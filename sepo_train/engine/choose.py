@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sepo_train.engine.attention import attention_window
-from sepo_train.engine.compare import (
+from sepo_train.engine.layout_check import (
     GROSS_FACTOR,
     Change,
     Expected,

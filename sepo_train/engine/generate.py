@@ -12,8 +12,8 @@ from transformers import GenerationConfig
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
-from sepo_train.engine.compare import change_size, tolerance
 from sepo_train.engine.layout import batches_by_tokens
+from sepo_train.engine.layout_check import change_size, tolerance
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.models.device import is_out_of_memory
 from sepo_train.models.files import context_length

@@ -12,10 +12,10 @@ from accelerate.utils.memory import clear_device_cache
 
 from sepo_data.errors import SepoError
 from sepo_train.engine.attention import attention_inputs
-from sepo_train.engine.cores import MAX_THREADS, on_cores
 from sepo_train.engine.head import head_logps
 from sepo_train.engine.layout import batches_by_tokens, split_rows
 from sepo_train.engine.prefix_cache import build_prefix_cache, common_prefix
+from sepo_train.engine.threads import MAX_THREADS, on_cores
 from sepo_train.models.device import default_device, is_out_of_memory
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from sepo_data.stages.directory import MANIFEST, TOKENIZER, read_manifest, read_
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.stages.seen_pairs import read_oracle_record
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.files import context_length, fitting_length, load_config
+from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
 from sepo_train.training.selected_pairs import SelectedPairs
 

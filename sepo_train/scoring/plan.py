@@ -19,9 +19,9 @@ from sepo_data.stages.rewards import rewards_schema
 from sepo_data.stages.seen_pairs import OracleRecord, read_oracle_record
 from sepo_data.stages.versions import installed_versions
 from sepo_train.engine.logps import default_batch_tokens
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.device import default_device, default_dtype
 from sepo_train.models.load import model_record
+from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, tokenizer_record
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sepo_data.stages.directory import finished_shards, is_complete, read_manife
 from sepo_data.storage.location import is_remote
 from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.precision import precision_text
-from sepo_train.scoring.ranks import Rank
+from sepo_train.scoring.process_rank import Rank
 from sepo_train.scoring.score import score
 
 if TYPE_CHECKING:

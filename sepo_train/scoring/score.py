@@ -18,7 +18,7 @@ from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.pair_scorer import PairScorer, skip_non_finite
 from sepo_train.scoring.plan import count_pairs, plan_scoring
 from sepo_train.scoring.precision import record_precision
-from sepo_train.scoring.ranks import Rank, current_rank
+from sepo_train.scoring.process_rank import Rank, current_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -24,12 +24,12 @@ from sepo_data.stages.seen_pairs import write_seen_pairs
 from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
 from sepo_train.engine.layout import Tree
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import model_record
+from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import tokenizer_record
 from sepo_train.training.objectives import objective
 from sepo_train.training.processes import agree_on_layout
-from sepo_train.training.reference import computed_ref_logps
+from sepo_train.training.reference_logps import computed_ref_logps
 from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import TrainingPair
 from sepo_train.training.trainable_model import in_training_dtype, trainable_model

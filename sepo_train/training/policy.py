@@ -24,7 +24,7 @@ from sepo_train.training.drift import PolicyDrift
 from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective as make_objective
 from sepo_train.training.processes import agree_on_layout
-from sepo_train.training.reference import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
+from sepo_train.training.reference_logps import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
 from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import SelectedPairs, is_conversational
 from sepo_train.training.trainable_model import in_training_dtype, trainable_model

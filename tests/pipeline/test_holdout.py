@@ -13,7 +13,7 @@ from sepo_data.selection.select import select
 from sepo_data.shapes.pairs import Pair
 from sepo_data.stages.scan import scan
 from sepo_data.stages.seen_pairs import SEEN, read_oracle_record, write_seen_pairs
-from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 from sepo_train.training.oracle import random_pairs, train_oracle

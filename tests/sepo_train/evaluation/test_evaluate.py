@@ -14,8 +14,8 @@ from sepo_train.engine.generate import Generation
 from sepo_train.evaluation import model_outputs as measured
 from sepo_train.evaluation.evaluate import evaluate
 from sepo_train.evaluation.report import evaluation_lines
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import load_model
+from sepo_train.models.tokenized_input import open_tokenized
 
 SHORT = Generation(max_new_tokens=5)
 STORIES = Path(__file__).resolve().parents[3].parent / "shared" / "models" / "stories260k"

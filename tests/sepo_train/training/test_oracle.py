@@ -16,8 +16,8 @@ from sepo_data.stages.seen_pairs import SEEN, read_oracle_record
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
-from sepo_train.models.dataset import open_tokenized
 from sepo_train.models.load import load_model
+from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import load_tokenizer
 from sepo_train.training.checkpoint import METRICS
 from sepo_train.training.oracle import random_pairs, train_oracle

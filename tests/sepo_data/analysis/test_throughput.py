@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sepo_data.analysis.eta import Throughput, duration, read_throughput, throughput_text, tokens_per_second
+from sepo_data.analysis.throughput import Throughput, duration, read_throughput, throughput_text, tokens_per_second
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.writer import open_stage

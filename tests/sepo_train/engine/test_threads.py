@@ -6,9 +6,9 @@ from collections import deque
 import pytest
 import torch
 
-from sepo_train.engine.cores import on_cores, with_same_weights
 from sepo_train.engine.layout_policy import NO_LIMIT, LayoutPolicy
 from sepo_train.engine.logps import score_trees
+from sepo_train.engine.threads import on_cores, with_same_weights
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading
-from sepo_train.models.dataset import open_tokenized
+from sepo_train.models.tokenized_input import open_tokenized
 
 ROWS = [
     {"prompt": "Tea?", "chosen": " Yes, please.", "rejected": " No."},

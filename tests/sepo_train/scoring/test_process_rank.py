@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepo_train.scoring.ranks import Rank, current_rank
+from sepo_train.scoring.process_rank import Rank, current_rank
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
