@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 
     from sepo_data.schemas.manifest import Manifest
 
+PROCESSES = {"sepo", "environment", "on_terminal", "run_commands", "sepo_server", "sepo_environment", "s3", "wheel"}
+"""Fixtures of tests that start processes: these tests have the marker of that name."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes, which `make test-fast` leaves out."""
+    for item in items:
+        if PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("processes")
+
+
 HUB_DOUBLE = Path(__file__).with_name("hub_double.py")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "preferences.jsonl"
 

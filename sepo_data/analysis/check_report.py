@@ -21,7 +21,7 @@ MARGINS = {"prompt": "|", "chosen": ">", "rejected": ">"}
 def check_lines(found: dict[str, Any]) -> Iterator[str]:
     """The report of `check`, line by line."""
     split = f", split {found['split']}" if found["split"] else ""
-    yield f"{found['dataset']}{split}: {found['rows']:,} rows, content {found['fingerprint'][:16]}"
+    yield f"{found['dataset']}{split}: {_counted(found['rows'], 'row')}, content {found['fingerprint'][:16]}"
     yield f"read as {found['shape']['name']}: {found['shape']['description']}"
     if found["example"]:
         yield ""
@@ -51,7 +51,7 @@ def _shortened(text: str) -> str:
 
 
 def _counts(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['pairs']:,} pairs from {found['rows_used']:,} rows"
+    yield f"{_counted(found['pairs'], 'pair')} from {_counted(found['rows_used'], 'row')}"
     skipped = found["skipped"]
     yield f"{sum(entry['count'] for entry in skipped.values()):,} skipped"
     width = max((len(reason) for reason in skipped), default=0)
@@ -59,14 +59,26 @@ def _counts(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {entry['count']:>8,}  {reason:<{width}}  row {entry['first_row']}: {entry['detail']}"
     if "max_length" in found:
         over = found["over_limit"]
-        yield f"{over['pairs']:,} pairs over {found['max_length']:,} tokens, {over['prompts']:,} by the prompt alone"
-        yield f"{found['boundary_merged']:,} pairs whose first response token would merge with the prompt"
-    yield f"{found['repeated_pairs']:,} pairs that repeat another, {found['prompts']:,} different prompts"
+        yield (
+            f"{_counted(over['pairs'], 'pair')} over {_counted(found['max_length'], 'token')},"
+            f" {over['prompts']:,} by the prompt alone"
+        )
+        yield f"{_counted(found['boundary_merged'], 'pair')} whose first response token would merge with the prompt"
+    repeat = "repeats" if found["repeated_pairs"] == 1 else "repeat"
+    yield (
+        f"{_counted(found['repeated_pairs'], 'pair')} that {repeat} another,"
+        f" {_counted(found['prompts'], 'different prompt')}"
+    )
     if found["holdout"]:
-        yield f"{found['holdout']:,} pairs held out"
+        yield f"{_counted(found['holdout'], 'pair')} held out"
     about = "about " if found["tokens_are_estimated"] else ""
     tokens = ", ".join(f"{part} {count:,}" for part, count in found["tokens"].items())
-    yield f"{about}{sum(found['tokens'].values()):,} tokens: {tokens}"
+    yield f"{about}{_counted(sum(found['tokens'].values()), 'token')}: {tokens}"
+
+
+def _counted(count: int, noun: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _table(found: dict[str, Any]) -> Iterator[str]:

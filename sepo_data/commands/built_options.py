@@ -6,6 +6,7 @@ Nothing is read from signatures before a command is built, so that `sepo --help`
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,12 @@ TAKEN = "options_to_build"
 def takes(
     parameter: str, build: Callable[..., Any], *, declare: Declare | None = None, after: str = ""
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of `build` for its `parameter`; an option that both declare is shared.
+    """Give a command the options of `build` for its `parameter`; an option in the signatures of both is shared.
 
     Args:
         parameter: of the command; `build` makes its value.
         build: a function of options.
-        declare: lists the options of `build`, where its signature does not.
+        declare: lists the options of `build`, where its signature does not; none of them may be shared.
         after: the command's option behind which help prints them; by default before all that are not required.
     """
     build.__annotations__.pop("return", None)  # so that its type may be imported for type checking alone
@@ -42,18 +43,39 @@ def takes(
 
 
 def with_built_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command as Typer reads it: with the options of the builders in the place of the parameters that they build."""
-    for parameter, build, declare, after in getattr(command, TAKEN, ()):
-        command = _with_built(command, parameter, build, declare, after)
+    """A command as Typer reads it: with the options of the builders in the place of the parameters that they build.
+
+    Raises:
+        ValueError: `declare` of a builder lists an option that the command or another builder has.
+    """
+    taken = getattr(command, TAKEN, ())
+    options = {
+        parameter: list(declare() if declare else inspect.signature(build, eval_str=True).parameters.values())
+        for parameter, build, declare, _ in taken
+    }
+    names = Counter(list(inspect.signature(command).parameters))
+    names.update(entry.name for listed in options.values() for entry in listed)
+    for parameter, build, declare, _ in taken:
+        names[parameter] -= 1  # what is built is no option
+        clashing = [entry.name for entry in options[parameter] if declare and names[entry.name] > 1]
+        names[parameter] += 1
+        if clashing:
+            option = f"--{clashing[0].replace('_', '-')}"
+            raise ValueError(f"{option} of {build.__name__} is an option of {command.__module__} already: rename it")
+    for parameter, build, _, after in taken:
+        command = _with_built(command, parameter, build, options[parameter], after)
     return command
 
 
 def _with_built(
-    command: Callable[..., None], parameter: str, build: Callable[..., Any], declare: Declare | None, after: str
+    command: Callable[..., None],
+    parameter: str,
+    build: Callable[..., Any],
+    declared: Iterable[inspect.Parameter],
+    after: str,
 ) -> Callable[..., None]:
     own = dict(inspect.signature(command, eval_str=True).parameters)
     del own[parameter]
-    declared = declare() if declare else inspect.signature(build, eval_str=True).parameters.values()
     shared = {entry.name: entry for entry in declared}
     added = [entry for name, entry in shared.items() if name not in own]
     arguments = [entry for entry in added if isinstance(entry.annotation.__metadata__[-1], ArgumentInfo)]

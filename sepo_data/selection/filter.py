@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from sepo_data.errors import SepoError
-from sepo_data.selection.registry import Registry
+from sepo_data.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class FilterOption:
         return default
 
 
-FILTERS: Registry[FilterOption] = Registry("sepo_data.selection.filters")
+FILTERS: Registry[FilterOption] = Registry("sepo_data.selection.filters", order=lambda entry: entry.name)
 """Every filter of `sepo select`, by the name of its function."""
 
 F = TypeVar("F", bound="Callable[..., Filter]")

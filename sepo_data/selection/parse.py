@@ -33,7 +33,9 @@ def parse_rule(text: str, also: Mapping[str, str] | None = None) -> Rule:
     parameters = list(inspect.signature(function).parameters)
     for name, value in (also or {}).items():
         if name not in parameters:
-            raise SepoError(f"{name}={value}: the rule {text} has no {name}", did_you_mean(name, parameters))
+            present = f"it has {', '.join(parameters) or 'no arguments'}"
+            hint = f"set the rule with --rule; {present}" if name == "rule" else did_you_mean(name, parameters)
+            raise SepoError(f"{name}={value}: the rule {text} has no argument {name}", hint or present)
         if name in named or name in parameters[: len(positional)]:
             raise SepoError(f"{name}={value}: the rule {text} has it already", "leave one of the two out")
         named[name] = value

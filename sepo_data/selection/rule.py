@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sepo_data.errors import SepoError
-from sepo_data.selection.registry import Registry
+from sepo_data.registry import Registry
 from sepo_data.selection.scores import lengths
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ class RuleEntry:
         return re.sub(r"\s*Streams: [^.]*\.$", "", inspect.getdoc(self.function) or "")
 
 
-RULES: Registry[RuleEntry] = Registry("sepo_data.selection.rules", first="top")
+RULES: Registry[RuleEntry] = Registry(
+    "sepo_data.selection.rules", order=lambda entry: (entry.name != "top", entry.name)
+)
 """Every rule that has a name on the command line, by that name."""
 
 F = TypeVar("F", bound="Callable[..., Rule]")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sepo_data.shapes.skip_reasons import CODES
+
 PairChoice = Literal["best-worst", "all", "adjacent"]
 """The pairs of a row of ranked responses: the best and the worst, any two, or each and the next best."""
 
@@ -72,3 +74,7 @@ class SkippedRow:
     row: int
     reason: str
     detail: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in CODES:
+            raise ValueError(f"{self.reason!r} is no reason to skip a row; known: {', '.join(sorted(CODES))}")

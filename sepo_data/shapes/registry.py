@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import count
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-import sepo_data.shapes as folder
+from sepo_data.registry import Registry
 from sepo_data.shapes.columns import ROLES
+from sepo_data.shapes.value_types import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ class ShapeEntry:
         example: a row, shown in docs/datasets.md and read by the property tests.
         find: gives every way in which the columns of a dataset fit; may be the function of several shapes.
         roles: roles of this shape alone, each with the types that it takes; datasets without them are passed over.
-        place: orders the shapes of a tier: by module, then by place in the file.
+        place: orders the shapes of a module, by place in the file.
     """
 
     name: str
@@ -43,11 +42,15 @@ class ShapeEntry:
     example: Row
     find: Finder
     roles: Mapping[str, tuple[str, ...]]
-    place: tuple[str, int]
+    place: int
+
+    @property
+    def module(self) -> str:
+        return self.find.__module__
 
 
-SHAPES: dict[str, ShapeEntry] = {}
-"""The shapes of the modules that are imported, by name; `registered_shapes` imports all of them."""
+SHAPES: Registry[ShapeEntry] = Registry("sepo_data.shapes", order=lambda entry: (entry.tier, entry.module, entry.place))
+"""Every shape by name, in the order in which they are tried: by tier, by module, then by place in the file."""
 
 
 def shape(
@@ -65,20 +68,22 @@ def shape(
             them; `find` is called only for datasets with all of them.
 
     Raises:
-        ValueError: another function has registered this name, or a role with other kinds.
+        ValueError: another module has registered this name or a role with other kinds, or a type is unknown.
     """
     number = next(_places)  # here, not below: decorators that are stacked are called from the first to the last
 
     own = dict(roles or {})
 
     def register(find: Finder) -> Finder:
-        known = SHAPES.get(name)
-        if known is not None and known.place[0] != find.__module__:
-            raise ValueError(f"{find.__module__} registers the shape {name!r}, as {known.place[0]} does")
         for role, kinds in own.items():
-            if ROLES.setdefault(role, kinds) != kinds:
+            if unknown := [kind for kind in kinds if kind not in TYPES]:
+                raise ValueError(
+                    f"{find.__module__} gives the role {role!r} the type {unknown[0]!r}; known: {', '.join(TYPES)}"
+                )
+            if ROLES.get(role, kinds) != kinds:
                 raise ValueError(f"{find.__module__} registers the role {role!r} with other kinds: {ROLES[role]}")
-        SHAPES[name] = ShapeEntry(name, tier, meaning, example, find, own, (find.__module__, number))
+        SHAPES.add(ShapeEntry(name, tier, meaning, example, find, own, number))
+        ROLES.update(own)
         return find
 
     return register
@@ -86,6 +91,4 @@ def shape(
 
 def registered_shapes() -> list[ShapeEntry]:
     """All shapes of this folder, in the order in which they are tried."""
-    for module in iter_modules(folder.__path__, f"{folder.__name__}."):
-        import_module(module.name)
-    return sorted(SHAPES.values(), key=lambda entry: (entry.tier, entry.place))
+    return list(SHAPES.values())

@@ -59,11 +59,16 @@ SCORING_REASONS = {NON_FINITE: "A model gave NaN or infinite log-probabilities."
 REASONS = {"reading": READING_REASONS, "tokenizing": TOKENIZING_REASONS, "scoring": SCORING_REASONS}
 """Every reason, by the step that finds it."""
 
+CODES = frozenset(code for reasons in REASONS.values() for code in reasons)
+"""The codes that `skipped.jsonl` may have."""
+
 
 class SkipRow(Exception):  # noqa: N818 - an outcome of reading; nothing went wrong in the program
     """This row is skipped: a key of READING_REASONS, and a detail about this row."""
 
     def __init__(self, reason: str, detail: str) -> None:
+        if reason not in READING_REASONS:
+            raise ValueError(f"{reason!r} is no reason to skip a row; known: {', '.join(READING_REASONS)}")
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail

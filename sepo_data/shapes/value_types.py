@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 WRITTEN = "JSON text of "
 """Databases and CSV files have no lists; the type of their columns is this prefix and the type inside the text."""
 
+TYPES = ("string", "number", "record", "turn", "strings", "numbers", "ids", "records", "turns", "lists")
+"""Types of values that a role can take."""
+
 NEARLY_ALL = 0.9
 """Share of the first rows that have to agree where a single exception is no reason for doubt."""
 

@@ -49,7 +49,8 @@ def parse_loss(text: str) -> str:
     from sepo_train.training.losses import LOSSES
 
     if text not in LOSSES:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(LOSSES)}. {did_you_mean(text, LOSSES)}".strip())
+        near = did_you_mean(text, LOSSES)
+        raise typer.BadParameter("; ".join([f"{text!r} is none of {', '.join(LOSSES)}", *([near] if near else [])]))
     return text
 
 

@@ -20,7 +20,7 @@ Backend = Literal["local", "ray"]
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """Settings of scoring. All but the last three decide what is written and are part of the plan.
+    """Settings of scoring. All but `on_bad_row`, `models_in_memory` and `check_precision` are part of the plan.
 
     Attributes:
         beta: the oracle's DPO temperature; scales the rewards.

@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+from sepo_data.console.text import did_you_mean
+from sepo_data.selection.rule import RULES
 from sepo_data.stages.scan import scan
 
 TOP = ("00100 1 1000", "01 100 01")
@@ -69,11 +71,14 @@ WEIGHTS = {
 SHARE = "is not a share: write more than 0% and at most 100%"
 AMOUNT = "a share of each response is 30% or 0.3, a number of tokens is 16t"
 GRID = 'write --grid "chosen=10%,30% rejected=10%,30%"'
-RULES = "top, all, budget, confidence, decay, inverse, mass, position-random, random, ref-gap, span, threshold"
 
 # What is wrong, and what to type instead.
 MISTAKES = {
-    "unknown rule": (["--rule", "tpo"], f"unknown rule 'tpo'; known: {RULES}", "did you mean top?"),
+    "unknown rule": (
+        ["--rule", "tpo"],
+        f"unknown rule 'tpo'; known: {', '.join(RULES)}",
+        did_you_mean("tpo", RULES),
+    ),
     "no rule": (["--rule", "top(30%"], "'top(30%' is no rule", "write a name, or name(value, key=value)"),
     "unknown argument": (["--rule", "top(shares=30%)"], "top has no 'shares'", "did you mean share?"),
     "too many arguments": (
@@ -91,7 +96,11 @@ MISTAKES = {
         "'16 tokens' is not a share: write 30% or 0.3",
         "this rule takes a share, such as 30%",
     ),
-    "no such side": (["--rule", "all", "--chosen", "30%"], "chosen=30%: the rule all has no chosen", ""),
+    "no such side": (
+        ["--rule", "all", "--chosen", "30%"],
+        "chosen=30%: the rule all has no argument chosen",
+        "it has no arguments",
+    ),
     "a side twice": (
         ["--rule", "top(chosen=30%)", "--chosen", "30%"],
         "chosen=30%: the rule top(chosen=30%) has it already",
@@ -133,7 +142,21 @@ MISTAKES = {
         "--grid has a value twice: chosen=10%,10.0%",
         "write each value once",
     ),
-    "a grid of no argument": (["--grid", "chosn=10%"], "chosn=10%: the rule top has no chosn", "did you mean chosen?"),
+    "a grid of no argument": (
+        ["--grid", "chosn=10%"],
+        "chosn=10%: the rule top has no argument chosn",
+        "did you mean chosen?",
+    ),
+    "a grid of nothing like an argument": (
+        ["--grid", "xyz=10%"],
+        "xyz=10%: the rule top has no argument xyz",
+        "it has share, chosen, rejected",
+    ),
+    "a grid of rules": (
+        ["--grid", "rule=random,top"],
+        "rule=random: the rule top has no argument rule",
+        "set the rule with --rule; it has share, chosen, rejected",
+    ),
     "unknown kind": (
         ["--skip-tokens", "punct"],
         "--skip-tokens punct: unknown class of tokens",

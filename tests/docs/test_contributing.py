@@ -15,14 +15,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "CONTRIBUTING.md"
-PLACES = re.findall(r"^\| (.+?) \| `([\w.]+):(\w+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+LINK = re.compile(r"\[(.+?)\]\(#(.+?)\)")
+ROWS = re.findall(r"^\| (.+?) \| `([\w.]+):(\w+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+PLACES = [(LINK.sub(r"\1", question), module, name) for question, module, name in ROWS]
 QUESTIONS = {
     "the reward",
     "the mask",
     "the loss",
     "the place for a new dataset shape",
     "the place for a new selection rule",
+    "the place for a new filter",
     "the place for a new loss",
+    "the plan of `score`",
     "an architecture's fallback",
     "an option of `score`",
 }
@@ -70,6 +74,14 @@ def test_every_room_is_on_the_map():
 
 def test_the_table_answers_every_question():
     assert {question for question, _, _ in PLACES} >= QUESTIONS
+
+
+def test_every_place_for_something_new_leads_to_its_recipe():
+    text = PAGE.read_text(encoding="utf-8")
+    recipes = re.findall(r"^### (.+)$", text.partition("## Recipes")[2], re.MULTILINE)
+    links = dict(LINK.findall("\n".join(question for question, _, _ in ROWS)))
+    assert links.keys() == {question for question, _, _ in PLACES if question.startswith("the place for a new")}
+    assert sorted(links.values()) == sorted(title.lower().replace(" ", "-") for title in recipes)
 
 
 @pytest.mark.parametrize(("module", "name"), [place[1:] for place in PLACES], ids=[place[0] for place in PLACES])

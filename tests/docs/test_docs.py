@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 from sepo_data.schemas.stages import Stage, stage_schema
+from sepo_data.selection.filter import FILTERS
 from sepo_data.selection.rule import RULES
 from sepo_data.shapes import columns
 from sepo_data.shapes.detect import detect_shape
@@ -114,6 +115,19 @@ def _rules() -> str:
     return _table(("rule and defaults", "takes", "source"), *rows)
 
 
+def _filters() -> str:
+    """A table of the filters in the order in which they act, which each tells once it has a value."""
+    metavars = {
+        option.name: option.metavar for option in COMMANDS["select"].params if not getattr(option, "is_flag", 0)
+    }
+    rows = []
+    for entry in FILTERS.values():
+        made = entry.function(entry.default if entry.minimum is None else entry.minimum)
+        spelled = " ".join([entry.option, *([metavars[entry.name]] if entry.name in metavars else [])])
+        rows.append((str(made.step), f"`{spelled}`", entry.help))
+    return _table(("step", "filter", "what it does"), *sorted(rows))
+
+
 def _losses() -> str:
     rows = []
     for entry in LOSSES.values():
@@ -133,7 +147,7 @@ def made_tables() -> dict[Path, dict[str, str]]:
             "shapes": _shapes(),
             "examples": _shape_sections(),
         },
-        SELECT: {"rules": _rules()},
+        SELECT: {"rules": _rules(), "filters": _filters()},
     }
 
 
@@ -191,4 +205,6 @@ def test_python_examples_run(tmp_path, tiny_model):
 
 if __name__ == "__main__":
     for path, tables in made_tables().items():
-        path.write_text(with_tables(path, tables), encoding="utf-8")
+        if (made := with_tables(path, tables)) != path.read_text(encoding="utf-8"):
+            path.write_text(made, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")

@@ -29,7 +29,7 @@ PAIRS, SEEN, STEP = 50, 4, Training(lr=1e-5, batch_size=4, micro_batch_size=2, s
 
 
 @pytest.fixture(scope="module", autouse=True)
-def threads():
+def _one_thread():
     """All of them: this model is not tiny."""
 
 

@@ -96,8 +96,8 @@ def test_the_selection_carries_the_sides(stages):
 
 def test_a_share_beside_the_column_is_refused(stages, tiny_model, tmp_path):
     folder, *_ = stages
-    with pytest.raises(SepoError, match=r"the column split of .* says what is held out"):
-        train(folder / "selection", tmp_path / "policy", policy=str(tiny_model), training=TRAINING, holdout=1000)
+    with pytest.raises(SepoError, match=r"the column split of .* decides what is held out"):
+        train(folder / "selection", tmp_path / "policy", policy=str(tiny_model), training=TRAINING, holdout="10%")
 
 
 def test_an_oracle_that_saw_held_out_pairs_is_refused(stages, reading, tiny_model, tmp_path):

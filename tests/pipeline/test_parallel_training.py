@@ -66,7 +66,7 @@ def train_whole_model():
     join_as_accelerators()
     names = ("SELECTION", "OUT", "POLICY")
     selection, out, policy = (os.environ[name] for name in names)
-    train(Path(selection), Path(out), policy=policy, training=WHOLE, holdout=3000)
+    train(Path(selection), Path(out), policy=policy, training=WHOLE, holdout="30%")
 
 
 def gradients(model, trees):
@@ -175,7 +175,7 @@ def test_fsdp2_trains_as_one_process_does(two, selection, tied, tiny_model, tmp_
         ACCELERATE_TORCH_DEVICE="cpu",
     )
     assert answers == [f"{tmp_path / 'adapter'}\n", ""], "the first process answers for both"
-    train(selection, tmp_path / "whole1", policy=str(tied), training=WHOLE, holdout=3000)
+    train(selection, tmp_path / "whole1", policy=str(tied), training=WHOLE, holdout="30%")
     lora = replace(STEPS, lora_r=2)
     train(selection, tmp_path / "adapter1", policy=str(tiny_model), training=lora, objective=objective("dpo"))
     for name, file in (("whole", "model"), ("adapter", "adapter_model")):

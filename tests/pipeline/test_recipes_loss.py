@@ -1,7 +1,6 @@
 """CONTRIBUTING's recipe for a new loss, followed literally: one new file, found by training, help, docs and tests."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from sepo_data.preferences.reading import Reading
 from sepo_data.selection.select import select
 from sepo_train.scoring.score import score
+from tests.fixtures.recipes import check_house_rules, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PROPERTIES = ROOT / "tests" / "sepo_train" / "training" / "losses" / "test_registry_properties.py"
@@ -23,7 +23,6 @@ folder, selection, model, out, properties, docs = sys.argv[1:]
 from sepo_train.training import losses
 
 losses.__path__.append(folder)  # as if hinge.py stood in sepo_train/training/losses/
-losses.import_losses()
 
 import pytest
 
@@ -52,19 +51,12 @@ print(json.dumps(results))
 """
 
 
-def recipe():
-    """The Python block that CONTRIBUTING gives for a loss."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^### A loss\n.*?```python\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    return code
-
-
 @pytest.fixture(scope="module")
 def followed(examples, tiny_models, tmp_path_factory):
     """Each result of the recipe's program."""
     folder = tmp_path_factory.mktemp("recipe")
     (folder / "losses").mkdir()
-    (folder / "losses" / "hinge.py").write_text(recipe(), encoding="utf-8")
+    (folder / "losses" / "hinge.py").write_text(recipe("A loss")[1], encoding="utf-8")
     models = {role: str(path) for role, path in tiny_models.items()}
     score(Reading(str(examples), limit=8), folder / "rewards", **models)
     select(folder / "rewards", folder / "selection")
@@ -77,8 +69,8 @@ def followed(examples, tiny_models, tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1]) | {"errors": done.stderr, "manifest": manifest}
 
 
-def test_the_recipe_has_at_most_ten_lines():
-    assert len(recipe().rstrip().splitlines()) <= 10
+def test_the_recipe_has_at_most_ten_lines_and_a_docstring_and_passes_ruff():
+    check_house_rules("A loss")
 
 
 def test_training_minimises_it(followed):

@@ -11,18 +11,10 @@ from pathlib import Path
 import pytest
 
 from sepo_data.stages.scan import scan
+from tests.fixtures.recipes import check_house_rules, recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SEPO = "import sys; sys.argv[0] = 'sepo'; from sepo_train.entry import main; main()"
-MOST_LINES = 10
-
-
-def recipe(title):
-    """The code of a recipe, whose file goes into the folder that its text names: the folder, the code."""
-    text, code = re.search(rf"^### {title}\n(.*?)```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL).groups()
-    [folder] = re.findall(r"`sepo_data/([\w/]+)/`", text)
-    return f"sepo_data.{folder.replace('/', '.')}", code
 
 
 def follow(folder, title):
@@ -83,8 +75,8 @@ def masks(folder):
 
 
 @pytest.mark.parametrize("title", ["A selection rule", "A filter"])
-def test_a_recipe_has_at_most_ten_lines(title):
-    assert len([line for line in recipe(title)[1].splitlines() if line.strip()]) <= MOST_LINES
+def test_a_recipe_has_at_most_ten_lines_and_a_docstring_and_passes_ruff(title):
+    check_house_rules(title)
 
 
 def test_the_rule_goes_through_the_command(with_rule, sepo_with, scored, tmp_path):

@@ -1,21 +1,21 @@
 """CONTRIBUTING's recipe for a dataset shape, followed literally: one new file, found by check, docs and tests."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.recipes import check_house_rules, recipe
+
 ROOT = Path(__file__).resolve().parents[2]
 PROPERTIES = ROOT / "tests" / "sepo_data" / "shapes" / "test_registry.py"
 DOCS = ROOT / "tests" / "docs" / "test_docs.py"
-MAX_LINES = 10
 
 PROGRAM = """
 import contextlib, io, json, runpy, sys
-folder, dataset, properties, docs = sys.argv[1:]
+folder, dataset, renamed, properties, docs = sys.argv[1:]
 
 import sepo_data.shapes
 
@@ -29,39 +29,38 @@ with contextlib.redirect_stdout(sys.stderr):
 
 from sepo_train.entry import load_cli
 
-sys.argv = ["sepo", "check", dataset, "--json", "--quiet"]
-printed = io.StringIO()
-with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-    load_cli().main()
+def check(*arguments):
+    sys.argv = ["sepo", "check", *arguments, "--json", "--quiet"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        load_cli().main()
+    return json.loads(printed.getvalue())
+
+checked = check(dataset), check(renamed, "--columns", "winning=best")
 docs = runpy.run_path(docs)
 tables = [docs[name]() for name in ("_shapes", "_shape_sections", "_roles")]
-print(json.dumps([int(tested), json.loads(printed.getvalue()), *tables]))
+print(json.dumps([int(tested), *checked, *tables]))
 """
 
 
-def recipe():
-    """The Python block of the section about a dataset shape."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^### A dataset shape\n.*?```python\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    return code
-
-
-def test_the_recipe_has_at_most_ten_lines():
-    assert len([line for line in recipe().splitlines() if line.strip()]) <= MAX_LINES
+def test_the_recipe_has_at_most_ten_lines_and_a_docstring_and_passes_ruff():
+    check_house_rules("A dataset shape")
 
 
 @pytest.mark.processes
 def test_one_file_is_a_dataset_shape(environment, tmp_path):
     added = tmp_path / "added"
     added.mkdir()
-    (added / "debate.py").write_text(recipe(), encoding="utf-8")
+    (added / "debate.py").write_text(recipe("A dataset shape")[1], encoding="utf-8")
     dataset = tmp_path / "debates.jsonl"
     rows = [{"motion": f"Is {n} even?", "winning": " Yes." if n % 2 == 0 else " No.", "losing": "."} for n in range(4)]
     dataset.write_text(
         "".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "losing": None}]), encoding="utf-8"
     )
+    renamed = tmp_path / "renamed.jsonl"
+    renamed.write_text(dataset.read_text(encoding="utf-8").replace('"winning"', '"best"'), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, added, dataset, PROPERTIES, DOCS],
+        [sys.executable, "-c", PROGRAM, added, dataset, renamed, PROPERTIES, DOCS],
         cwd=ROOT,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -69,11 +68,12 @@ def test_one_file_is_a_dataset_shape(environment, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    tested, checked, shapes, sections, roles = json.loads(done.stdout.splitlines()[-1])
+    tested, checked, under_columns, shapes, sections, roles = json.loads(done.stdout.splitlines()[-1])
     assert tested == 0, done.stderr  # 5 where no test has the name
     assert "2 passed" in done.stderr, "its example, and rows with other values"
     assert checked["shape"]["name"] == "debate"
     assert (checked["rows"], checked["pairs"]) == (5, 4)
-    assert "| 2 | [debate](#debate) | motion asks; winning is chosen. |" in shapes
+    assert under_columns["shape"]["description"] == "best is chosen."
+    assert "| 2 | [debate](#debate) | winning is chosen. |" in shapes
     assert '### debate\n\nA motion, two speeches.\n\n```json\n{"motion": "Tea or coffee?", "winning"' in sections
     assert "| `motion` |  | string |" in roles

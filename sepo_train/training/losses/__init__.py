@@ -13,16 +13,4 @@ its paper describes. Torch is imported when a loss is computed, not before.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from sepo_train.training.losses.registry import LOSSES as LOSSES
-
-
-def import_losses() -> None:
-    """Import every file of this folder, so that `LOSSES` holds the losses they register."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-
-
-import_losses()

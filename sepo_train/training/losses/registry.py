@@ -6,6 +6,8 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from sepo_data.registry import Registry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -49,7 +51,7 @@ class Loss:
     """A loss by its name.
 
     Attributes:
-        name: that of its function, without `_loss`.
+        name: that of its function without `_loss`, with hyphens.
         function: (pairs,) tensors of `TENSORS`, by name, and its parameters to (pairs,).
         reward: (pairs,) tensors of `SIDE`, by name, and parameters to the implicit reward of one response, (pairs,).
         parameters: its numbers, by name.
@@ -63,6 +65,10 @@ class Loss:
     parameters: Mapping[str, Parameter]
     formula: str
     source: str
+
+    @property
+    def module(self) -> str:
+        return self.function.__module__
 
     @property
     def needs_reference(self) -> bool:
@@ -80,12 +86,12 @@ class Loss:
         return _call(self.reward, {**values, **{name: getattr(side, name) for name in SIDE}})
 
 
-LOSSES: dict[str, Loss] = {}
-"""Every loss, by the name that `--loss` takes."""
+LOSSES: Registry[Loss] = Registry("sepo_train.training.losses", order=lambda entry: entry.module)
+"""Every loss, by the name that `--loss` takes: by module, then by place in the file."""
 
 
 def loss(*, reward: Callable[..., Tensor], **parameters: Parameter) -> Callable[[_Function], _Function]:
-    """Register the decorated function NAME_loss as the loss NAME.
+    """Register the decorated function NAME_loss as the loss NAME, with hyphens.
 
     Its positional parameters are tensors of `TENSORS`, its keyword-only ones are numbers with defaults. The first line
     of its docstring reads "FORMULA: SOURCE".
@@ -97,22 +103,23 @@ def loss(*, reward: Callable[..., Tensor], **parameters: Parameter) -> Callable[
 
     Raises:
         TypeError: a name is unknown, a number has no meaning or no default, or the docstring is not of that form.
+        ValueError: another module has registered this name.
     """
 
     def register(function: _Function) -> _Function:
-        name = function.__name__.removesuffix("_loss")
+        name = function.__name__.removesuffix("_loss").replace("_", "-")
         numbers = {key: value for key, value in inspect.signature(function).parameters.items() if key not in TENSORS}
         formula, colon, source = (inspect.getdoc(function) or "").partition("\n")[0].partition(": ")
         if unknown := [key for key in _names(reward) if key not in (*SIDE, *numbers)]:
             raise TypeError(f"the reward of {name} cannot be a function of {unknown[0]}, only of {', '.join(SIDE)}")
-        if numbers.keys() != parameters.keys():
-            raise TypeError(f"{name} has the parameters {', '.join(numbers)}; documented: {', '.join(parameters)}")
         if missing := [key for key, value in numbers.items() if value.default is value.empty]:
             raise TypeError(f"{missing[0]} of {name} has no default, and is none of {', '.join(TENSORS)}")
+        if numbers.keys() != parameters.keys():
+            raise TypeError(f"{name} has the parameters {', '.join(numbers)}; documented: {', '.join(parameters)}")
         if not colon:
             raise TypeError(f"the first line of the docstring of {name} is not of the form FORMULA: SOURCE")
         made = {key: Parameter(given.help, given.positive, numbers[key].default) for key, given in parameters.items()}
-        LOSSES[name] = Loss(name, function, reward, made, formula, source.rstrip("."))
+        LOSSES.add(Loss(name, function, reward, made, formula, source.rstrip(".")))
         return function
 
     return register

@@ -169,7 +169,7 @@ def test_lines_for_people(write, tokenizer):
         "           > It is lovely.<|im_end|>",
     ]
     assert "2 skipped" in lines
-    assert "1 pairs over 200 tokens, 1 by the prompt alone" in lines
+    assert "1 pair over 200 tokens, 1 by the prompt alone" in lines
     assert "0 pairs that repeat another, 2 different prompts" in lines
     assert any(line.split()[:2] == ["tokens", "min"] for line in lines)
     assert sum("#" in line for line in lines) == 2, "a bar for each pair"
@@ -182,3 +182,13 @@ def test_a_long_text_is_shortened_in_the_middle(write):
     assert cut.endswith("... 1,400 characters ...")
     assert lines[lines.index(cut) - 1].count("a") == 300
     assert lines[lines.index(cut) + 1].count("z") == 300
+
+
+def test_one_of_a_thing_is_singular(write):
+    lines = list(check_lines(check(write(turns("a", "b", "c")))))
+    assert "1 row, content" in lines[0]
+    assert "1 pair from 1 row" in lines
+    assert "0 pairs that repeat another, 1 different prompt" in lines
+    twice = list(check_lines(check(write(turns("a", "b", "c"), turns("a", "b", "c")))))
+    assert "2 pairs from 2 rows" in twice
+    assert "1 pair that repeats another, 1 different prompt" in twice

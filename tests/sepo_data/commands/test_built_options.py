@@ -8,10 +8,14 @@ from typing import Annotated
 import pytest
 
 from sepo_data.commands.built_options import keyword, takes, with_built_options
+from sepo_data.commands.filter_options import build_filters, declare_filters
 from sepo_data.commands.grouped_help import INPUT, RUN
 from sepo_data.commands.options import argument, option
+from sepo_train.commands.loss_options import build_loss, declare_loss
 
 pytestmark = pytest.mark.unstable_api  # Typer's signatures, panels and completion
+
+option_of_run = option(RUN)
 
 
 def build_point(
@@ -66,3 +70,55 @@ def test_a_command_without_built_options_is_itself():
     def run() -> None: ...
 
     assert with_built_options(run) is run
+
+
+@pytest.mark.parametrize(
+    ("names", "option"),
+    [(["x", "out"], "--out"), (["batch_size"], "--batch-size"), (["first"], "--first"), (["x", "x"], "--x")],
+)
+@pytest.mark.parametrize("declared_first", [True, False])
+def test_a_declared_option_takes_over_none_of_the_command_s(names, option, declared_first):
+    """A filter or a loss that is called like an option of the command, or of another builder, is refused."""
+
+    def build_numbers(**numbers: float) -> dict[str, float]:
+        return numbers
+
+    def build_batch(*, batch_size: Annotated[int, option_of_run] = 1) -> int:
+        return batch_size
+
+    def run(numbers: dict[str, float], batch: int, out: Annotated[str, option_of_run], first: int = 1) -> None: ...
+
+    taken = [
+        takes(
+            "numbers",
+            build_numbers,
+            declare=lambda: [keyword(name, 0, Annotated[int, option_of_run]) for name in names],
+        ),
+        takes("batch", build_batch),
+    ]
+    for take in taken if declared_first else reversed(taken):
+        take(run)
+    with pytest.raises(ValueError, match=f"^{option} of build_numbers is an option of .*test_built_options already"):
+        with_built_options(run)
+
+
+def test_a_declared_option_may_be_called_like_what_is_built():
+    @takes("loss", lambda loss: loss, declare=lambda: [keyword("loss", "sepo", Annotated[str, option_of_run])])
+    def run(loss: str) -> None: ...
+
+    assert list(inspect.signature(with_built_options(run)).parameters) == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("declare", "build", "name"), [(declare_filters, build_filters, "out"), (declare_loss, build_loss, "lr")]
+)
+def test_a_filter_and_a_loss_called_like_an_option_are_refused(declare, build, name):
+    def build_settings(*, out: Annotated[str, option_of_run] = "", lr: Annotated[float, option_of_run] = 0.1) -> float:
+        return lr
+
+    @takes("settings", build_settings)
+    @takes("made", build, declare=lambda: [*declare(), keyword(name, 0, Annotated[int, option_of_run])])
+    def run(made: object, settings: float) -> None: ...
+
+    with pytest.raises(ValueError, match=f"^--{name} of {build.__name__} is an option of"):
+        with_built_options(run)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sepo_data.errors import SepoError
 from sepo_data.shapes.columns import ROLES, could_play
 from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.pairs import SkippedRow
 from sepo_data.shapes.registry import SHAPES, registered_shapes, shape
 from sepo_data.shapes.skip_reasons import READING_REASONS, SkipRow
+from sepo_data.shapes.value_types import TYPES, type_of
 
 EXAMPLES = {entry.name: entry.example for entry in registered_shapes()}
 BESIDE = {"system": "s", "tools": [{"name": "f"}], "chat_template_kwargs": {"think": True}}
@@ -144,11 +146,35 @@ def test_shapes_come_by_tier_then_by_file_then_by_place():
 
 
 def test_a_name_and_a_role_are_registered_once():
-    with pytest.raises(ValueError, match=r"registers the shape 'votes', as sepo_data\.shapes\.votes does"):
+    with pytest.raises(ValueError, match=r"votes is registered in sepo_data\.shapes\.votes and in "):
         shape("votes", tier=3, example={})(lambda _: [])
     with pytest.raises(ValueError, match="registers the role 'chosen' with other kinds"):
         shape("new", tier=3, example={}, roles={"chosen": ("number",)})(lambda _: [])
     assert "new" not in SHAPES
+
+
+@pytest.mark.parametrize("kinds", [("str",), ("string", "text"), ("number", "")])
+def test_a_role_takes_known_types(kinds):
+    with pytest.raises(ValueError, match=f"the type '{kinds[-1]}'; known: string, number, record, turn, strings"):
+        shape("new", tier=3, example={}, roles={"mine": kinds})(lambda _: [])
+    assert "mine" not in ROLES
+    assert {kind for known in ROLES.values() for kind in known} <= set(TYPES)
+
+
+def test_every_type_of_a_value_but_other_can_be_a_role_s():
+    turn = {"role": "user", "content": "a"}
+    values = ["a", 1, {"a": 1}, turn, ["a"], [0.5], [1], [{"a": 1}], [turn], [["a"]]]
+    assert [type_of([value]) for value in values] == list(TYPES)
+
+
+def test_a_row_is_skipped_for_a_known_reason_only():
+    """Otherwise `skipped.jsonl` would hold a code that no documentation explains."""
+    with pytest.raises(ValueError, match="'to_long' is no reason to skip a row; known: invalid_json"):
+        SkipRow("to_long", "")
+    with pytest.raises(ValueError, match="'to_long' is no reason to skip a row; known: duplicate"):
+        SkippedRow(0, "to_long", "")
+    again = pickle.loads(pickle.dumps(SkipRow("null", "chosen")))  # noqa: S301 - as it comes from another process
+    assert (again.reason, again.detail) == ("null", "chosen")
 
 
 def test_shapes_bring_roles_of_their_own():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Entry(Protocol):
@@ -22,14 +22,14 @@ E = TypeVar("E", bound=Entry)
 
 
 class Registry(Mapping[str, E], Generic[E]):
-    """The entries by name: `first`, then the others in alphabetical order.
+    """The entries by name, in ascending order of the key `order`; those of equal keys as they were registered.
 
     Each look-up imports the modules of `package` that are not imported yet, so that a new file needs no second edit.
     Entries of modules that have left the folder are absent.
     """
 
-    def __init__(self, package: str, *, first: str = "") -> None:
-        self._package, self._first = package, first
+    def __init__(self, package: str, *, order: Callable[[E], Any]) -> None:
+        self._package, self._order = package, order
         self._entries: dict[str, E] = {}
 
     def add(self, entry: E) -> None:
@@ -52,7 +52,7 @@ class Registry(Mapping[str, E], Generic[E]):
         for module in sorted(modules):
             importlib.import_module(module)
         found = [entry for entry in self._entries.values() if entry.module in modules]
-        return {entry.name: entry for entry in sorted(found, key=lambda each: (each.name != self._first, each.name))}
+        return {entry.name: entry for entry in sorted(found, key=self._order)}
 
     def __getitem__(self, name: str) -> E:
         return self._found()[name]
@@ -62,3 +62,11 @@ class Registry(Mapping[str, E], Generic[E]):
 
     def __len__(self) -> int:
         return len(self._found())
+
+    def values(self) -> ValuesView[E]:
+        """The entries, of one look at the folder."""
+        return self._found().values()
+
+    def items(self) -> ItemsView[str, E]:
+        """The names and entries, of one look at the folder."""
+        return self._found().items()
