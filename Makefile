@@ -27,9 +27,9 @@ lint: .venv/installed
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-# The inner loop: no test that starts several processes, waits for real time, or runs the 135M model.
+# The inner loop: no test that starts processes, waits for real time or takes seconds, and few examples of each property.
 test-fast: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not processes and not smollm"
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --hypothesis-profile fast -m "not slow and not smollm"
 
 # The lowest versions that pyproject.toml allows, in an environment of their own; the tests of what may move between versions.
 .venv-floor/installed: pyproject.toml constraints-floor.txt

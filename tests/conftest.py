@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 # How long a machine takes to draw an example says nothing about the code.
 settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("sepo"), max_examples=10)  # make test-fast
 settings.load_profile("sepo")
 
 pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands", "tests.fixtures.stores")
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start processes, which `make test-fast` leaves out."""
     for item in items:
         if PROCESSES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("processes")
+            item.add_marker("slow")
 
 
 HUB_DOUBLE = Path(__file__).with_name("hub_double.py")

@@ -190,6 +190,7 @@ def test_every_example_of_the_page_is_read_as_its_shape(entry):
     assert pair.chosen != pair.rejected or pair.ids
 
 
+@pytest.mark.slow
 def test_python_examples_run(tmp_path, tiny_model):
     """All of them in one program, in the order of the page."""
     rows = (ROOT / "examples" / "preferences.jsonl").read_text(encoding="utf-8").splitlines()[:16]

@@ -46,6 +46,7 @@ def short_pairs(tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.smollm
 def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):

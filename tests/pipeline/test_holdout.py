@@ -21,6 +21,8 @@ from sepo_train.training.policy import train
 from sepo_train.training.selected_pairs import SelectedPairs
 from sepo_train.training.settings import Training
 
+pytestmark = pytest.mark.slow
+
 TRAINING = Training(lr=1e-3, batch_size=8, seed=1)
 
 

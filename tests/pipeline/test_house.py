@@ -92,6 +92,7 @@ def test_the_floor_that_is_run_is_the_one_that_is_promised():
     assert {name: Version(version) for name, version in pinned.items()} == promised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["sepo_data", "sepo_train"])
 def test_front_doors_are_lazy_and_whole(package):
     """Importing the package imports nothing heavy; every public name is there, and is what its home has."""

@@ -14,6 +14,8 @@ import pytest
 from sepo_data.errors import SepoError
 from sepo_train.scoring.ray_workers import cpus_of_each, score_with_ray
 
+pytestmark = pytest.mark.slow
+
 SEPO = Path(sys.executable).with_name("sepo")
 SLOW = """
 import time, sepo_data.stages.writer

@@ -17,6 +17,8 @@ from sepo_train.scoring import pair_scorer
 from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
 
+pytestmark = pytest.mark.slow
+
 # A kill at a moment that is named by the file that is written: before, during or after it.
 KILL = """
 import os, signal

@@ -34,6 +34,8 @@ from sepo_train.training.pair_logps import response_logps
 from sepo_train.training.policy import train
 from sepo_train.training.settings import Training
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).resolve().parents[2] / "examples" / "accelerate"
 
 STEPS = Training(lr=1e-3, batch_size=5, micro_batch_size=1)

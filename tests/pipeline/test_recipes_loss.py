@@ -12,6 +12,8 @@ from sepo_data.selection.select import select
 from sepo_train.scoring.score import score
 from tests.fixtures.recipes import check_house_rules, recipe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROPERTIES = ROOT / "tests" / "sepo_train" / "training" / "losses" / "test_registry_properties.py"
 DOCS = ROOT / "tests" / "docs" / "test_docs.py"

@@ -13,6 +13,8 @@ import pytest
 from sepo_data.stages.scan import scan
 from tests.fixtures.recipes import check_house_rules, recipe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 SEPO = "import sys; sys.argv[0] = 'sepo'; from sepo_train.entry import main; main()"
 

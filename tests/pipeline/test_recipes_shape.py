@@ -47,7 +47,7 @@ def test_the_recipe_has_at_most_ten_lines_and_a_docstring_and_passes_ruff():
     check_house_rules("A dataset shape")
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_one_file_is_a_dataset_shape(environment, tmp_path):
     added = tmp_path / "added"
     added.mkdir()

@@ -46,6 +46,7 @@ def content(path):
     return {file.name: file.read_bytes() for file in local.rglob("*") if file.is_file() and file.name != "sepo.json"}
 
 
+@pytest.mark.slow
 def test_a_stage_in_a_store_has_the_same_bytes(store, tables, tmp_path):
     out = location(store) / "out"
     write(tmp_path / "out", tables)
@@ -96,6 +97,7 @@ def test_what_a_dead_process_held_is_not_reported_as_being_written(store, tables
     stage.release()
 
 
+@pytest.mark.slow
 def test_the_shards_of_dead_processes_are_watched_all_at_once(store, dead_watches):
     stage = open_stage(location(store) / "out", PLAN, shards=5)
     for index in range(1, 5):
@@ -141,6 +143,7 @@ stage.finish_if_complete(seconds=1.0)
 """
 
 
+@pytest.mark.slow
 def test_processes_share_a_directory_on_s3(s3, tmp_path, tables, monkeypatch):
     monkeypatch.setenv("SEPO_CACHE", str(tmp_path / "cache"))
     with pa.ipc.new_stream(str(tmp_path / "table"), tables[0].schema) as writer:

@@ -21,6 +21,8 @@ from sepo_train.training.pair_logps import SideLogps
 from sepo_train.training.policy import train
 from sepo_train.training.settings import Training
 
+pytestmark = pytest.mark.slow
+
 trl = pytest.importorskip("trl")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

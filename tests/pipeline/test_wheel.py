@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("cli", "schemas", "tests", "config", "commands", "metrics")
 """Modules and packages that a user's project may well have."""

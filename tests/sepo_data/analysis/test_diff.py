@@ -133,6 +133,7 @@ def spearman(a, b):
 REWARDS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=7)
 
 
+@pytest.mark.slow
 @given(pairs=st.lists(st.tuples(REWARDS, REWARDS), min_size=1, max_size=5), cut=st.integers(1, 4))
 @settings(max_examples=25, deadline=None)
 def test_equals_a_plain_reference(pairs, cut, tmp_path_factory, rewards_of, write_rewards):

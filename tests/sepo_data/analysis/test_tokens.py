@@ -141,6 +141,7 @@ def test_lists_that_are_not_asked_for_are_not_read(rewards):
 REWARDS = st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(pairs=st.lists(st.tuples(REWARDS, REWARDS), min_size=1, max_size=6), size=st.integers(1, 7))
 def test_views_equal_a_walk_over_the_pairs(pairs, size):
     columns = {"pair_id": [str(number) for number in range(len(pairs))]}

@@ -89,6 +89,7 @@ def test_any_rows_are_pairs_or_skipped(tmp_path_factory, rows):
             assert len(item.pair_id) == 16
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=80))
 def test_any_bytes_raise_nothing_but_our_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "x.jsonl"
@@ -213,6 +214,7 @@ except SepoError as error:
 """
 
 
+@pytest.mark.slow
 def test_hub(hub_double, tmp_path):
     def run(code, **more):
         environment = os.environ | {

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 READ = """
 import json
 import pickle
@@ -43,6 +45,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_hub(hub_double, tmp_path):
     with hub_double.HubDouble() as hub:
         environment = os.environ | {

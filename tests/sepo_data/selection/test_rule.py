@@ -161,6 +161,7 @@ def test_budget(pairs, basis_points):
         assert sum(map(sum, made[side])) == max(len(pairs), sum(map(len, scores)) * basis_points // 10_000)
 
 
+@pytest.mark.slow
 @given(PAIRS, BASIS_POINTS, st.integers(0, 2**31))
 @SMALL
 def test_random_takes_as_many_as_top(pairs, basis_points, seed):
@@ -212,6 +213,7 @@ def test_random_is_splitmix64():
             assert made[side][pair] == best(hashes, 15)
 
 
+@pytest.mark.slow
 @given(PAIRS, BASIS_POINTS)
 @SMALL
 def test_position_random_keeps_the_count_of_every_part(pairs, basis_points):

@@ -67,6 +67,7 @@ def check_example(name):
     assert again.to_pairs(7, written, ()) == [pair], "databases and CSV files hold JSON text"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "choice"), [*((name, "best-worst") for name in EXAMPLES), ("ranked", "all"), ("ranked", "adjacent")]
 )

@@ -52,6 +52,7 @@ print(point)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_every_flush_and_resumed(tmp_path, tables):
     """A real process is killed with SIGKILL at each of its flushes; the same command then gives the same bytes."""
     write(tmp_path / "clean", tables)
@@ -111,6 +112,7 @@ stage.write_shard(1, tables[1])
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_shard(tmp_path, tables):
     write(tmp_path / "clean", tables)
     code = f"import sys; sys.path.insert(0, {HERE!r})" + KILLED_IN_A_SHARD

@@ -76,6 +76,7 @@ def numbers(path):
     return sorted(int(line) for line in path.read_text().split())
 
 
+@pytest.mark.slow
 def test_four_processes_write_each_of_40_shards_once_and_finish_once(tmp_path, start, rewards_of):
     workers = [start(first=10 * number) for number in range(4)]
     (tmp_path / "go").touch()
@@ -92,6 +93,7 @@ def test_four_processes_write_each_of_40_shards_once_and_finish_once(tmp_path, s
     assert content(tmp_path / "out") == content(tmp_path / "together")
 
 
+@pytest.mark.slow
 def test_many_that_come_last_finish_once(tmp_path, start):
     """One shard, five processes: four find it taken or written; whoever sees the end sees the same one."""
     workers = [start(shards=1) for _ in range(5)]
@@ -104,6 +106,7 @@ def test_many_that_come_last_finish_once(tmp_path, start):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_held_is_free_at_once(tmp_path, start):
     (tmp_path / "go").touch()
     holder = start(shards=3, first=1, behaviour="hang")

@@ -4,6 +4,8 @@ import json
 import threading
 import time
 
+import pytest
+
 from sepo_data.storage import leases
 from sepo_data.storage.location import location
 from sepo_data.storage.locks import is_locked, try_lock
@@ -89,6 +91,7 @@ def test_only_one_of_many_creates_a_lease(store):
         lock.release()
 
 
+@pytest.mark.slow
 def test_only_one_of_many_takes_a_dead_lease_over(store, monkeypatch):
     monkeypatch.setattr(leases, "LEASE_SECONDS", 2.4)  # eight threads that watch slow a renewal down
     name = location(store) / "x.lock"
@@ -106,6 +109,7 @@ def test_only_one_of_many_takes_a_dead_lease_over(store, monkeypatch):
         lock.release()
 
 
+@pytest.mark.slow
 def test_a_process_that_saw_a_lease_die_leaves_its_successor(store, monkeypatch):
     name = location(store) / "x.lock"
     leave_a_dead_lease(name)

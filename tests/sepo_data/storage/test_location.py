@@ -43,6 +43,7 @@ def test_the_error_names_the_package_to_install(monkeypatch):
         location("nosuch://x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
 def test_what_is_replaced_while_it_is_read_is_read_completely(store):
     """Not in memory, where fsspec writes an object in two steps."""

@@ -44,6 +44,7 @@ def tokens(strip):
     return st.lists(st.builds(AddedToken, WORDS, **flags), max_size=4)
 
 
+@pytest.mark.slow
 @given(
     # Not both: tokenizers panics where two tokens want the same blank.
     added=tokens("lstrip") | tokens("rstrip"),

@@ -403,6 +403,7 @@ def smollm():
     return load_tokenizer(str(next(Path(folder).glob("*.gguf"))))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.smollm
 @pytest.mark.parametrize("name", DATASETS)

@@ -330,6 +330,7 @@ def without_turns(pair):
     return Pair(pair.source_row, *texts)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_dataset_with_every_family(dataset):

@@ -39,6 +39,7 @@ def test_all_pairs(dataset, monkeypatch):
         dataset.all_pairs(only=frozenset({0, 5}))
 
 
+@pytest.mark.slow
 def test_a_pickled_dataset_imports_no_torch(dataset, tmp_path):
     file = tmp_path / "dataset.pickle"
     file.write_bytes(pickle.dumps(dataset))

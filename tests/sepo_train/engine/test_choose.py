@@ -185,6 +185,7 @@ def test_pairs_that_cannot_tell_are_no_proof(llama_like, llama, random_trees):
     assert choose_layout_policy([llama], [], batch_tokens=64).layout_name.startswith("unshared")
 
 
+@pytest.mark.slow
 def test_the_layout_is_exact_for_every_one_of_the_models(random_model, llama, mistral, short, long):
     trees = [*short, *long]
     local = random_model(

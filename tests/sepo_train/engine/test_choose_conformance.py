@@ -9,6 +9,8 @@ from sepo_train.engine import prefix_cache
 from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.logps import score_trees
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 MLP = SMALL | {"intermediate_size": 64}
 LLAMA = MLP | {"num_key_value_heads": 2}

@@ -206,6 +206,7 @@ def test_a_model_that_is_broken(models, reading, tmp_path):
         evaluate(str(tmp_path / "broken"), reading)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_real_model_and_the_exact_divergence_of_another_from_it(tmp_path):
     """A model of stories prefers stories to their words backwards; its samples estimate the exact divergence."""

@@ -16,6 +16,8 @@ from sepo_train.training.oracle import train_oracle
 from sepo_train.training.policy import train
 from sepo_train.training.settings import Training
 
+pytestmark = pytest.mark.slow
+
 
 def held_out(reading, *models, **options):
     given = {"max_length": None, "truncate": None, "chat_template": None} | options

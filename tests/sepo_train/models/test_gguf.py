@@ -136,6 +136,7 @@ def test_a_converted_model_computes_what_the_original_does(tiny_model, tmp_path,
     assert ours == original
 
 
+@pytest.mark.slow
 @pytest.mark.smollm
 def test_a_real_model_knows_paris(smollm_gguf, monkeypatch):
     folder = safetensors_folder(smollm_gguf)

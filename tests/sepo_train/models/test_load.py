@@ -195,6 +195,7 @@ def test_a_model_that_does_not_fit_says_so(tiny_model, monkeypatch):
     assert "--models-in-memory 1" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_another_kind_of_model_is_an_error(tmp_path):
     T5Config(d_model=8, num_layers=1, num_heads=1, d_kv=4, vocab_size=16).save_pretrained(tmp_path)
     with pytest.raises(SepoError, match="cannot load"):

@@ -89,6 +89,7 @@ def test_lines_that_are_none(tmp_path):
     assert read_metrics(tmp_path / "none.jsonl") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 5000])
 def test_the_picture(tmp_path, steps):
     assert draw_curve(written(tmp_path, run_of(steps)), tmp_path / "curve.png")
@@ -99,6 +100,7 @@ def test_the_picture(tmp_path, steps):
     assert [int.from_bytes(picture[at : at + 4]) for at in (16, 20)] == [990, 705]
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_picture(tmp_path):
     metrics = written(tmp_path, run_of(8, evaluated=False))
     first, second = tmp_path / "curve.png", tmp_path / "again.png"
@@ -107,6 +109,7 @@ def test_the_same_numbers_give_the_same_picture(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_there_is_a_panel_for_what_is_told_alone():
     every = titles(run_of(12))
     assert len(every) == 9
@@ -155,6 +158,7 @@ def test_nothing_is_drawn_without_numbers_or_matplotlib(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_late_and_its_global_state_never(tmp_path):
     metrics = written(tmp_path, run_of(3))
     code = f"""

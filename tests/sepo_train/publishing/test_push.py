@@ -14,6 +14,8 @@ from sepo_data.storage.atomic import write_text
 from sepo_train.publishing.model_card import card_of, write_model_card
 from sepo_train.publishing.push import published_files
 
+pytestmark = pytest.mark.slow
+
 PUSH = """
 import json, os, sys
 from pathlib import Path

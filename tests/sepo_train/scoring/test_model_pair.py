@@ -50,6 +50,7 @@ def loads(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_one_model_in_memory_is_one_load_a_shard(six_shards, twelve_pairs, tiny_models, tmp_path, loads):
     models = {role: str(folder) for role, folder in tiny_models.items()}
     score(str(twelve_pairs), tmp_path / "rewards", **models, options=ScoringOptions(shard_rows=2, check_precision=2))
@@ -93,6 +94,7 @@ def save_adapter(base, folder, **options):
     return {name: str(folder / name) for name in ("oracle", "merged")}
 
 
+@pytest.mark.slow
 @pytest.mark.unstable_api
 def test_an_adapter_is_switched_on_and_off(new_progress, twelve_pairs, tiny_models, tmp_path, monkeypatch, *, loads):
     ref = str(tiny_models["ref"])
@@ -120,6 +122,7 @@ def test_an_adapter_is_switched_on_and_off(new_progress, twelve_pairs, tiny_mode
         assert not close(one[f"{side}_oracle_logps"], one[f"{side}_ref_logps"]), "the adapter does something"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [{"modules_to_save": ["lm_head"]}, {"modules_to_save": ["embed_tokens"]}, "bias"])
 def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
     new_progress, twelve_pairs, tiny_models, with_biases, tmp_path, *, trained
@@ -134,6 +137,7 @@ def test_an_adapter_that_leaves_a_trace_is_a_model_of_its_own(
         assert close(adapter[kind], merged[kind]), kind
 
 
+@pytest.mark.slow
 def test_an_adapter_on_another_model_than_the_reference(new_progress, twelve_pairs, tiny_models, tmp_path, loads):
     ref, base = str(tiny_models["ref"]), str(tiny_models["oracle"])
     made, notes = save_adapter(base, tmp_path), new_progress()

@@ -98,6 +98,7 @@ def test_rounding_is_recorded_and_told(rounded, given):
     assert f"30% chosen {found['agreement']['30%']['chosen']}" in sentence
 
 
+@pytest.mark.slow
 def test_full_precision_agrees_with_itself(given, tmp_path):
     found = score(out=tmp_path / "rewards", **given, options=replace(FOUR_A_SHARD, check_precision=11)).results[
         "precision"

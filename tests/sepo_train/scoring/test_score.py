@@ -126,6 +126,7 @@ def test_the_reference_as_its_own_oracle_gives_zeros(pairs, tiny_model, tmp_path
         assert (entry["chosen_reward"], entry["margin"]) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_batches_and_shards_do_not_change_rewards(rewards, pairs, tiny_models, tmp_path):
     folder, _ = rewards
     options = {name: str(path) for name, path in tiny_models.items()}
@@ -153,6 +154,7 @@ def test_skipped_rows(tiny_models, tmp_path):
     assert [open_shard(file).num_rows for file in shard_files(tmp_path / "rewards")] == [1, 1, 0]
 
 
+@pytest.mark.slow
 def test_a_pair_that_gives_nan_is_skipped(pairs, tiny_models, tmp_path):
     tokenizer = load_tokenizer(str(tiny_models["ref"]))
     used = {number: set(tokenizer(row(number)["chosen"]).input_ids) for number in range(20)}
@@ -196,6 +198,7 @@ sepo_data.console.terminal.Terminal.step = slowly
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(pairs, tiny_models, sepo_server, tmp_path):
     models, options = {name: str(folder) for name, folder in tiny_models.items()}, ScoringOptions(shard_rows=2)
     score(pairs, tmp_path / "whole", **models, options=options)
@@ -278,6 +281,7 @@ def test_the_shorter_context_of_the_two_models_counts(pairs, tiny_models, tmp_pa
     assert plan.options["max_length"] == 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truncate", ["prompt", "response"])
 def test_truncation_is_recorded(pairs, tiny_model, tmp_path, truncate):
     options = {"oracle": str(tiny_model), "ref": str(tiny_model)}
@@ -302,6 +306,7 @@ def test_truncation_is_recorded(pairs, tiny_model, tmp_path, truncate):
             assert before["chosen_ids"][: entry["chosen_tokens"]] == entry["chosen_ids"], "no false end of turn"
 
 
+@pytest.mark.slow
 def test_the_oracles_record_marks_the_pairs_it_has_seen(pairs, tiny_model, tmp_path):
     oracle = train_oracle(
         pairs, tmp_path / "oracle", ref=str(tiny_model), fraction=3000, training=Training(lr=1e-3, seed=2)
@@ -324,6 +329,7 @@ def test_side_columns_that_do_not_exist_or_are_taken(pairs, tiny_model, tmp_path
         score(keeping(pairs, "prompt"), tmp_path / "rewards", **options)
 
 
+@pytest.mark.slow
 def test_an_unfinished_oracle_is_refused(pairs, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "oracle")
     train_oracle(Reading(pairs, limit=4), tmp_path / "done", ref=str(tiny_model), training=Training())
@@ -379,6 +385,7 @@ def test_side_columns_are_typed_over_all_rows(pairs, tiny_models, tmp_path):
     assert [entry["late"] for entry in rows_of(tmp_path / "rewards")] == [None] * 15 + [15, 16, 17, 18, 19]
 
 
+@pytest.mark.slow
 def test_nothing_but_nan_is_no_dataset(pairs, tiny_models, tmp_path):
     model = load_model(str(tiny_models["oracle"]), dtype="float32")
     model.get_output_embeddings().weight.data.fill_(math.nan)

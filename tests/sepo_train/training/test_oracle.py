@@ -122,6 +122,7 @@ def test_nothing_to_do_and_another_plan(new_progress, run):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_saving_is_taken_up(run, tmp_path, monkeypatch):
     folder, _, call = run
 

@@ -264,7 +264,7 @@ def uneven_run(folder, model):
     end_process_group()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tiny_model, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
