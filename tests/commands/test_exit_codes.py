@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-SEPO = Path(sys.executable).with_name("sepo")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -89,16 +89,17 @@ def test_70_for_a_bug_with_traceback_and_what_a_report_needs(sepo, pipeline, tmp
     assert "://" not in done.stderr, "no address that does not exist"
 
 
-def test_130_for_an_interrupt_and_the_same_command_goes_on(environment, sepo, pipeline, score_arguments, tmp_path):
+def test_130_for_an_interrupt_and_the_same_command_resumes(sepo_server, sepo, pipeline, score_arguments, tmp_path):
     out = tmp_path / "rewards"
     command = [*score_arguments, "--out", str(out)]
-    with subprocess.Popen([SEPO, *command], env=environment, stderr=subprocess.PIPE, text=True) as process:
-        while not (out / ".sepo" / "00002.json").exists():
-            time.sleep(0.005)
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        talk = process.stderr.read()
-    assert process.returncode == 130
+    process = sepo_server.start(*command)
+    until = time.monotonic() + 100
+    while not (out / ".sepo" / "00002.json").exists():
+        time.sleep(0.005)
+        assert time.monotonic() < until, process.stderr
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait() == 130
+    talk = process.stderr
     assert "interrupted; finished shards are kept, the same command resumes" in talk
     assert "Traceback" not in talk
 
@@ -109,7 +110,7 @@ def test_130_for_an_interrupt_and_the_same_command_goes_on(environment, sepo, pi
     assert incomplete.returncode == 1
     assert "is incomplete" in incomplete.stderr
 
-    again = sepo(*command)
-    assert again.returncode == 0
-    assert "resuming: " in again.stderr
+    code, _, talk = sepo_server.run(*command)
+    assert code == 0
+    assert "resuming: " in talk
     assert _bytes(out) == _bytes(pipeline["score"][0])
