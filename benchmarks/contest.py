@@ -1,4 +1,4 @@
-"""Who is timed by `score.py`, and how they take turns: sepo, a plain loop, padded batches, and TRL.
+"""The contestants of `score.py`, and their turns: sepo, a plain loop, padded batches, and TRL.
 
 The plain loop is what the authors' released scorer does, without the gradients that it leaves on. The loop and the
 padded batches make the logits of every position and take the log-softmax of all, as such code commonly does; the last

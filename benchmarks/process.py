@@ -1,4 +1,4 @@
-"""What the kernel knows about this process."""
+"""Memory and time of this process, as the kernel counts them."""
 
 from __future__ import annotations
 

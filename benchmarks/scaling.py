@@ -1,4 +1,4 @@
-"""What limits scoring of millions of pairs on many GPUs: tokens, FLOPs, bytes, shards and files, computed.
+"""The limits of scoring millions of pairs on many GPUs: tokens, FLOPs, bytes, shards and files, computed.
 
     python benchmarks/scaling.py                                  # 10 million pairs on 64 GPUs
     python benchmarks/scaling.py --pairs 60000 --gpus 1 --rate 60e9   # such as this machine's processor

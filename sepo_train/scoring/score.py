@@ -177,6 +177,6 @@ def _check_any_scored(out: Path, plan: ScoringPlan) -> None:
 
 def _note_pending(stage: StageWriter, progress: Progress) -> None:
     progress.note(
-        f"{len(stage.pending())} of {stage.shards} shards are still being written by other processes; the last to "
-        "finish completes the dataset"
+        f"{len(stage.pending())} of {stage.shards} shards are pending; the process that writes the last one completes "
+        "the dataset"
     )

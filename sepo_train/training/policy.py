@@ -191,8 +191,8 @@ def split_pairs(
     """The pairs to train on and the holdout pairs.
 
     Raises:
-        SepoError: `policy` cannot take the pairs, there is none to train on, or none to evaluate on though `training`
-            asks for it.
+        SepoError: `policy` cannot take the pairs, there is none to train on, or none to evaluate on though `holdout` or
+            `training` asks for it.
     """
     pairs = SelectedPairs.open(selection, limit=limit)
     _check_fit(pairs, selection, policy)
@@ -202,6 +202,11 @@ def split_pairs(
     if not train:
         kept = "raise --limit" if pairs.have_sides else "lower --holdout"
         raise SepoError(f"{selection} leaves no pair to train on", f"{kept}, or score more pairs")
+    if holdout and not held_out:
+        raise SepoError(
+            f"--holdout {holdout} holds out none of the {len(pairs):,} pairs: each prompt is drawn by itself",
+            "choose a larger share, or a number of pairs",
+        )
     if training.eval_steps and not held_out:
         raise SepoError("--eval-steps has no holdout pairs to evaluate", "hold some out with --holdout 5%")
     return train, held_out

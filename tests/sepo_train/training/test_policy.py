@@ -127,6 +127,13 @@ def test_holding_out_everything_is_refused(selection, tiny_model, tmp_path):
         train(selection, tmp_path / "out", policy=str(tiny_model), training=TRAINING, holdout=10_000)
 
 
+def test_a_share_that_holds_out_nothing_is_refused(selection, tiny_model, tmp_path):
+    with pytest.raises(SepoError, match=r"--holdout 0.01% holds out none of the \d+ pairs") as caught:
+        train(selection, tmp_path / "out", policy=str(tiny_model), training=TRAINING, holdout="0.01%")
+    assert caught.value.hint == "choose a larger share, or a number of pairs"
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_epochs_are_refused(selection, tiny_model, tmp_path):
     with pytest.raises(SepoError, match="epochs"):
         train(selection, tmp_path / "out", policy=str(tiny_model), training=replace(TRAINING, epochs=0.0))
