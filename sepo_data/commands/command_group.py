@@ -64,9 +64,13 @@ class CommandGroup(typer.core.TyperGroup):
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - Typer's own
         super().__init__(**settings)
         self.commands = Commands(self.modules)
-        for option in self.params:
-            if isinstance(option, typer.core.TyperOption):
-                option.show_envvar = False  # of the options that Typer adds
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the options without the variables of those that Typer adds after the group is made."""
+        for parameter in self.params:
+            if isinstance(parameter, typer.core.TyperOption):
+                parameter.show_envvar = False
+        super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - Typer's signature
         """Write the first line of each command's docstring."""
