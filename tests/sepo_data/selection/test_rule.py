@@ -18,6 +18,9 @@ from sepo_data.selection.rules.own import own
 from sepo_data.selection.rules.published import confidence, decay, ref_gap
 from sepo_data.selection.rules.top import top
 
+pytestmark = pytest.mark.slow
+
+
 TINY = 2.0**-149  # the smallest float32 above 0
 LARGEST = 2.0**127 * (2 - 2.0**-23)
 REWARD = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from(
@@ -161,7 +164,6 @@ def test_budget(pairs, basis_points):
         assert sum(map(sum, made[side])) == max(len(pairs), sum(map(len, scores)) * basis_points // 10_000)
 
 
-@pytest.mark.slow
 @given(PAIRS, BASIS_POINTS, st.integers(0, 2**31))
 @SMALL
 def test_random_takes_as_many_as_top(pairs, basis_points, seed):
@@ -213,7 +215,6 @@ def test_random_is_splitmix64():
             assert made[side][pair] == best(hashes, 15)
 
 
-@pytest.mark.slow
 @given(PAIRS, BASIS_POINTS)
 @SMALL
 def test_position_random_keeps_the_count_of_every_part(pairs, basis_points):

@@ -29,6 +29,9 @@ from sepo_train.training.selected_pairs import SelectedPairs
 from sepo_train.training.settings import Training
 from sepo_train.training.trainable_model import trainable_model
 
+pytestmark = pytest.mark.slow
+
+
 MARGIN = objective("sepo", target_margin=0.5)
 TRAINING = Training(lr=3e-3, batch_size=8, micro_batch_size=4, epochs=4.0, seed=1)
 
@@ -82,7 +85,6 @@ def test_what_is_in_the_folder(run, tiny_model):
     assert manifest.options["gamma"] == 2.0
 
 
-@pytest.mark.slow
 def test_nothing_to_do_and_another_plan(run):
     folder, manifest, call = run
     weights = (folder / "model.safetensors").stat().st_mtime_ns
@@ -317,7 +319,6 @@ def test_rewards_that_are_gone_or_others(selection, tiny_model, tiny_models, exa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 def test_merged_adapters_are_a_whole_checkpoint(run, tiny_model, tmp_path):
     _, _, call = run
     shutil.copytree(tiny_model, tmp_path / "talks")
@@ -337,7 +338,6 @@ def test_merged_adapters_are_a_whole_checkpoint(run, tiny_model, tmp_path):
         Training(merge_lora=True)
 
 
-@pytest.mark.slow
 def test_bf16_autocast_on_a_cpu(run, tmp_path):
     _, manifest, call = run
     rough = call(tmp_path / "rough", training=replace(TRAINING, dtype="bfloat16"))
@@ -380,7 +380,6 @@ def safetensors_into_a_full_disk():
     raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full to write to")
 @pytest.mark.parametrize("write", [into_a_full_disk, torch_into_a_full_disk, safetensors_into_a_full_disk])
 def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypatch, write):
@@ -412,7 +411,6 @@ def test_a_full_disk_names_the_checkpoint_that_is_whole(run, tmp_path, monkeypat
     assert first == second
 
 
-@pytest.mark.slow
 def test_a_second_run_into_the_directory_of_one_that_is_at_work_is_refused(run, tmp_path, monkeypatch):
     from sepo_train.training.pair_trainer import PairTrainer
 
