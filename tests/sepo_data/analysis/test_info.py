@@ -1,4 +1,4 @@
-"""What a directory is, in lines and as an object."""
+"""Content of a directory, in lines and as an object."""
 
 import json
 

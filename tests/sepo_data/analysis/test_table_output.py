@@ -1,4 +1,4 @@
-"""What each format makes of numbers, text, lists, nulls and NaN."""
+"""Numbers, text, lists, nulls and NaN in each format."""
 
 import csv
 import errno

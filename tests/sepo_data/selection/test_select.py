@@ -1,4 +1,4 @@
-"""Which tokens are selected: exactly k, the earliest among equals; and the dataset that says so."""
+"""Selected tokens: exactly k, the earliest among equals; and the dataset that records them."""
 
 import json
 import math

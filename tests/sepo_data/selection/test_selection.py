@@ -1,4 +1,4 @@
-"""What is done around a rule: kinds of tokens, neighbours, words, the end of turn."""
+"""Filters around a rule: kinds of tokens, neighbours, words, the end of turn."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""What each token adds to the text."""
+"""Text that each token adds."""
 
 import pytest
 from hypothesis import given, settings

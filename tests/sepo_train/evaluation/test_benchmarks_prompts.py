@@ -1,4 +1,4 @@
-"""Which rows of a prompts file are asked, and how."""
+"""Prompts of a file in the manner of AlpacaEval, of MT-Bench or plain, and the rows that are skipped."""
 
 import json
 

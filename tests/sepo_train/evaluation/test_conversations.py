@@ -1,4 +1,4 @@
-"""What a model is asked, turn after turn."""
+"""Questions to a model, turn after turn."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which pairs an evaluation measures on."""
+"""Pairs that an evaluation measures on."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What oracle and scoring share, before any model is loaded."""
+"""Input that oracle and scoring share, before any model is loaded."""
 
 import json
 from dataclasses import replace

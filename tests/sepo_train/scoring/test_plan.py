@@ -1,4 +1,4 @@
-"""How many rows a shard has where nobody says so."""
+"""Rows of a shard by default."""
 
 import pytest
 import torch

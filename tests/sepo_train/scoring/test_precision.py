@@ -1,4 +1,4 @@
-"""What --check-precision says of a dataset, against a computation in plain Python."""
+"""Results of --check-precision, against a computation in plain Python."""
 
 import json
 import shutil

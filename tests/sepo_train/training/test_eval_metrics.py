@@ -1,4 +1,4 @@
-"""What is measured on held-out pairs, worked out by hand."""
+"""Metrics of held-out pairs, worked out by hand."""
 
 import pytest
 import torch
