@@ -53,10 +53,7 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
         raise RefusedError(f"{path} is a file, not a directory", "choose another --out")
     if not path.is_dir():
         return None
-    if not (path / MANIFEST).exists():
-        # A run that was killed at once has left no more than the beginning of a manifest.
-        if not all(map(_begins_a_run, path.iterdir())):
-            raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
+    if _without_a_run(path):
         return None
     previous = read_manifest(path)
     if overwrite or previous.stage not in DATASETS:
@@ -160,9 +157,23 @@ def drop_records(path: Path) -> None:
         remove_tree(path / RECORDS)
 
 
+def _without_a_run(path: Path) -> bool:
+    """True if no run has started in the folder `path`; raises where it holds files of another origin."""
+    if (path / MANIFEST).exists():
+        return False
+    # A run that was killed at once has left no more than the beginning of a manifest.
+    unstarted = all(map(_begins_a_run, path.iterdir()))
+    if (path / MANIFEST).exists():  # another process started it while this one listed the folder
+        return False
+    if not unstarted:
+        raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
+    return True
+
+
 def _begins_a_run(entry: Path) -> bool:
     if entry.name == RECORDS:
-        return {inner.name for inner in entry.iterdir()} <= {DIRECTORY_LOCK}
+        with suppress(FileNotFoundError):  # another process finished and dropped it
+            return {inner.name for inner in entry.iterdir()} <= {DIRECTORY_LOCK}
     return entry.name.startswith(f"{MANIFEST}.") and entry.name.endswith(SUFFIX)
 
 

@@ -7,7 +7,8 @@ import pytest
 from sepo_data.errors import RefusedError
 from sepo_data.schemas.stages import Stage
 from sepo_data.selection.select import select
-from sepo_data.stages.directory import read_manifest
+from sepo_data.stages import runs
+from sepo_data.stages.directory import RECORDS, read_manifest
 from sepo_data.stages.runs import exclusive_run, find_run, open_run
 from sepo_data.stages.writer import open_stage
 from sepo_data.storage.atomic import SUFFIX, write_text
@@ -49,6 +50,25 @@ def test_a_foreign_directory_is_refused_and_untouched(tmp_path, overwrite, name)
         open_run(tmp_path / "mine", PLAN, overwrite=overwrite)
     assert content(tmp_path / "mine") == {file.name: b"precious"}
     assert not (tmp_path / "mine" / "sepo.json").exists()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_that_begins_while_another_process_lists_the_directory_is_no_foreign_one(
+    tmp_path, tables, monkeypatch, finished
+):
+    """Between two looks at one directory another process may have started the run, or finished it."""
+    (tmp_path / RECORDS).mkdir()
+
+    def while_another_process_works(entry):
+        monkeypatch.undo()
+        if finished:
+            write(tmp_path, tables)
+        else:
+            open_stage(tmp_path, PLAN, shards=3).write_shard(0, tables[0])
+        return runs._begins_a_run(entry)
+
+    monkeypatch.setattr(runs, "_begins_a_run", while_another_process_works)
+    assert find_run(tmp_path, PLAN).complete is finished
 
 
 def test_a_run_that_is_no_dataset_has_its_directory_to_itself(tmp_path):
