@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
-from json import dumps
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,9 @@ from sepo_data.commands.grouped_help import MODELS
 from sepo_data.commands.options import AsJson, ChatTemplate, MaxLength, NoProgress, OnBadRows, Quiet, option
 from sepo_data.commands.reading_options import reads_preferences
 from sepo_data.commands.session import session
+from sepo_data.console.output import print_json, print_lines
 from sepo_data.errors import SepoError
+from sepo_train.commands.model_options import TrustRemoteCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,7 @@ def run(
     ] = None,
     max_length: MaxLength = None,
     chat_template: ChatTemplate = None,
+    trust_remote_code: TrustRemoteCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -49,23 +51,25 @@ def run(
     One pair as a model sees it, lengths, rows that would be skipped and the reasons, duplicates. No weights are
     loaded. Without --tokenizer, lengths are in characters.
     """
-    if tokenizer is None and (max_length or chat_template):
-        raise typer.BadParameter("--max-length and --chat-template need a --tokenizer")
-    with (
-        session(quiet=quiet, no_progress=no_progress, after_interrupt="nothing was written") as terminal,
-        ExitStack() as stack,
-    ):
+    if tokenizer is None and (max_length or chat_template or trust_remote_code):
+        raise typer.BadParameter("--max-length, --chat-template and --trust-remote-code need a --tokenizer")
+    with session(quiet=quiet, no_progress=no_progress, after_interrupt="nothing was written") as terminal:
         from sepo_data.analysis.check import check
         from sepo_data.analysis.check_report import check_lines
-        from sepo_data.console.text import printable
+        from sepo_data.storage.hub import reach_model
 
         loaded = None
         if tokenizer is not None:
-            if not tokenizer.endswith(".gguf"):  # a file that was never used before is converted first, by torch
-                stack.enter_context(_without_torch())
-            loaded, max_length = _load_tokenizer(tokenizer, max_length, chat_template)
+            reach_model(tokenizer)
+            # A GGUF file that was never used before is converted first, by torch; code of a model may import it, too.
+            hidden = nullcontext() if tokenizer.endswith(".gguf") or trust_remote_code else _without_torch()
+            with hidden:
+                loaded, max_length = _load_tokenizer(tokenizer, max_length, chat_template, trust_remote_code)
         found = check(reading, tokenizer=loaded, max_length=max_length, on_bad_row=on_bad_row, progress=terminal)
-    print(dumps(found) if json else "\n".join(printable(line) for line in check_lines(found)))
+    if json:
+        print_json(found)
+    else:
+        print_lines(check_lines(found))
     if not found["usable"]:
         raise SepoError(f"no pair of the {found['rows']:,} rows can be used", "docs/datasets.md explains the reasons")
 
@@ -75,7 +79,8 @@ def _without_torch() -> Iterator[None]:
     """Hide torch from transformers, which imports it wherever it is installed and needs none for a tokenizer.
 
     A second instead of five. This process has to be the command's own: transformers, once imported, takes torch for
-    not installed until the process ends. So nothing in the library does this.
+    not installed until the process ends. So nothing in the library does this. No longer than the tokenizer is loaded:
+    `datasets`, which reads from the Hub, asks for torch otherwise, and fails where it is hidden.
     """
     if "torch" in sys.modules:
         yield
@@ -88,10 +93,11 @@ def _without_torch() -> Iterator[None]:
 
 
 def _load_tokenizer(
-    model: str, max_length: int | None, chat_template: Path | None
+    model: str, max_length: int | None, chat_template: Path | None, trust: bool
 ) -> tuple[PreTrainedTokenizerBase, int]:
     """Load the tokenizer of `model`, and return with it the most tokens that fit the model."""
     from sepo_train.models.files import fitting_length, load_config
     from sepo_train.models.tokenizers import load_tokenizer
 
-    return load_tokenizer(model, chat_template=chat_template), fitting_length({model: load_config(model)}, max_length)
+    loaded = load_tokenizer(model, chat_template=chat_template, trust_remote_code=trust)
+    return loaded, fitting_length({model: load_config(model, trust_remote_code=trust)}, max_length)
