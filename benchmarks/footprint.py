@@ -18,7 +18,6 @@ from process import status
 from torch.profiler import ProfilerActivity, profile
 
 from sepo_data.preferences.reading import Reading
-from sepo_data.stages.scan import shard_files
 from sepo_train.engine.layout import Tree, batches_by_tokens
 from sepo_train.engine.layout_policy import LayoutPolicy
 from sepo_train.models.load import load_model
@@ -118,7 +117,7 @@ def models_in_memory(bench: Bench) -> None:
             models = {"oracle": oracle, "ref": bench.name}
             options = {"models_in_memory": in_memory, "shard_rows": shard_rows, "limit": rows}
             found = child(bench, json.dumps({"dataset": bench.dataset, "out": out, **models, **options}))
-            shards = [file.read_bytes() for file in shard_files(Path(out))]
+            shards = [file.read_bytes() for file in sorted(Path(out).glob("*.arrow"))]
             first = first or shards
             print(f"{name:44}{found['seconds']:9.1f}{found['loaded'] / MIB:10,.0f}{found['peak'] / MIB:10,.0f}", end="")
             print(f"{'yes' if shards == first else 'no':>24}", flush=True)

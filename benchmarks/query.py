@@ -52,7 +52,8 @@ from random_rewards import VOCABULARY, build
 
 from sepo_data.analysis.query import query
 from sepo_data.analysis.tokens import tokens
-from sepo_data.stages.scan import open_shard, scan, shard_files
+from sepo_data.readers.arrow_stream import map_stream
+from sepo_data.stages.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,7 @@ def compare(folder: Path, pairs: int) -> None:
     connection = duckdb.connect()
     threads = pl.thread_pool_size()
     connection.execute(f"SET threads = {threads}")
-    connection.register("pairs", pa.concat_tables([open_shard(file) for file in shard_files(folder)]))
+    connection.register("pairs", pa.concat_tables([map_stream(file) for file in sorted(folder.glob("*.arrow"))]))
     flat = scan(folder).pipe(tokens).select("token_id", "reward").collect().rechunk()
     arrow = flat.to_arrow()
     connection.register("flat", arrow)

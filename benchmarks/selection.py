@@ -57,7 +57,7 @@ from sepo_data.selection.quota import Quota
 from sepo_data.selection.rules.top import top
 from sepo_data.selection.select import select
 from sepo_data.selection.selection import Selection, mask_columns
-from sepo_data.stages.scan import scan, shard_files
+from sepo_data.stages.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,7 +189,7 @@ def _argmax(rewards: pl.Series) -> pl.Series:
 
 def end_to_end(folder: Path) -> None:
     """From disk to a finished dataset, against copying the files."""
-    files = shard_files(folder / "rewards")
+    files = sorted((folder / "rewards").glob("*.arrow"))
     size = sum(file.stat().st_size for file in files)
 
     def copy() -> None:
@@ -220,7 +220,7 @@ def memory(folder: Path, pairs: int) -> None:
     print(f"\n{'memory':24}{'MB on disk':>11}{'MB anonymous':>14}{'MB heap limit':>15}")
     for name in ("tenth", "all"):
         where = folder / name
-        size = sum(file.stat().st_size for file in shard_files(where / "rewards"))
+        size = sum(file.stat().st_size for file in sorted((where / "rewards").glob("*.arrow")))
         limit = 450_000_000
         command = [sys.executable, __file__, "--selecting", str(where), "--heap", str(limit)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own file

@@ -14,11 +14,13 @@ from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.selection.rules.top import top
 from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.stages.shards import read_shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from sepo_data.stages.shards import Shard
 
 COMPARED_SHARES = (1000, 2000, 3000, 5000)
 """Basis points at which the selections are compared."""
@@ -75,7 +77,7 @@ class Diff:
     differing: list[DifferingPair]
 
 
-def diff(a: Path, b: Path, *, pairs: int = 10) -> Diff:
+def diff(a: Path, b: Path, *, pairs: int = 10, verify: bool = True) -> Diff:
     """Compare the rewards, and where both are selections the masks, of the pairs that `a` and `b` share.
 
     Pairs are matched by `pair_id`, the first of several equal ones with the first, the second with the second. In
@@ -87,18 +89,22 @@ def diff(a: Path, b: Path, *, pairs: int = 10) -> Diff:
         a: a rewards or selection directory.
         b: another one, of the same data under the same tokenizer.
         pairs: number of pairs in `differing`, those that differ most.
+        verify: compare the hash of each shard with the manifest, once until the file changes.
 
     Raises:
         SepoError: a directory is neither, they share no pair, or the tokens of a shared pair differ.
     """
     manifests = [read_stage(folder, Stage.REWARDS, Stage.SELECTION) for folder in (a, b)]
     stored = all(manifest.stage is Stage.SELECTION for manifest in manifests)
-    index_a, index_b = _index(a), _index(b)
+    shards_a, shards_b = (
+        read_shards(folder, manifest, verify=verify) for folder, manifest in zip((a, b), manifests, strict=True)
+    )
+    index_a, index_b = _index(shards_a), _index(shards_b)
     matched = index_a.join(index_b, on=["pair_id", "nth"], suffix="_b", maintain_order="left")
     if matched.is_empty():
         raise SepoError(f"{a} and {b} share no pair", "compare directories that were scored from the same data")
     sums, differing = [], []
-    for left, right in _matched_shards(a, b, matched, stored=stored):
+    for left, right in _matched_shards(shards_a, shards_b, matched, stored=stored):
         _check_same_tokens(left, right)
         compared = pl.concat(_compare(left, right, side, stored=stored) for side in SIDES)
         sums.append(compared.group_by("side").agg(_totals(compared)))
@@ -137,33 +143,29 @@ def report(found: Diff) -> Iterator[str]:
             yield from table_lines(pl.DataFrame(rows))
 
 
-def _index(folder: Path) -> pl.DataFrame:
+def _index(shards: Sequence[Shard]) -> pl.DataFrame:
     """The file and row of each pair, and its number `nth` among the pairs of the same id."""
     parts = [
-        pl.DataFrame(pl.from_arrow(open_shard(file).select(["pair_id"]))).with_columns(
+        shard.frame(["pair_id"]).with_columns(
             file=pl.lit(number, dtype=pl.UInt32), row=pl.int_range(pl.len(), dtype=pl.UInt32)
         )
-        for number, file in enumerate(shard_files(folder))
+        for number, shard in enumerate(shards)
     ]
     return pl.concat(parts).with_columns(nth=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
 
 
 def _matched_shards(
-    a: Path, b: Path, matched: pl.DataFrame, *, stored: bool
+    a: Sequence[Shard], b: Sequence[Shard], matched: pl.DataFrame, *, stored: bool
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """For each shard of `a` its matched pairs, and row by row their partners in `b`."""
     lists = COMPARED_LISTS if stored else COMPARED_LISTS[:-1]
     columns = ["pair_id", "source_row", "margin", *(f"{side}_{name}" for side in SIDES for name in lists)]
 
-    def rows(file: Path, wanted: pl.Series) -> pl.DataFrame:
-        return pl.DataFrame(pl.from_arrow(open_shard(file).select(columns), rechunk=False))[wanted]
-
-    files_a, files_b = shard_files(a), shard_files(b)
     for (number,), part in matched.group_by("file", maintain_order=True):
         by_partner = part.sort("file_b", maintain_order=True)
         partners = by_partner.group_by("file_b", maintain_order=True)
-        right = pl.concat(rows(files_b[file], of_file["row_b"]) for (file,), of_file in partners)
-        yield rows(files_a[number], by_partner["row"]), right
+        right = pl.concat(b[file].frame(columns)[of_file["row_b"]] for (file,), of_file in partners)
+        yield a[number].frame(columns)[by_partner["row"]], right
 
 
 def _check_same_tokens(left: pl.DataFrame, right: pl.DataFrame) -> None:

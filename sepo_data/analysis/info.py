@@ -7,29 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.analysis.throughput import read_throughput, throughput_text
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import DATASETS, finished_shards, is_complete, read_manifest
+from sepo_data.stages.directory import DATASETS, read_manifest
+from sepo_data.stages.records import finished_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from sepo_data.readers.shard_faults import ShardFault
     from sepo_data.schemas.manifest import Manifest
 
 
 def read_info(folder: Path) -> Manifest:
     """The manifest of `folder`; of an incomplete dataset, with the shards written so far."""
     manifest = read_manifest(folder)
-    if is_complete(folder):
+    if manifest.complete:
         return manifest
     return manifest.model_copy(update={"complete": False, "shards": finished_shards(folder)})
 
 
-def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """The machine-readable answer of a command that wrote or read `folder`."""
+def summary(folder: Path, manifest: Manifest, faults: Sequence[ShardFault] | None = None) -> dict[str, Any]:
+    """The machine-readable answer of a command that wrote or read `folder`, with the `faults` that were looked for."""
     answer: dict[str, Any] = {
         "path": str(folder),
         "stage": manifest.stage,
-        "complete": manifest.complete,
+        "complete": manifest.complete and not faults,
         "fingerprint": manifest.fingerprint,
         "seconds": manifest.seconds,
     }
@@ -43,6 +45,8 @@ def summary(folder: Path, manifest: Manifest) -> dict[str, Any]:
         }
         if not manifest.complete:
             answer["throughput"] = asdict(read_throughput(folder, manifest))
+    if faults is not None:
+        answer["faults"] = [asdict(fault) for fault in faults]
     return answer | {"results": manifest.results}
 
 
@@ -57,10 +61,13 @@ def planned(folder: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def lines(manifest: Manifest, folder: Path | None = None) -> Iterator[tuple[str, str]]:
+def lines(
+    manifest: Manifest, folder: Path | None = None, faults: Sequence[ShardFault] = ()
+) -> Iterator[tuple[str, str]]:
     """Label and text of each line that `sepo info` prints; with the progress, where `folder` is being written."""
     resumes = "where it stopped" if manifest.stage in DATASETS else "from its last checkpoint with --resume"
     state = "complete" if manifest.complete else f"incomplete; the same command resumes {resumes}"
+    state = "damaged; the faults are listed below" if faults else state
     yield "stage", f"{manifest.stage} ({state})"
     yield "fingerprint", manifest.fingerprint
     if manifest.stage in DATASETS:

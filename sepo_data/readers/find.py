@@ -11,6 +11,8 @@ from sepo_data.errors import SepoError
 from sepo_data.readers.data_files import files_of_folder, files_of_pattern, files_of_split
 from sepo_data.readers.formats import format_of, known_formats, read_pipe
 from sepo_data.readers.rows import DataFile
+from sepo_data.readers.shard_faults import MANIFEST
+from sepo_data.readers.stage_files import check_recorded, stage_files
 from sepo_data.storage.download import fetched, file_names, matching_names
 from sepo_data.storage.location import is_remote, location, public_name
 
@@ -59,18 +61,26 @@ def _of_pattern(folder: str, pattern: str, split: str | None) -> Found:
     # Path.glob rejects patterns such as a**.
     names = [name for name in glob(pattern, root_dir=path, recursive=True) if (path / name).is_file()]  # noqa: PTH207
     files, split = files_of_pattern(names, split, str(path / pattern))
-    return _data_files(path, str(path), files), split
+    found = _data_files(path, str(path), files)
+    check_recorded(found)
+    return found, split
 
 
 def _of_machine(path: Path, split: str | None, limit: int | None) -> Found:
     if path.is_dir():
+        if (shards := stage_files(path, str(path), split)) is not None:
+            return shards, None
         if any((path / name).is_file() for name in SAVED):
             return path
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         files, split = files_of_folder(names, split, str(path))
-        return _data_files(path, str(path), files), split
+        found = _data_files(path, str(path), files)
+        check_recorded(found)
+        return found, split
     if path.is_file():
-        return _one_file(path, split)
+        found, split = _one_file(path, split)
+        check_recorded(found)
+        return found, split
     if path.exists():
         with path.open("rb") as stream:  # a shell's <(command), whose name changes each time
             return [read_pipe(stream, "pipe", limit)], None
@@ -81,13 +91,15 @@ def _of_store(path: Path, split: str | None) -> Found:
     names = file_names(path)
     if names is None:
         return _one_file(path, split)
+    if MANIFEST in names and (shards := stage_files(fetched(path, recursive=True), public_name(path), split)):
+        return shards, None
     if any(name in names for name in SAVED):
         return fetched(path, recursive=True)
     files, split = files_of_folder(names, split, public_name(path))
     return _data_files(fetched(path, only=files), public_name(path), files), split
 
 
-def _one_file(path: Path, split: str | None) -> Found:
+def _one_file(path: Path, split: str | None) -> tuple[list[DataFile], str | None]:
     name = PurePosixPath(public_name(path)).name
     suffix = format_of(name)
     if suffix is None:

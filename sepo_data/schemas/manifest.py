@@ -141,7 +141,10 @@ class Manifest(_Record):
             SchemaVersionError: the text is a manifest of another schema version.
             ValueError: the text is not a manifest.
         """
-        fields = json.loads(text)
+        try:
+            fields = json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
         if not isinstance(fields, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - one error type for the caller
         found = fields.get("schema_version", SCHEMA_VERSION)

@@ -14,39 +14,60 @@ def differences(table: pa.Table, stage: Stage) -> list[str]:
 
     Checks columns, types, nulls, the alignment of list lengths, and that no value is NaN or infinite.
     """
-    text = table.schema.field("prompt").type if "prompt" in table.column_names else pa.string()
     found = []
-    weights = stage is Stage.SELECTION and any(f"{side}_weights" in table.column_names for side in SIDES)
-    for field in stage_schema(stage, **text_options(text), weights=weights):
-        if field.name not in table.column_names:
-            found.append(f"column {field.name} is missing ({field.type})")
-            continue
-        column = table.column(field.name)
-        if column.type != field.type:
-            found.append(f"column {field.name} is {column.type}, not {field.type}")
-            continue
-        metadata = field.metadata
-        values = pc.list_flatten(column) if pa.types.is_large_list(column.type) else column
-        nulls = column.null_count + (values.null_count if values is not column else 0)
-        if nulls and b"nullable" not in metadata:
-            found.append(f"column {field.name} has {nulls} nulls")
-        if b"counts" in metadata:
-            found += _miscounted(table, field.name, metadata[b"counts"].decode())
-        if b"aligned" in metadata:
-            found += _misaligned(table, field.name, metadata[b"aligned"].decode())
-        found += _non_finite(values, field.name)
+    for field in _stage_fields(table.schema, stage):
+        wrong = _column_difference(table.schema, field)
+        found += [wrong] if wrong else _value_differences(table, field)
     return found
+
+
+def column_differences(schema: pa.Schema, stage: Stage) -> list[str]:
+    """The differences of `schema` from that of a `stage` dataset; side columns are free."""
+    found = (_column_difference(schema, field) for field in _stage_fields(schema, stage))
+    twice = [name for name in dict.fromkeys(schema.names) if schema.names.count(name) > 1]
+    return [*filter(None, found), *(f"column {name} is there twice" for name in twice)]
 
 
 def check_table(table: pa.Table, stage: Stage, where: str) -> None:
     """Raise a `SepoError` that lists every difference of `table` (read from `where`) from its stage's schema."""
     if found := differences(table, stage):
-        listed = "\n  ".join(found)
         raise SepoError(
-            f"{where} is not a valid {stage} dataset:\n  {listed}",
+            f"{where} is not a valid {stage} dataset:",
             "it was changed by hand or written by another version; write it again with `sepo "
             + ("score`" if stage is Stage.REWARDS else "select`"),
+            details=found,
         )
+
+
+def _stage_fields(schema: pa.Schema, stage: Stage) -> pa.Schema:
+    """The schema of `stage` for texts of the type that `schema` has, with soft weights where it has any."""
+    place = schema.get_field_index("prompt")
+    text = schema.field(place).type if place >= 0 else pa.string()
+    weights = stage is Stage.SELECTION and any(f"{side}_weights" in schema.names for side in SIDES)
+    return stage_schema(stage, **text_options(text), weights=weights)
+
+
+def _column_difference(schema: pa.Schema, field: pa.Field) -> str:
+    place = schema.get_field_index(field.name)
+    if place < 0:
+        return f"column {field.name} is missing ({field.type})"
+    found = schema.field(place).type
+    return "" if found == field.type else f"column {field.name} is {found}, not {field.type}"
+
+
+def _value_differences(table: pa.Table, field: pa.Field) -> list[str]:
+    """Nulls, lengths and numbers in the column `field` that its contract rules out."""
+    found = []
+    column, metadata = table.column(field.name), field.metadata
+    values = pc.list_flatten(column) if pa.types.is_large_list(column.type) else column
+    nulls = column.null_count + (values.null_count if values is not column else 0)
+    if nulls and b"nullable" not in metadata:
+        found.append(f"column {field.name} has {nulls} nulls")
+    if b"counts" in metadata:
+        found += _miscounted(table, field.name, metadata[b"counts"].decode())
+    if b"aligned" in metadata:
+        found += _misaligned(table, field.name, metadata[b"aligned"].decode())
+    return found + _non_finite(values, field.name)
 
 
 def _misaligned(table: pa.Table, name: str, ids: str) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.schemas.manifest import SCHEMA_VERSION, Manifest, SchemaVersionError, ShardRecord
+from sepo_data.schemas.manifest import SCHEMA_VERSION, Manifest, SchemaVersionError
 from sepo_data.schemas.stages import Stage
+from sepo_data.stages.records import finished_shards
 from sepo_data.storage.atomic import write_text
 from sepo_data.storage.location import read_text
 
@@ -22,7 +21,6 @@ SKIPPED = "skipped.jsonl"
 TOKENIZER = "tokenizer"
 STATE = "state.json"
 INFO = "dataset_info.json"
-RECORDS = ".sepo"
 
 DATASETS = frozenset({Stage.REWARDS, Stage.SELECTION})
 COMMANDS = {Stage.ORACLE: "oracle", Stage.REWARDS: "score", Stage.SELECTION: "select", Stage.POLICY: "train"}
@@ -37,6 +35,12 @@ def shard_name(index: int, shards: int) -> str:
 def shards_of(name: str) -> int:
     """The number of data files of a dataset, from the name of one."""
     return int(name.rpartition("-of-")[2].removesuffix(".arrow"))
+
+
+def shard_index(name: str) -> int:
+    """The number in the name of a data file; -1 where it is no such name."""
+    number = name.partition("-of-")[0].removeprefix("data-")
+    return int(number) if number.isascii() and number.isdigit() else -1
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -83,10 +87,12 @@ def read_stage(path: Path, *stages: Stage) -> Manifest:
             f"{path} holds {manifest.stage}, not {expected}", f"`sepo {command} --help` shows how to make it"
         )
     if not is_complete(path):
+        again = f"run the same `sepo {COMMANDS[manifest.stage]}` again to"
+        if manifest.complete:
+            lost = " and ".join(name for name in (STATE, INFO) if not (path / name).exists())
+            raise SepoError(f"{path} is incomplete: {lost} is missing", f"{again} write it")
         shards = f" ({len(finished_shards(path))} shards so far)" if manifest.stage in DATASETS else ""
-        raise SepoError(
-            f"{path} is incomplete{shards}", f"run the same `sepo {COMMANDS[manifest.stage]}` again to resume it"
-        )
+        raise SepoError(f"{path} is incomplete{shards}", f"{again} resume it")
     return manifest
 
 
@@ -98,30 +104,6 @@ def is_complete(path: Path) -> bool:
     return manifest.complete and (
         manifest.stage not in DATASETS or all((path / name).exists() for name in (STATE, INFO))
     )
-
-
-def check_data_files(path: Path, manifest: Manifest) -> None:
-    """Raise where a data file of a complete dataset is missing or has another size than its record says."""
-    files = [(path / shard.file, shard.bytes) for shard in manifest.shards]
-    damaged = [file.name for file, size in files if not file.exists() or file.stat().st_size != size]
-    if damaged:
-        raise SepoError(
-            f"{path} is damaged: {', '.join(damaged)} missing or cut", "write it again with --overwrite, or restore it"
-        )
-
-
-def finished_shards(path: Path) -> list[ShardRecord]:
-    """The records of an incomplete dataset's shards, in order."""
-    return [ShardRecord.model_validate(entry["record"]) for entry in shard_entries(path)]
-
-
-def shard_entries(path: Path) -> list[dict[str, Any]]:
-    """The entries that `write_shard` recorded, one for each finished shard of an incomplete dataset, in order."""
-    entries = []
-    for file in sorted((path / RECORDS).glob("*.json"), key=lambda file: file.name):
-        with suppress(FileNotFoundError):  # the dataset was finished by another process in the meantime
-            entries.append(json.loads(read_text(file)))
-    return entries
 
 
 def record_results(path: Path, results: dict[str, JsonValue]) -> Manifest:

@@ -14,13 +14,13 @@ from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT, parse_holdout
 from sepo_data.preferences.reading import Reading
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.stages.directory import MANIFEST, TOKENIZER, read_manifest, read_stage
+from sepo_data.stages.directory import MANIFEST, read_manifest, read_stage
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.stages.seen_pairs import read_oracle_record
 from sepo_train.engine.layout import Tree
 from sepo_train.models.files import context_length, fitting_length, load_config
 from sepo_train.models.tokenized_input import open_tokenized
-from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
+from sepo_train.models.tokenizers import check_same_vocabulary, load_stage_tokenizer, load_tokenizer
 from sepo_train.training.selected_pairs import SelectedPairs
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class HoldoutPairs:
     which: str
     skipped: dict[str, int]
 
+    def record(self) -> dict[str, object]:
+        """The part of `evaluation.json` that says which pairs these are."""
+        return {"data": {"name": self.name, "which": self.which, "skipped": self.skipped}}
+
 
 def read_holdout_pairs(
     reading: Reading,
@@ -57,9 +61,14 @@ def read_holdout_pairs(
     max_length: int | None,
     truncate: Truncate | None,
     chat_template: Path | None,
+    verify: bool = True,
+    trust_remote_code: bool = False,
     progress: Progress,
 ) -> HoldoutPairs:
     """Read pairs for `models`, the first of which is evaluated: its tokenizer and chat template make the tokens.
+
+    With `verify`, the hash of each shard of a stage directory is compared with its manifest. `trust_remote_code` is for
+    the models; the tokenizer in a stage directory is never trusted.
 
     Raises:
         SepoError: the dataset cannot be read, was made with another tokenizer, or has no pair that can be used.
@@ -67,7 +76,9 @@ def read_holdout_pairs(
     seen = read_oracle_record(models[0])
     seen_pairs = seen.pair_ids if seen else frozenset[str]()
     if reading.dataset and (Path(reading.dataset) / MANIFEST).exists():
-        held_out = _of_stage(Path(reading.dataset), reading, models, max_length, seen_pairs)
+        held_out = _of_stage(
+            Path(reading.dataset), reading, models, max_length, seen_pairs, verify=verify, trust=trust_remote_code
+        )
     else:
         prepared = open_tokenized(
             reading.in_any_order(),
@@ -76,6 +87,7 @@ def read_holdout_pairs(
             max_length=max_length,
             truncate=truncate,
             chat_template=chat_template,
+            trust_remote_code=trust_remote_code,
             progress=progress,
         )
         found, skipped = prepared.all_pairs()
@@ -95,7 +107,14 @@ def read_holdout_pairs(
 
 
 def _of_stage(
-    folder: Path, reading: Reading, models: Sequence[str], max_length: int | None, seen_pairs: frozenset[str]
+    folder: Path,
+    reading: Reading,
+    models: Sequence[str],
+    max_length: int | None,
+    seen_pairs: frozenset[str],
+    *,
+    verify: bool,
+    trust: bool,
 ) -> HoldoutPairs:
     """The holdout pairs of a rewards or selection directory; all of its pairs, where none was held out."""
     if replace(reading, dataset="", limit=None, seed=0) != Reading():
@@ -104,17 +123,17 @@ def _of_stage(
             "leave the others out, or name the data that it was made from",
         )
     fingerprint = read_stage(folder, Stage.SELECTION, Stage.REWARDS).fingerprint
-    tokenizers = (load_tokenizer(models[0]), load_tokenizer(str(folder / TOKENIZER)))
+    tokenizers = (load_tokenizer(models[0], trust_remote_code=trust), load_stage_tokenizer(folder))
     check_same_vocabulary(*tokenizers, roles=("the model", "the data"))
-    frame = scan(folder)
+    frame = scan(folder, verify=verify)
     columns = frame.collect_schema().names()
-    held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint)
+    held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint, verify=verify)
     rows = frame.select("pair_id", *ID_COLUMNS).collect()
     rows = rows if held is None else rows[held]
     unseen = rows.filter(~pl.col("pair_id").is_in(list(seen_pairs)))
     if unseen.height < rows.height:
         which = ", ".join(filter(None, [which, UNSEEN]))
-    configs = {model: load_config(model).get_text_config() for model in models}
+    configs = {model: load_config(model, trust_remote_code=trust).get_text_config() for model in models}
     # The length of the pairs was limited when they were scored, so no default limits it here.
     contexts = [context for config in configs.values() if (context := context_length(config)) is not None]
     longest = min(contexts, default=None) if max_length is None else fitting_length(configs, max_length)
@@ -132,7 +151,7 @@ def _of_stage(
 
 
 def _held_out_rows(
-    folder: Path, frame: pl.LazyFrame, columns: Sequence[str], model: str, fingerprint: str
+    folder: Path, frame: pl.LazyFrame, columns: Sequence[str], model: str, fingerprint: str, *, verify: bool
 ) -> tuple[Sequence[int] | None, str]:
     """The rows of `folder` that were kept out of training, and the record that names them; None for all rows."""
     if SPLIT in columns:
@@ -149,4 +168,4 @@ def _held_out_rows(
     size = parse_holdout(str(trained.options.get("holdout") or 0))
     if not size:
         return None, "all, and the model was trained on them"
-    return list(SelectedPairs.open(folder).split(size)[1].rows), f"those that --holdout {size} kept out"
+    return list(SelectedPairs.open(folder, verify=verify).split(size)[1].rows), f"those that --holdout {size} kept out"

@@ -12,7 +12,7 @@ from accelerate.utils import reduce
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import read_stage
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.stages.shards import read_shards
 from sepo_train.engine.logps import default_batch_tokens, score_trees
 from sepo_train.training.processes import processes
 
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 STORED, POLICY = "stored", "policy"
 
 
-def find_rewards(selection: Path, ref_logps: str, objective: Objective) -> Path | None:
+def find_rewards(selection: Path, ref_logps: str, objective: Objective, *, verify: bool = True) -> Path | None:
     """The rewards directory to read the reference's log-probabilities from; None where none is read.
 
     Args:
         selection: the selection dataset, whose manifest names the rewards it was selected from.
         ref_logps: "policy" for none, "stored" for the directory that the manifest names, or another path of it.
         objective: reads none where it needs no reference.
+        verify: compare the hash of each shard with the manifest, once until the file changes.
 
     Raises:
-        SepoError: the directory is gone or holds other rewards, or `objective` compares with no reference.
+        SepoError: the directory is gone, damaged or holds other rewards, or `objective` compares with no reference.
     """
     if ref_logps == POLICY:
         return None
@@ -55,20 +56,26 @@ def find_rewards(selection: Path, ref_logps: str, objective: Objective) -> Path 
             f"no rewards with stored reference log-probabilities at {' or '.join(map(str, places))}",
             "name the directory with --ref-logps DIR, or let the policy compute them with --ref-logps policy",
         )
-    if read_stage(found, Stage.REWARDS).fingerprint != manifest.parent:
+    rewards = read_stage(found, Stage.REWARDS)
+    if rewards.fingerprint != manifest.parent:
         raise SepoError(
             f"{selection} was selected from other rewards than those in {found}",
             f"it was made from those with the fingerprint {manifest.parent}; `sepo info` prints it",
         )
+    read_shards(found, rewards, verify=verify)  # before a model is loaded
     return found
 
 
-def stored_ref_logps(rewards: Path, pairs: SelectedPairs) -> NDArray[np.float32]:
-    """(pairs, 2) weighted sums over the selected tokens, from the reference log-probabilities in `rewards`."""
+def stored_ref_logps(rewards: Path, pairs: SelectedPairs, *, verify: bool = True) -> NDArray[np.float32]:
+    """(pairs, 2) weighted sums over the selected tokens, from the reference log-probabilities in `rewards`.
+
+    Raises:
+        SepoError: a file of `rewards` is not what its manifest says.
+    """
     columns = ("chosen_ref_logps", "rejected_ref_logps")
     logps: dict[str, tuple[pa.LargeListScalar, ...]] = {}
-    for file in shard_files(rewards):
-        table = open_shard(file).select(["pair_id", *columns])
+    for shard in read_shards(rewards, read_stage(rewards, Stage.REWARDS), verify=verify):
+        table = shard.table(["pair_id", *columns])
         for batch in table.to_batches():
             sides = (batch.column(name) for name in columns)
             logps.update(zip(batch.column("pair_id").to_pylist(), zip(*sides, strict=True), strict=True))

@@ -16,7 +16,8 @@ from sepo_data.preferences.holdout import HOLDOUT, SPLIT, TRAIN
 from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import check_table
 from sepo_data.share import BASIS_POINTS
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.shards import read_shards
 from sepo_train.engine.layout import Tree
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class SelectedPairs(Sequence[TrainingPair]):
     ref_logps: NDArray[np.float32] | None = None
 
     @classmethod
-    def open(cls, selection: Path, *, limit: int | None = None) -> SelectedPairs:
-        """Map the shards of `selection`; raises `SepoError` where one is not valid."""
+    def open(cls, selection: Path, *, limit: int | None = None, verify: bool = True) -> SelectedPairs:
+        """Map the shards of `selection`; raises `SepoError` where one is not valid, or not what its manifest says."""
         tables = []
-        for file in shard_files(selection):
-            table = open_shard(file)
-            check_table(table, Stage.SELECTION, str(file))
+        for shard in read_shards(selection, read_stage(selection, Stage.SELECTION), verify=verify):
+            table = shard.table()
+            check_table(table, Stage.SELECTION, str(shard.file))
             optional = [name for name in (*WEIGHTS, SPLIT) if name in table.column_names]
             tables.append(table.select([*COLUMNS, *optional]))
         table = pa.concat_tables(tables)
@@ -163,9 +164,10 @@ def _hash_above(hashes: Sequence[float], pairs: int) -> float:
     return next((value for value in ordered[pairs:] if value > ordered[pairs - 1]), math.inf)
 
 
-def is_conversational(selection: Path) -> bool:
+def is_conversational(selection: Path, *, verify: bool = True) -> bool:
     """True if the prompts of `selection` are messages, which a chat template has rendered."""
-    return any(pa.types.is_nested(open_shard(file).schema.field("prompt").type) for file in shard_files(selection)[:1])
+    first, *_ = read_shards(selection, read_stage(selection, Stage.SELECTION), verify=verify)
+    return bool(pa.types.is_nested(first.schema().field("prompt").type))
 
 
 def _last_selected(masks: pa.LargeListArray) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sepo_data.analysis.faults import read_faults
 from sepo_data.analysis.info import lines, read_info, summary
 from sepo_data.errors import SepoError
 from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord, TokenizerRecord
@@ -85,7 +86,13 @@ def test_whole_but_for_its_last_file(incomplete, rewards_of):
         incomplete.write_shard(index, rewards_of([([3.0, 1.0], [0.5])]))
     incomplete.finish(seconds=1.0)
     (incomplete.path / "state.json").unlink()
-    assert dict(lines(read_info(incomplete.path)))["stage"].startswith("rewards (incomplete")
+    manifest = read_info(incomplete.path)
+    faults = read_faults(incomplete.path, manifest, verify=False)
+    assert list(map(str, faults)) == ["state.json is missing", "tokenizer is missing"]
+    assert dict(lines(manifest, faults=faults))["stage"] == "rewards (damaged; the faults are listed below)"
+    answer = summary(incomplete.path, manifest, faults)
+    assert not answer["complete"]
+    assert answer["faults"][0] == {"file": "state.json", "reason": "is missing"}
 
 
 def test_a_selection_and_a_model(tmp_path, rewards_of, write_rewards):

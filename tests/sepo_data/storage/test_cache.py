@@ -6,7 +6,7 @@ import os
 import pytest
 
 from sepo_data.storage import cache
-from sepo_data.storage.cache import file_sha256
+from sepo_data.storage.cache import file_sha256, file_sha256s
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +44,35 @@ def test_a_small_file_and_one_just_changed_are_read_again(tmp_path, monkeypatch)
             patch.setattr(cache, setting, value)
             assert file_sha256(file) == hashlib.sha256(b"one").hexdigest()
     assert not (tmp_path / "cache").exists()
+
+
+def test_many_small_files_are_remembered_together(tmp_path, monkeypatch):
+    files = [tmp_path / name for name in ("one", "two", "three")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    hashes = [hashlib.sha256(file.name.encode()).hexdigest() for file in files]
+    monkeypatch.setattr(cache, "MIN_CACHED_BYTES", 8)
+    assert file_sha256s(files) == hashes
+    for forgotten in (False, True):
+        if forgotten:
+            monkeypatch.setattr(cache, "_digests", {})  # as in another process
+        with monkeypatch.context() as patch:
+            patch.setattr(hashlib, "file_digest", None)
+            assert file_sha256s(files) == hashes
+            assert [file_sha256(file) for file in files] == hashes, "each of them, too"
+    files[1].write_bytes(b"2")
+    assert file_sha256s(files) == [hashes[0], hashlib.sha256(b"2").hexdigest(), hashes[2]]
+    assert file_sha256s([]) == file_sha256s([], again=True) == []
+
+
+def test_a_damaged_disk_shows_when_a_file_is_read_again(tmp_path, monkeypatch):
+    """What changes without a new time stamp is found only by reading; it is remembered in place of the former hash."""
+    file = tmp_path / "weights"
+    file.write_bytes(b"one")
+    whole = file_sha256(file)
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda _file, _name: hashlib.sha256(b"rotten"))
+    assert file_sha256(file) == file_sha256s([file])[0] == whole
+    assert file_sha256s([file], again=True) == [hashlib.sha256(b"rotten").hexdigest()]
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    assert file_sha256(file) != whole

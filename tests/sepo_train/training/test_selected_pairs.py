@@ -98,5 +98,7 @@ def test_a_changed_shard_is_refused(selection_of):
         short = pa.array([[True]], pa.large_list(pa.bool_()))
         place = table.schema.get_field_index("chosen_mask")
         writer.write_table(table.set_column(place, table.schema.field(place), short))
-    with pytest.raises(SepoError, match="chosen_mask is not as long as chosen_ids"):
+    with pytest.raises(SepoError, match="is changed: its SHA-256 begins with"):
         SelectedPairs.open(folder)
+    with pytest.raises(SepoError, match="chosen_mask is not as long as chosen_ids"):
+        SelectedPairs.open(folder, verify=False)
