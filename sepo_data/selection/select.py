@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 
 from sepo_data.console.progress import SILENT, Progress
@@ -20,17 +20,25 @@ from sepo_data.selection.selection import Selection, mask_columns
 from sepo_data.selection.token_classes import token_classes
 from sepo_data.share import format_share
 from sepo_data.stages.directory import TOKENIZER, read_stage
+from sepo_data.stages.restore import note_changed, open_restored
 from sepo_data.stages.runs import find_run
-from sepo_data.stages.scan import open_shard, scan, shard_files
+from sepo_data.stages.scan import scan
+from sepo_data.stages.shards import read_shards, to_frame
+from sepo_data.stages.token_text import AGAIN
 from sepo_data.stages.versions import installed_versions
-from sepo_data.stages.writer import open_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import polars as pl
+
     from sepo_data.selection.token_classes import TokenClasses
+    from sepo_data.stages.shards import Shard
     from sepo_data.stages.writer import StageWriter
+
+POLL_SECONDS = 0.1
+"""Time between two looks at the shards that other processes are writing."""
 
 
 def select(
@@ -42,6 +50,7 @@ def select(
     rejected: int = 3000,
     overwrite: bool = False,
     dry_run: bool = False,
+    verify: bool = True,
     progress: Progress = SILENT,
 ) -> Manifest:
     """Write the selection dataset of a rewards dataset, shard by shard.
@@ -54,6 +63,7 @@ def select(
         rejected: bottom share of the rejected, in basis points.
         overwrite: replace another run in `out`.
         dry_run: check and count, write nothing.
+        verify: compare the hash of each shard with the manifest, once until the file changes.
         progress: receives notes and steps.
 
     Returns:
@@ -64,7 +74,9 @@ def select(
         RefusedError: `out` holds another dataset or other files.
     """
     selection = selection or Selection(top(chosen=format_share(chosen), rejected=format_share(rejected)))
-    [manifest] = select_many(rewards, {out: selection}, overwrite=overwrite, dry_run=dry_run, progress=progress)
+    [manifest] = select_many(
+        rewards, {out: selection}, overwrite=overwrite, dry_run=dry_run, verify=verify, progress=progress
+    )
     return manifest
 
 
@@ -74,6 +86,7 @@ def select_many(
     *,
     overwrite: bool = False,
     dry_run: bool = False,
+    verify: bool = True,
     progress: Progress = SILENT,
 ) -> list[Manifest]:
     """Write several selection datasets, each in its own directory; a shard of `rewards` is read once for all of them.
@@ -82,43 +95,81 @@ def select_many(
     """
     started = time.monotonic()
     parent = read_stage(rewards, Stage.REWARDS)
+    shards = read_shards(rewards, parent, verify=verify)
     plans = {out: _plan(rewards, parent, selection) for out, selection in selections.items()}
     if dry_run:
         return [plan.model_copy(update={"results": _estimate(parent)}) for plan in plans.values()]
-    if not (rewards / TOKENIZER).is_dir():
-        raise SepoError(f"{rewards / TOKENIZER} is missing, so the token ids mean nothing", "score the dataset again")
-    files = shard_files(rewards)
+    _check_tokenizer(rewards / TOKENIZER)
     found = {out: find_run(out, plan, overwrite=overwrite) for out, plan in plans.items()}
-    complete = {out: run for out, run in found.items() if run is not None and run.complete}
-    for out in complete:
-        progress.note(f"{out} is complete; nothing to do")
-    incomplete = [out for out in plans if out not in complete]
+    incomplete = [out for out, run in found.items() if run is None or not run.complete]
     classes = token_classes(rewards) if any(selections[out].needs_classes for out in incomplete) else None
-    prepared = {out: selections[out].prepared(scan(rewards), rewards, classes) for out in incomplete}
+    prepared = {out: selections[out].prepared(scan(rewards, verify=verify), rewards, classes) for out in incomplete}
     # Every check has passed by now; with --overwrite, this is where other runs are deleted.
-    writers = {out: open_stage(out, plans[out], shards=len(files), overwrite=overwrite) for out in incomplete}
-    for writer in writers.values():
-        writer.write_folder(TOKENIZER, partial(shutil.copytree, rewards / TOKENIZER, dirs_exist_ok=True))
-    pending = {out: frozenset(writer.pending()) for out, writer in writers.items()}
-    for index in sorted(frozenset().union(*pending.values())):
-        wanted = {writers[out]: prepared[out] for out in writers if index in pending[out]}
-        pairs = _write_shard(index, files[index], wanted, classes)
-        progress.step(index + 1, len(files), f"{pairs:,} pairs")
+    opened = partial(
+        open_restored,
+        shards=len(shards),
+        save_tokenizer=partial(shutil.copytree, rewards / TOKENIZER, dirs_exist_ok=True),
+        progress=progress,
+        overwrite=overwrite,
+    )
+    writers = {out: opened(out, plan, found[out]) for out, plan in plans.items()}
+    wanted = {writers[out]: prepared[out] for out in incomplete}
+    _write_pending(wanted, shards, classes, progress)
+    finished = []
     for out, writer in writers.items():
-        numbers = prepared[out].rule.numbers
+        numbers = prepared[out].rule.numbers if out in prepared else None
         results = {"cuts": numbers} if numbers else None
-        complete[out] = writer.finish(seconds=time.monotonic() - started, results=results)
-    return [complete[out] for out in plans]
+        while (made := writer.finish_if_complete(seconds=time.monotonic() - started, results=results)) is None:
+            _write_pending(wanted, shards, classes, progress)
+        note_changed(found[out], made, progress)
+        finished.append(made)
+    return finished
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raise where the tokenizer of the rewards is lost or cut: no selection gets a part of one."""
+    if not (folder / "tokenizer.json").is_file():
+        raise SepoError(f"{folder} is missing or incomplete, so the token ids mean nothing", AGAIN)
+    for file in folder.glob("*.json"):
+        content = file.read_bytes().strip()
+        if (content[:1], content[-1:]) not in {(b"{", b"}"), (b"[", b"]")}:
+            raise SepoError(f"{file} is cut", AGAIN)
+
+
+def _write_pending(
+    selections: Mapping[StageWriter, Selection],
+    shards: Sequence[Shard],
+    classes: TokenClasses | None,
+    progress: Progress,
+) -> None:
+    """Write the shards that the prepared `selections` lack, and wait for those that other processes write."""
+    while pending := {writer: missing for writer in selections if (missing := frozenset(writer.pending()))}:
+        written = False
+        for index in sorted(frozenset().union(*pending.values())):
+            with ExitStack() as claims:
+                wanted = {
+                    writer: selections[writer]
+                    for writer, missing in pending.items()
+                    if index in missing and claims.enter_context(writer.claimed(index))
+                }
+                if wanted:
+                    pairs = _write_shard(index, shards[index], wanted, classes)
+                    progress.step(index + 1, len(shards), f"{pairs:,} pairs")
+                    written = True
+        if not written:
+            time.sleep(POLL_SECONDS)
+            for writer, missing in pending.items():
+                writer.free_of_dead(missing)
 
 
 def _write_shard(
-    index: int, file: Path, selections: Mapping[StageWriter, Selection], classes: TokenClasses | None
+    index: int, shard: Shard, selections: Mapping[StageWriter, Selection], classes: TokenClasses | None
 ) -> int:
     """Read one shard of the rewards, write it for each of the prepared `selections`; the number of pairs."""
-    table = open_shard(file)
-    check_table(table, Stage.REWARDS, str(file))
+    table = shard.table()
+    check_table(table, Stage.REWARDS, str(shard.file))
     columns = sorted(set().union(*(selection.columns() for selection in selections.values())))
-    frame = pl.DataFrame(pl.from_arrow(table.select(columns), rechunk=False))
+    frame = to_frame(table.select(columns), shard.file)
     added = mask_columns(frame, list(selections.values()), classes)
     for writer, masks in zip(selections, added, strict=True):
         selected = {f"{side}_selected": int(masks[f"{side}_selected"].sum()) for side in SIDES}

@@ -17,13 +17,12 @@ from sepo_data.errors import RefusedError
 from sepo_data.stages.directory import (
     DATASETS,
     MANIFEST,
-    RECORDS,
     TOKENIZER,
-    check_data_files,
-    finished_shards,
     is_complete,
     read_manifest,
 )
+from sepo_data.stages.records import RECORDS, finished_shards
+from sepo_data.stages.repair import damage, reopen
 from sepo_data.storage.atomic import SUFFIX, remove_leftovers, write_text
 from sepo_data.storage.location import is_remote, make_folder, public_name, remove_tree
 from sepo_data.storage.locks import any_locked, try_lock
@@ -42,12 +41,15 @@ WRITER_LOCK = ".worker"
 def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest | None:
     """The run of the same plan in `path`, `complete` where it has nothing left to do; None where a run may start.
 
-    Nothing is touched. With `overwrite`, a run may start in place of any other, also of the same plan.
+    An incomplete one that has `shards` was complete, and something of it was lost or damaged since.
+
+    Nothing is touched. With `overwrite`, a run may start in place of another one of its stage, also of the same plan.
 
     Raises:
-        RefusedError: `path` holds another plan (the keys that differ are named) or files that sepo did not write,
-            `overwrite` would delete an input of `manifest`, or a process is writing there that needs it for itself.
-        SepoError: the run there is complete, but files of it are missing or cut.
+        RefusedError: `path` holds another stage, another plan (the keys that differ are named) or files that sepo did
+            not write, `overwrite` would delete an input of `manifest` or another stage directory inside, or a process
+            is writing there that needs it for itself.
+        SepoError: the manifest there is damaged.
     """
     if path.exists() and not path.is_dir():
         raise RefusedError(f"{path} is a file, not a directory", "choose another --out")
@@ -56,22 +58,28 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
     if _without_a_run(path):
         return None
     previous = read_manifest(path)
+    if previous.stage is not manifest.stage:
+        raise RefusedError(
+            f"{path} holds {previous.stage}, not {manifest.stage}",
+            f"choose another --out; --overwrite replaces {manifest.stage} only",
+        )
     if overwrite or previous.stage not in DATASETS:
         _refuse_to_disturb(path)
     if overwrite:
         _refuse_to_delete_input(path, manifest)
+        _refuse_to_delete_stages(path)
         return None
     differing = previous.differing_keys(manifest)
     if differing and _holds_work(path):
         raise RefusedError(
-            f"{path} holds another {previous.stage} run; what differs (there -> here):\n  " + "\n  ".join(differing),
+            f"{path} holds another {previous.stage} run; what differs (there -> here):",
             "choose another --out, or replace it with --overwrite",
+            details=differing,
         )
     if differing:
         return None
-    if not is_complete(path):
+    if previous.stage in DATASETS and previous.complete and (not is_complete(path) or damage(path, previous)):
         return previous.model_copy(update={"complete": False})
-    check_data_files(path, previous)
     return previous
 
 
@@ -95,13 +103,15 @@ def open_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
 def locked_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Iterator[Manifest]:
     """`open_run`, holding the directory lock while the block runs, unless the run is complete."""
     previous = find_run(path, manifest, overwrite=overwrite)  # raises before anything is touched
-    if previous is not None and previous.complete and not (path / RECORDS).exists():
+    if previous is not None and previous.complete and not _has_leftovers(path):
         yield previous
         return
     with directory_lock(path):
         # Another process may have changed the directory before the lock was acquired.
         previous = find_run(path, manifest, overwrite=overwrite)
         remove_leftovers(path)
+        if previous is not None and previous.shards and not previous.complete:
+            reopen(path, previous)
         if previous is None:
             _clear(path)
             previous = manifest.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -151,6 +161,11 @@ def directory_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _has_leftovers(path: Path) -> bool:
+    """True if a kill has left something in the complete directory `path`, or another process is finishing it."""
+    return (path / RECORDS).exists() or (not is_remote(path) and any(path.glob(f"*{SUFFIX}")))
+
+
 def drop_records(path: Path) -> None:
     """Delete the files that only an incomplete directory needs; the caller holds the directory lock."""
     with suppress(OSError):  # another process may be creating its lock there at this moment; it drops them later
@@ -166,7 +181,9 @@ def _without_a_run(path: Path) -> bool:
     if (path / MANIFEST).exists():  # another process started it while this one listed the folder
         return False
     if not unstarted:
-        raise RefusedError(f"{path} holds something that sepo did not write", "choose another --out")
+        inside = sorted(entry.name for entry in path.iterdir() if (entry / MANIFEST).exists())
+        what = f"stage directories ({', '.join(inside)})" if inside else "something that sepo did not write"
+        raise RefusedError(f"{path} holds {what}", "choose another --out")
     return True
 
 
@@ -218,6 +235,12 @@ def _refuse_to_delete_input(path: Path, manifest: Manifest) -> None:
         raise RefusedError(
             f"--overwrite would delete {', '.join(sorted(inside))}, which this run reads", "choose another --out"
         )
+
+
+def _refuse_to_delete_stages(path: Path) -> None:
+    inside = sorted({str(file.parent) for file in path.glob(f"*/**/{MANIFEST}")})
+    if inside:
+        raise RefusedError(f"--overwrite would delete {', '.join(inside)} as well", "choose another --out, or move it")
 
 
 def _is_inside(name: Path, path: Path) -> bool:

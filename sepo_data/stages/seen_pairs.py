@@ -60,9 +60,12 @@ def read_oracle_record(name: str) -> OracleRecord | None:
         return None
     try:
         seen = [json.loads(line) for line in (folder / SEEN).read_text(encoding="utf-8").splitlines()]
+        if len(seen) != manifest.results.get("pairs_seen", len(seen)):
+            raise ValueError(f"it has {len(seen):,} pairs, not {manifest.results['pairs_seen']:,}")  # noqa: TRY301
         pair_ids, prompt_ids = (frozenset(pair[name] for pair in seen) for name in ("pair_id", "prompt_id"))
         return OracleRecord(manifest, pair_ids, prompt_ids)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SepoError(
-            f"{folder / SEEN} cannot be read: {error}", "train the oracle again with --overwrite"
+            f"{folder / SEEN} cannot be read: {error}",
+            "run the same `sepo oracle` again, which writes it again without training",
         ) from error

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BROKEN = "\N{REPLACEMENT CHARACTER}"
 """Stands in decoded text for bytes that are no complete character."""
 
+AGAIN = "run the same `sepo score` or `sepo select` again, which writes the tokenizer again"
+
 
 def load_tokenizer_file(folder: Path) -> Tokenizer:
     """The fast tokenizer that a stage directory carries; needs neither transformers nor the Hub."""
@@ -25,11 +27,11 @@ def load_tokenizer_file(folder: Path) -> Tokenizer:
 
     file = folder / TOKENIZER / "tokenizer.json"
     if not file.exists():
-        raise SepoError(f"{file} is missing, so token ids cannot be shown as text", "score the dataset again")
+        raise SepoError(f"{file} is missing, so token ids cannot be shown as text", AGAIN)
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises nothing more exact
-        raise SepoError(f"{file} cannot be read: {error}", "score the dataset again") from error
+        raise SepoError(f"{file} cannot be read: {error}", AGAIN) from error
 
 
 def token_texts(tokenizer: Tokenizer, ids: Sequence[int], context: Sequence[int] = ()) -> list[str]:

@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 import weakref
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,25 +27,26 @@ from sepo_data.errors import SepoError
 from sepo_data.preferences.skipped import skipped_lines
 from sepo_data.schemas.manifest import Manifest, ShardRecord
 from sepo_data.schemas.validate import check_table
-from sepo_data.stages.directory import (
-    INFO,
-    MANIFEST,
+from sepo_data.stages.directory import MANIFEST, SKIPPED, is_complete, read_manifest, shard_index, shard_name
+from sepo_data.stages.records import (
     RECORDS,
-    SKIPPED,
-    STATE,
-    is_complete,
-    read_manifest,
-    shard_entries,
-    shard_name,
+    is_false,
+    is_recorded,
+    lock_path,
+    read_entry,
+    record_path,
+    write_entry,
 )
-from sepo_data.stages.hf_files import dataset_info, dataset_state
+from sepo_data.stages.repair import count_reasons, last_files
 from sepo_data.stages.runs import directory_lock, drop_records, locked_run, writer_lock
-from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers, write_text
-from sepo_data.storage.location import make_folder, read_text
+from sepo_data.stages.verify import file_fault
+from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers, scratch_folder, write_text
+from sepo_data.storage.location import make_folder
 from sepo_data.storage.locks import any_locked, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from sepo_data.shapes.pairs import SkippedRow
 
@@ -85,21 +84,31 @@ class StageWriter:
             before = len(yielded)
             pending = frozenset(self.pending()) - yielded
             if watch:
-                any_locked(map(self._lock_path, pending.intersection(order)))
+                self.free_of_dead(pending.intersection(order))
             for index in order:
                 if index in pending:
-                    lock = try_lock(self._lock_path(index))
-                    try:
-                        # Another process may have finished it before the lock was acquired.
-                        if lock is not None and not self._is_present(index) and self._is_open():
+                    with self.claimed(index) as mine:
+                        if mine:
                             yielded.add(index)
                             yield index
-                    finally:
-                        if lock is not None:
-                            lock.release()
             if watch and len(yielded) == before:
                 return
             watch = len(yielded) == before
+
+    @contextmanager
+    def claimed(self, index: int) -> Iterator[bool]:
+        """Lock shard `index` while the block runs; False where another process holds it, or it is not pending."""
+        lock = try_lock(lock_path(self.path, index))
+        try:
+            # Another process may have finished it before the lock was acquired.
+            yield lock is not None and not self._is_present(index) and self._is_open()
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def free_of_dead(self, indices: Iterable[int]) -> None:
+        """Free the shards that dead processes hold; in a store, that takes as long as a lease lasts."""
+        any_locked(lock_path(self.path, index) for index in indices)
 
     def write_shard(
         self,
@@ -125,7 +134,7 @@ class StageWriter:
         check_table(table, self.manifest.stage, f"shard {index} of {self.path}")
         name = self._file_name(index)
         with _full_disk_errors(f"shard {index + 1} of {self.shards} of {self.path}", f"from shard {index + 1}"):
-            self._record_path(index).unlink(missing_ok=True)  # of a file that was lost: never a record without its file
+            record_path(self.path, index).unlink(missing_ok=True)  # never a record without its file
             with atomic_write(self.path / name) as sink:
                 with pa.ipc.new_stream(sink, table.schema) as writer:
                     writer.write_table(table, max_chunksize=BATCH_ROWS)
@@ -140,29 +149,58 @@ class StageWriter:
                 tokens={
                     part: sum(table.column(f"{part}_tokens").to_pylist()) for part in ("prompt", "chosen", "rejected")
                 },
-                skipped=_count(row.reason for row in skipped),
+                skipped=count_reasons(row.reason for row in skipped),
                 notes=notes or {},
             )
-            entry = {
-                "record": record.model_dump(mode="json"),
-                "skipped": [asdict(row) for row in skipped],
-                "ended": time.time(),
-                "seconds": seconds,
-            }
-            write_text(self._record_path(index), json.dumps(entry))
+            write_entry(self.path, index, record, list(map(asdict, skipped)), ended=time.time(), seconds=seconds)
         return record
 
-    def write_folder(self, name: str, save: Callable[[Path], object]) -> None:
-        """Add the files that `save` writes into the folder it is given; equal files that are present are left alone."""
-        with tempfile.TemporaryDirectory() as scratch:
-            save(Path(scratch))
-            with directory_lock(self.path):
-                make_folder(self.path / name)
-                for made in sorted(Path(scratch).iterdir()):
-                    file, content = self.path / name / made.name, made.read_bytes()
-                    if not file.exists() or file.read_bytes() != content:
-                        with atomic_write(file) as sink:
-                            sink.write(content)
+    def unlisted(self) -> list[int]:
+        """The pending shards that are whole, as the run that was complete wrote them: only their record is lost."""
+        written = {shard_index(shard.file): shard for shard in self.manifest.shards}
+        return [
+            index
+            for index in self.pending()
+            if index in written and not file_fault(self.path / self._file_name(index), written[index])
+        ]
+
+    def keep_shard(self, index: int, skipped: Sequence[SkippedRow]) -> bool:
+        """Record one of the `unlisted` shards, if `skipped` has as many rows as were skipped when it was written."""
+        [shard] = (shard for shard in self.manifest.shards if shard_index(shard.file) == index)
+        if count_reasons(row.reason for row in skipped) != shard.skipped:
+            return False
+        write_entry(self.path, index, shard, list(map(asdict, skipped)))
+        return True
+
+    def drop_false_records(self) -> list[int]:
+        """Make each shard pending whose file is no longer the one that its record was written for; returns these.
+
+        Of an unchanged file, only the version is read, not the content.
+        """
+        names = [(index, self._file_name(index)) for index in range(self.shards)]
+        return [index for index, name in names if is_false(self.path, index, name) and self._drop_if_false(index)]
+
+    def write_folder(self, name: str, save: Callable[[Path], object]) -> list[str]:
+        """Add the files that `save` writes into the folder it is given; equal files that are present are left alone.
+
+        Returns:
+            The names of the files that were added or replaced.
+        """
+        with scratch_folder() as scratch:
+            (scratch / name).mkdir()
+            save(scratch / name)
+            made = {f"{name}/{file.name}": file.read_bytes() for file in sorted((scratch / name).iterdir())}
+        if not (wanted := [file for file, content in made.items() if not _has(self.path / file, content)]):
+            return []
+        with directory_lock(self.path):
+            make_folder(self.path / name)
+            for file in wanted:
+                if not _has(self.path / file, made[file]):  # another process may have written it meanwhile
+                    with atomic_write(self.path / file) as sink:
+                        sink.write(made[file])
+            if is_complete(self.path):
+                drop_records(self.path)
+        return wanted
 
     def finish_if_complete(self, *, seconds: float, results: dict[str, Any] | None = None) -> Manifest | None:
         """`finish`, in the first process that finds every shard written; later ones get the complete manifest.
@@ -173,36 +211,54 @@ class StageWriter:
             with directory_lock(self.path):
                 if not is_complete(self.path):
                     return None if self.pending() else self.finish(seconds=seconds, results=results)
+                self.release()
                 drop_records(self.path)
         self.manifest = read_manifest(self.path)
         return self.manifest
 
     def finish(self, *, seconds: float, results: dict[str, Any] | None = None) -> Manifest:
-        """Complete the manifest and write the files that make the directory a dataset, those last."""
-        parts = shard_entries(self.path)
-        records = [ShardRecord.model_validate(part["record"]) for part in parts]
-        skipped = [row for part in parts for row in part["skipped"]]
-        self.manifest = self.manifest.model_copy(
-            update={"complete": True, "seconds": round(seconds, 3), "shards": records, "results": results or {}}
-        )
+        """Complete the manifest and write the files that make the directory a dataset, those last.
+
+        A dataset that was repaired to the bytes it had keeps its time and its results.
+
+        Raises:
+            SepoError: a shard was changed after it was written, or the disk is full.
+        """
+        if false := self.drop_false_records():
+            raise SepoError(
+                f"{', '.join(map(self._file_name, false))} of {self.path} changed after it was written",
+                "run the same command again, which makes it again, with nothing else writing there",
+            )
+        entries = [entry for each in range(self.shards) if (entry := read_entry(record_path(self.path, each)))]
+        records = [ShardRecord.model_validate(entry["record"]) for entry in entries]
+        skipped = [row for entry in entries for row in entry["skipped"]]
+        done: dict[str, Any] = {"complete": True, "shards": records}
+        if records != self.manifest.shards:
+            done |= {"seconds": round(seconds, 3), "results": results or {}}
+        self.manifest = self.manifest.model_copy(update=done)
         with _full_disk_errors(f"the last files of {self.path}", "with these, as all shards are done"):
             write_text(self.path / SKIPPED, skipped_lines(skipped))
             write_text(self.path / MANIFEST, self.manifest.to_json())
-            with (self.path / records[0].file).open("rb") as source, pa.ipc.open_stream(source) as reader:
-                schema = reader.schema
-            write_text(self.path / INFO, json.dumps(dataset_info(schema), indent=2))
-            write_text(self.path / STATE, json.dumps(dataset_state(self.manifest), indent=2))
+            for name, content in last_files(self.path, self.manifest).items():
+                write_text(self.path / name, json.dumps(content, indent=2))
         self.release()
         remove_leftovers(self.path)
         drop_records(self.path)
         return self.manifest
 
     def _is_present(self, index: int) -> bool:
-        try:
-            size = json.loads(read_text(self._record_path(index)))["record"]["bytes"]
-            return bool((self.path / self._file_name(index)).stat().st_size == size)
-        except FileNotFoundError:
+        return is_recorded(self.path, index, self._file_name(index))
+
+    def _drop_if_false(self, index: int) -> bool:
+        """Delete a record, unless another process is writing the shard at this moment."""
+        if (lock := try_lock(lock_path(self.path, index))) is None:
             return False
+        try:
+            if false := is_false(self.path, index, self._file_name(index)):
+                record_path(self.path, index).unlink(missing_ok=True)
+            return false
+        finally:
+            lock.release()
 
     def _is_open(self) -> bool:
         """True if the directory still belongs to this run and is incomplete."""
@@ -210,12 +266,6 @@ class StageWriter:
 
     def _file_name(self, index: int) -> str:
         return shard_name(index, self.shards)
-
-    def _record_path(self, index: int) -> Path:
-        return self.path / RECORDS / f"{index:05d}.json"
-
-    def _lock_path(self, index: int) -> Path:
-        return self.path / RECORDS / f"{index:05d}.lock"
 
 
 def open_stage(path: Path, manifest: Manifest, *, shards: int, overwrite: bool = False) -> StageWriter:
@@ -227,7 +277,13 @@ def open_stage(path: Path, manifest: Manifest, *, shards: int, overwrite: bool =
         stage = StageWriter(path, started, shards)
         if not started.complete and (lock := writer_lock(path)) is not None:
             stage.release = weakref.finalize(stage, lock.release)
+    if not started.complete:
+        stage.drop_false_records()
     return stage
+
+
+def _has(file: Path, content: bytes) -> bool:
+    return file.exists() and file.read_bytes() == content
 
 
 @contextmanager
@@ -241,10 +297,3 @@ def _full_disk_errors(what: str, resumes: str) -> Iterator[None]:
             f"{error.strerror}: {what} could not be written",
             f"free some space and run the same command again; it resumes {resumes}",
         ) from error
-
-
-def _count(reasons: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        counts[reason] = counts.get(reason, 0) + 1
-    return dict(sorted(counts.items()))

@@ -39,6 +39,7 @@ class ModelPair:
         ref: name of the reference model.
         dtype: of both.
         models_in_memory: 1 releases a model before it loads the other, 2 keeps both.
+        trust_remote_code: run the code that comes with them.
         adapter: whether one set of weights serves both, with the oracle's adapter on and off; see `check_adapter`.
     """
 
@@ -46,6 +47,7 @@ class ModelPair:
     ref: str
     dtype: Dtype
     models_in_memory: ModelsInMemory = 1
+    trust_remote_code: bool = False
     adapter: bool = False
     _loaded: dict[Role, PreTrainedModel] = field(default_factory=dict)
 
@@ -65,7 +67,7 @@ class ModelPair:
     def _model(self, role: Role) -> PreTrainedModel:
         if self.adapter:
             if "oracle" not in self._loaded:
-                self._loaded["oracle"] = load_model(self.oracle, dtype=self.dtype)
+                self._loaded["oracle"] = self._load(self.oracle)
             model = self._loaded["oracle"]
             if role == "oracle":
                 model.enable_adapters()
@@ -75,8 +77,11 @@ class ModelPair:
         if role not in self._loaded:
             if self.models_in_memory == 1:
                 self.release()
-            self._loaded[role] = load_model(getattr(self, role), dtype=self.dtype)
+            self._loaded[role] = self._load(getattr(self, role))
         return self._loaded[role]
+
+    def _load(self, name: str) -> PreTrainedModel:
+        return load_model(name, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
 
     def release(self) -> None:
         """Release the models in memory."""
@@ -94,7 +99,10 @@ class ModelPair:
         """
         self.adapter = False
         base = adapter_base(self.oracle)
-        if base is None or model_record(base).weights != model_record(self.ref).weights:
+        if base is None:
+            return False
+        first, second = (model_record(name, trust_remote_code=self.trust_remote_code) for name in (base, self.ref))
+        if first.weights != second.weights:
             return False
         self.release()
         expected = [_logps(self._model("ref"), trees)]

@@ -33,6 +33,7 @@ class ScoringOptions:
         on_bad_row: skip unusable rows, or fail at the first.
         models_in_memory: 1 loads the oracle and the reference model in turn, 2 keeps both.
         check_precision: pairs that are scored again in fp32, one response at a time, to record the differences.
+        trust_remote_code: run the code that comes with a model or its tokenizer.
     """
 
     beta: float = 0.1
@@ -45,6 +46,7 @@ class ScoringOptions:
     on_bad_row: OnBadRow = "skip"
     models_in_memory: ModelsInMemory = 1
     check_precision: int = 0
+    trust_remote_code: bool = False
 
 
 DEFAULTS = ScoringOptions()

@@ -21,6 +21,7 @@ from sepo_data.stages.versions import installed_versions
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.models.device import default_device, default_dtype
 from sepo_train.models.load import model_record
+from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, tokenizer_record
 
@@ -110,10 +111,15 @@ def plan_scoring(
         max_length=options.max_length,
         truncate=options.truncate,
         chat_template=options.chat_template,
+        trust_remote_code=options.trust_remote_code,
         progress=progress,
     )
-    check_same_vocabulary(load_tokenizer(oracle), dataset.tokenizer, roles=("oracle", "reference"))
-    models_used = {"oracle": model_record(oracle), "ref": model_record(ref)}
+    own = load_tokenizer(oracle, trust_remote_code=options.trust_remote_code)
+    check_same_vocabulary(own, dataset.tokenizer, roles=("oracle", "reference"))
+    models_used = {
+        role: model_record(name, trust_remote_code=options.trust_remote_code)
+        for role, name in (("oracle", oracle), ("ref", ref))
+    }
     tokenizer_used = tokenizer_record(dataset.tokenizer)
     if record is not None:
         record.check(ref=models_used["ref"], tokenizer=tokenizer_used)
@@ -140,6 +146,7 @@ def plan_scoring(
             "keep_columns": list(reading.keep_columns),
             "batch_tokens": batch_tokens,
             "shard_rows": shard_rows,
+            **trust_record(trust_remote_code=options.trust_remote_code),
         },
         parent=record.manifest.fingerprint if record else None,
         versions=installed_versions(),

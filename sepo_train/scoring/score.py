@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.preferences.skipped import enforce_on_bad_row
-from sepo_data.stages.directory import TOKENIZER, finished_shards
+from sepo_data.stages.directory import TOKENIZER
+from sepo_data.stages.records import finished_shards
+from sepo_data.stages.restore import note_changed
 from sepo_data.stages.rewards import rewards_table
-from sepo_data.stages.runs import find_run, open_run
+from sepo_data.stages.runs import find_run
 from sepo_data.stages.writer import open_stage
+from sepo_train.models.tokenizers import save_stage_tokenizer
 from sepo_train.scoring.model_pair import ModelPair
 from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.pair_scorer import PairScorer, skip_non_finite
 from sepo_train.scoring.plan import count_pairs, plan_scoring
 from sepo_train.scoring.precision import record_precision
 from sepo_train.scoring.process_rank import Rank, current_rank
+from sepo_train.scoring.restore import restored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +60,10 @@ def score(
     sepo_train/engine/logps.py. A pair's rewards do not depend on the pairs in its batch.
 
     A shard of `options.shard_rows` input rows is the unit of work: the same call resumes where a killed one stopped and
-    writes the same bytes. Any number of processes may make the same call at the same time, on one machine or on several
-    that see `out`: each takes shards that no other one has locked, and the last to finish completes the dataset. Of
-    ranks that a launcher started, the first stays until then, and takes over the shards of ranks that died.
+    writes the same bytes; of a complete dataset, it makes the files again that were lost or damaged. Any number of
+    processes may make the same call at the same time, on one machine or on several that see `out`: each takes shards
+    that no other one has locked, and the last to finish completes the dataset. Of ranks that a launcher started, the
+    first stays until then, and takes over the shards of ranks that died.
 
     Args:
         dataset: anything `read_preferences` reads: a name, or a `Reading`, which also has the options of reading.
@@ -90,17 +96,15 @@ def score(
     if dry_run:
         return plan.manifest.model_copy(update={"results": count_pairs(plan, options.on_bad_row)})
 
-    models = ModelPair(oracle, ref, dtype=plan.dtype, models_in_memory=options.models_in_memory)
+    models = ModelPair(oracle, ref, plan.dtype, options.models_in_memory, options.trust_remote_code)
     checked_pairs = options.check_precision if rank.first else 0
-    if previous and previous.complete:
-        progress.note(f"{out} is complete ({plan.shards} of {plan.shards} shards); nothing to do")
-        open_run(out, plan.manifest)  # removes the shard records that a kill at the very end leaves behind
-        return record_precision(out, previous, models, checked_pairs, progress)
+    if finished := restored(out, plan, previous, progress):
+        return record_precision(out, finished, models, checked_pairs, progress)
 
     scorer = PairScorer.tested_on(plan.sample, models, batch_tokens=plan.batch_tokens, progress=progress)
     # All that can be wrong has been found by now; with `overwrite`, this deletes the other run.
     stage = open_stage(out, plan.manifest, shards=plan.shards, overwrite=overwrite)
-    stage.write_folder(TOKENIZER, plan.dataset.tokenizer.save_pretrained)
+    stage.write_folder(TOKENIZER, partial(save_stage_tokenizer, plan.dataset.tokenizer))
     pending = frozenset(stage.pending())
     if len(pending) < plan.shards:
         progress.note(f"resuming: {plan.shards - len(pending)} of {plan.shards} shards done")
@@ -124,6 +128,7 @@ def score(
     if finished is None:
         _note_pending(stage, progress)
         return stage.manifest
+    note_changed(previous, finished, progress)
     return record_precision(out, finished, models, checked_pairs, progress)
 
 

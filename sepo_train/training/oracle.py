@@ -30,6 +30,7 @@ from sepo_train.models.tokenizers import tokenizer_record
 from sepo_train.training.objectives import objective
 from sepo_train.training.processes import agree_on_layout
 from sepo_train.training.reference_logps import computed_ref_logps
+from sepo_train.training.restore import restored
 from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import TrainingPair
 from sepo_train.training.trainable_model import in_training_dtype, trainable_model
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pydantic import JsonValue
+
     from sepo_data.preferences.skipped import Truncate
     from sepo_data.shapes.pairs import SkippedRow
     from sepo_data.tokenization.tokenize import TokenizedPair
     from sepo_data.tokenization.tokenized_dataset import TokenizedDataset
+    from sepo_train.training.run import History
     from sepo_train.training.settings import Training
 
 
@@ -75,12 +79,17 @@ def train_oracle(
     started = time.monotonic()
     reading = as_reading(dataset).in_any_order()  # training has an order of its own
     prepared = open_tokenized(
-        reading, ref, max_length=max_length, truncate=truncate, chat_template=chat_template, progress=progress
+        reading,
+        ref,
+        max_length=max_length,
+        truncate=truncate,
+        chat_template=chat_template,
+        trust_remote_code=training.trust_remote_code,
+        progress=progress,
     )
     plan = plan_oracle(prepared, reading, ref=ref, fraction=fraction, beta=beta, training=training, truncate=truncate)
     if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
-        progress.note(f"{out} is complete; nothing to do")
-        return previous
+        return _restored(out, previous, prepared, fraction, training, progress=progress)
 
     items, skipped = random_pairs(prepared, fraction, training.seed)
     enforce_on_bad_row(skipped, on_bad_row)
@@ -113,9 +122,7 @@ def train_oracle(
             "pairs_seen": len(pairs),
             "skipped": dict(sorted(Counter(row.reason for row in skipped).items())),
             "layout": layout_policy.layout_name,
-            "first_loss": logged[0]["loss"],
-            "last_loss": logged[-1]["loss"],
-            "last_accuracy": logged[-1]["rewards/accuracies"],
+            **_loss_results(logged),
         },
         write_records=lambda folder: write_records(folder, items, skipped),
     )
@@ -135,7 +142,7 @@ def plan_oracle(
     return Manifest(
         stage=Stage.ORACLE,
         input=prepared.input,
-        models={"ref": model_record(ref)},
+        models={"ref": model_record(ref, trust_remote_code=training.trust_remote_code)},
         tokenizer=tokenizer_record(prepared.tokenizer),
         options={
             "beta": beta,
@@ -147,6 +154,31 @@ def plan_oracle(
         },
         runtime=training.runtime(),
         versions=installed_versions(),
+    )
+
+
+def _loss_results(logged: History) -> dict[str, JsonValue]:
+    first, last = logged[0], logged[-1]
+    return {"first_loss": first["loss"], "last_loss": last["loss"], "last_accuracy": last["rewards/accuracies"]}
+
+
+def _restored(
+    out: Path,
+    previous: Manifest,
+    prepared: TokenizedDataset,
+    fraction: int,
+    training: Training,
+    *,
+    progress: Progress,
+) -> Manifest:
+    """The complete run in `out`, with its tokenizer and its records as the same arguments would write them."""
+    return restored(
+        out,
+        previous,
+        prepared.tokenizer,
+        progress,
+        trust_remote_code=training.trust_remote_code,
+        write_records=lambda folder: write_records(folder, *random_pairs(prepared, fraction, training.seed)),
     )
 
 

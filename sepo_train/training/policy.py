@@ -11,7 +11,7 @@ from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import parse_holdout
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import TOKENIZER, read_stage
+from sepo_data.stages.directory import read_stage
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.versions import installed_versions
 from sepo_train.engine.choose import CHECKED_PAIRS
@@ -19,12 +19,19 @@ from sepo_train.engine.generate import end_ids
 from sepo_train.engine.layout_policy import NO_LIMIT
 from sepo_train.models.files import context_length, load_config
 from sepo_train.models.load import model_record
-from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, template_difference, tokenizer_record
+from sepo_train.models.tokenizers import (
+    check_same_vocabulary,
+    load_stage_tokenizer,
+    load_tokenizer,
+    template_difference,
+    tokenizer_record,
+)
 from sepo_train.training.drift import PolicyDrift
 from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective as make_objective
 from sepo_train.training.processes import agree_on_layout
 from sepo_train.training.reference_logps import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
+from sepo_train.training.restore import restored
 from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import SelectedPairs, is_conversational
 from sepo_train.training.trainable_model import in_training_dtype, trainable_model
@@ -54,6 +61,7 @@ def train(
     limit: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    verify: bool = True,
     progress: Progress = SILENT,
 ) -> Manifest:
     """Train `policy` on the selected tokens of a selection dataset.
@@ -73,6 +81,7 @@ def train(
         limit: use only so many pairs.
         overwrite: replace another run in `out`.
         resume: continue from the last checkpoint in `out`.
+        verify: compare the hash of each shard with its manifest, once until the file changes.
         progress: receives decisions and metrics.
 
     Raises:
@@ -82,16 +91,17 @@ def train(
     started = time.monotonic()
     objective = objective or make_objective("sepo")
     size = holdout_size(holdout)
-    tokenizer = policy_tokenizer(policy, selection, progress)
-    rewards = find_rewards(selection, ref_logps, objective)
+    tokenizer = policy_tokenizer(
+        policy, selection, progress, verify=verify, trust_remote_code=training.trust_remote_code
+    )
+    rewards = find_rewards(selection, ref_logps, objective, verify=verify)
     plan = plan_training(
         selection, policy, objective, training, tokenizer=tokenizer, rewards=rewards, holdout=size, limit=limit
     )
     if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
-        progress.note(f"{out} is complete; nothing to do")
-        return previous
+        return restored(out, previous, tokenizer, progress, trust_remote_code=training.trust_remote_code)
 
-    pairs, held_out = split_pairs(selection, policy, training, holdout=size, limit=limit)
+    pairs, held_out = split_pairs(selection, policy, training, holdout=size, limit=limit, verify=verify)
     progress.note(f"training on {len(pairs):,} pairs, {len(held_out):,} held out")
     model = trainable_model(policy, training)
     layout_policy = agree_on_layout(model, [pair.tree for pair in pairs[:CHECKED_PAIRS]])
@@ -99,7 +109,7 @@ def train(
     ends = end_ids(model, tokenizer.eos_token_id)
     with in_training_dtype(model, training):
         if objective.needs_reference:
-            pairs, held_out = with_ref_logps([pairs, held_out], model, rewards, layout_policy, progress)
+            pairs, held_out = with_ref_logps([pairs, held_out], model, rewards, layout_policy, progress, verify=verify)
         prompts = held_out.prompts
         drift = PolicyDrift.start(model, prompts, eos_ids=ends, seed=training.seed, layout_policy=layout_policy)
 
@@ -134,17 +144,19 @@ def holdout_size(holdout: float | str) -> HoldoutSize:
         raise SepoError(f"holdout: {error}") from None
 
 
-def policy_tokenizer(policy: str, selection: Path, progress: Progress) -> PreTrainedTokenizerBase:
+def policy_tokenizer(
+    policy: str, selection: Path, progress: Progress, *, verify: bool = True, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """The tokenizer of `policy`, with the chat template that rendered `selection`.
 
     Raises:
         SepoError: the two have different vocabularies.
     """
     read_stage(selection, Stage.SELECTION)
-    tokenizer = load_tokenizer(policy)
-    rendered_by = load_tokenizer(str(selection / TOKENIZER))
+    tokenizer = load_tokenizer(policy, trust_remote_code=trust_remote_code)
+    rendered_by = load_stage_tokenizer(selection)
     check_same_vocabulary(tokenizer, rendered_by, roles=("policy", "selection"))
-    if is_conversational(selection) and (difference := template_difference(tokenizer, rendered_by)):
+    if is_conversational(selection, verify=verify) and (difference := template_difference(tokenizer, rendered_by)):
         progress.note(
             f"the chat template of {policy} renders {difference} of the selection; the policy learns from the "
             "selection's prompts, and is saved with the selection's template"
@@ -169,7 +181,7 @@ def plan_training(
     return Manifest(
         stage=Stage.POLICY,
         input=InputRecord(name=str(selection), fingerprint=parent.fingerprint, rows=parent.rows),
-        models={"policy": model_record(policy)},
+        models={"policy": model_record(policy, trust_remote_code=training.trust_remote_code)},
         tokenizer=tokenizer_record(tokenizer),
         options={
             "loss": objective.name,
@@ -186,7 +198,13 @@ def plan_training(
 
 
 def split_pairs(
-    selection: Path, policy: str, training: Training, *, holdout: HoldoutSize, limit: int | None
+    selection: Path,
+    policy: str,
+    training: Training,
+    *,
+    holdout: HoldoutSize,
+    limit: int | None,
+    verify: bool = True,
 ) -> tuple[SelectedPairs, SelectedPairs]:
     """The pairs to train on and the holdout pairs.
 
@@ -194,8 +212,8 @@ def split_pairs(
         SepoError: `policy` cannot take the pairs, there is none to train on, or none to evaluate on though `holdout` or
             `training` asks for it.
     """
-    pairs = SelectedPairs.open(selection, limit=limit)
-    _check_fit(pairs, selection, policy)
+    pairs = SelectedPairs.open(selection, limit=limit, verify=verify)
+    _check_fit(pairs, selection, policy, trust_remote_code=training.trust_remote_code)
     if pairs.have_sides and holdout:
         raise SepoError(f"the column split of {selection} decides what is held out", "leave out --holdout")
     train, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
@@ -212,11 +230,11 @@ def split_pairs(
     return train, held_out
 
 
-def _check_fit(pairs: SelectedPairs, selection: Path, policy: str) -> None:
+def _check_fit(pairs: SelectedPairs, selection: Path, policy: str, *, trust_remote_code: bool) -> None:
     """Raise where a row has more tokens, or a token a higher id, than `policy` can take."""
     if not pairs:
         raise SepoError(f"{selection} has no pairs", "`sepo info` prints what was skipped when it was scored")
-    config = load_config(policy).get_text_config()
+    config = load_config(policy, trust_remote_code=trust_remote_code).get_text_config()
     context = context_length(config)
     if context is not None and pairs.longest > context:
         raise SepoError(
@@ -236,12 +254,14 @@ def with_ref_logps(
     rewards: Path | None,
     layout_policy: LayoutPolicy,
     progress: Progress,
+    *,
+    verify: bool = True,
 ) -> list[SelectedPairs]:
     """`parts` with the reference's log-probabilities: stored in `rewards`, or else of `model` as it is."""
     if rewards is not None:
         scored_with = read_stage(rewards, Stage.REWARDS).models["ref"].name
         progress.note(f"reference log-probabilities of {scored_with} from {rewards}")
-        return [replace(part, ref_logps=stored_ref_logps(rewards, part)) for part in parts]
+        return [replace(part, ref_logps=stored_ref_logps(rewards, part, verify=verify)) for part in parts]
     count = sum(map(len, parts))
     progress.note(f"reference log-probabilities of {count:,} pairs from the policy as it starts")
     return [

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sepo_data.errors import RefusedError
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.readers.arrow_stream import map_stream
 from sepo_train.engine import logps
 from sepo_train.models.load import load_model
 from sepo_train.scoring import pair_scorer
@@ -123,7 +123,7 @@ def test_after_one_kill_the_same_command_does_the_rest(
 
 
 def rows(folder):
-    return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+    return [entry for file in sorted(folder.glob("*.arrow")) for entry in map_stream(file).to_pylist()]
 
 
 def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(

@@ -13,6 +13,7 @@ from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.shapes.pairs import SkippedRow
 from sepo_data.stages.directory import is_complete, read_stage
+from sepo_data.stages.records import lock_path
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.scan import scan
 from sepo_data.stages.writer import open_stage
@@ -90,8 +91,8 @@ def test_what_a_dead_process_held_is_not_reported_as_being_written(store, tables
     out = location(store) / "out"
     stage = open_stage(out, PLAN, shards=3)
     stage.write_shard(1, tables[1], seconds=1.0)
-    held = try_lock(stage._lock_path(0))
-    leave_a_dead_lease(stage._lock_path(2))
+    held = try_lock(lock_path(stage.path, 0))
+    leave_a_dead_lease(lock_path(stage.path, 2))
     assert summary(out, read_info(out))["throughput"]["locked_shards"] == 1
     held.release()
     stage.release()
@@ -101,7 +102,7 @@ def test_what_a_dead_process_held_is_not_reported_as_being_written(store, tables
 def test_the_shards_of_dead_processes_are_watched_all_at_once(store, dead_watches):
     stage = open_stage(location(store) / "out", PLAN, shards=5)
     for index in range(1, 5):
-        leave_a_dead_lease(stage._lock_path(index))
+        leave_a_dead_lease(lock_path(stage.path, index))
     assert sorted(stage.lock_shards(range(5))) == list(range(5))
     assert len(dead_watches) == 4
     assert overlap(dead_watches)

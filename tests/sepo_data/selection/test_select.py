@@ -1,5 +1,6 @@
 """Selected tokens: exactly k, the earliest among equals; and the dataset that records them."""
 
+import hashlib
 import json
 import math
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepo_data.errors import RefusedError, SepoError
+from sepo_data.readers.arrow_stream import map_stream
 from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import differences
 from sepo_data.selection.filter import filters_of
@@ -19,7 +21,7 @@ from sepo_data.selection.select import select, select_many
 from sepo_data.selection.selection import Selection
 from sepo_data.share import format_share
 from sepo_data.stages.directory import read_manifest
-from sepo_data.stages.scan import open_shard, scan, shard_files
+from sepo_data.stages.scan import scan
 
 NAN = float("nan")
 
@@ -132,8 +134,8 @@ def test_the_dataset(tmp_path, rewards_of, write_rewards, shards, messages):
     kept = [name for name in ours.columns if name in theirs.columns]
     assert ours.select(kept).equals(theirs.select(kept))
     assert ours.columns[-1] == "score"
-    for file in shard_files(tmp_path / "selection"):
-        assert differences(open_shard(file), Stage.SELECTION) == []
+    for file in sorted((tmp_path / "selection").glob("*.arrow")):
+        assert differences(map_stream(file), Stage.SELECTION) == []
     assert manifest == read_manifest(tmp_path / "selection")
     assert (manifest.stage, manifest.rows, len(manifest.shards)) == (Stage.SELECTION, 4, shards)
     assert manifest.options == {"rule": "top", "chosen": "50%", "rejected": "50%"}
@@ -205,11 +207,18 @@ def test_a_dry_run_writes_nothing(tmp_path, rewards):
 
 
 def tamper(folder, shard, change):
-    """Write a shard again behind sepo's back."""
-    file = shard_files(folder)[shard]
+    """Write a shard again behind sepo's back, with its record."""
+    file = sorted(folder.glob("*.arrow"))[shard]
     table = change(pa.ipc.open_stream(file.read_bytes()).read_all())
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
+    manifest = read_manifest(folder)
+    shards = list(manifest.shards)
+    shards[shard] = shards[shard].model_copy(
+        update={"bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    )
+    text = manifest.model_copy(update={"shards": shards}).to_json()
+    (folder / "sepo.json").write_text(text, encoding="utf-8")
     return file
 
 
@@ -263,7 +272,7 @@ def test_side_columns_of_any_kind_go_through(tmp_path, rewards_of, write_rewards
         table = table.append_column(name, pa.array(values))
     write_rewards(tmp_path / "rewards", [table])
     select(tmp_path / "rewards", tmp_path / "selection")
-    selected = open_shard(shard_files(tmp_path / "selection")[0]).select(list(columns))
+    selected = map_stream(min((tmp_path / "selection").glob("*.arrow"))).select(list(columns))
     assert selected.equals(table.select(list(columns)))
     assert json.loads((tmp_path / "selection" / "state.json").read_text())["_data_files"] == [
         {"filename": "data-00000-of-00001.arrow"}
@@ -294,9 +303,9 @@ def test_several_selections_are_what_each_is_alone(tmp_path, rewards):
         assert alone.fingerprint == manifest.fingerprint == read_manifest(tmp_path / name).fingerprint
         assert manifest.options == selection.options()
         assert manifest.results == alone.results
-        for file in shard_files(tmp_path / name):
+        for file in sorted((tmp_path / name).glob("*.arrow")):
             assert file.read_bytes() == (tmp_path / f"{name} alone" / file.name).read_bytes()
-            table = open_shard(file)
+            table = map_stream(file)
             assert differences(table, Stage.SELECTION) == []
             assert ("chosen_weights" in table.column_names) == (selection.weights is not None)
     assert set(manifests[2].results["cuts"]) == {"chosen", "rejected"}
@@ -314,6 +323,6 @@ def test_several_selections_go_on_where_each_was(tmp_path, rewards):
 
 def test_tampered_weights_are_found(tmp_path, rewards):
     select(rewards, tmp_path / "out", Selection(weights=parse_weights("linear")))
-    table = open_shard(shard_files(tmp_path / "out")[0])
+    table = map_stream(min((tmp_path / "out").glob("*.arrow")))
     kept = table.drop_columns(["rejected_weights"])
     assert differences(kept, Stage.SELECTION) == ["column rejected_weights is missing (large_list<item: float>)"]

@@ -6,9 +6,9 @@ import pytest
 
 from sepo_data.errors import RefusedError
 from sepo_data.schemas.stages import Stage
-from sepo_data.selection.select import select
 from sepo_data.stages import runs
-from sepo_data.stages.directory import RECORDS, read_manifest
+from sepo_data.stages.directory import read_manifest
+from sepo_data.stages.records import RECORDS
 from sepo_data.stages.runs import exclusive_run, find_run, open_run
 from sepo_data.stages.writer import open_stage
 from sepo_data.storage.atomic import SUFFIX, write_text
@@ -50,6 +50,14 @@ def test_a_foreign_directory_is_refused_and_untouched(tmp_path, overwrite, name)
         open_run(tmp_path / "mine", PLAN, overwrite=overwrite)
     assert content(tmp_path / "mine") == {file.name: b"precious"}
     assert not (tmp_path / "mine" / "sepo.json").exists()
+
+
+def test_the_parent_of_a_grid_is_refused_and_named(tmp_path, tables):
+    for name in ("a", "b"):
+        write(tmp_path / "grid" / name, tables)
+    for overwrite in (False, True):
+        with pytest.raises(RefusedError, match=r"holds stage directories \(a, b\)"):
+            open_run(tmp_path / "grid", PLAN, overwrite=overwrite)
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -134,13 +142,46 @@ def test_overwrite_behind_a_symbolic_link(tmp_path, tables):
 
 def test_overwrite_never_deletes_what_is_read(tmp_path, tables, monkeypatch):
     write(tmp_path / "rewards", tables)
-    (tmp_path / "rewards" / "tokenizer").mkdir()
+    (tmp_path / "rewards" / "inner").mkdir()
     before = content(tmp_path / "rewards")
     monkeypatch.chdir(tmp_path)
-    for source in (tmp_path / "rewards", (tmp_path / "rewards").relative_to(tmp_path)):
-        with pytest.raises(RefusedError, match=r"--overwrite would delete .*rewards, which this run reads"):
-            select(source, tmp_path / "rewards", overwrite=True)
+    for source in (tmp_path / "rewards", (tmp_path / "rewards").relative_to(tmp_path), tmp_path / "rewards" / "inner"):
+        plan = OTHER.model_copy(update={"input": OTHER.input.model_copy(update={"name": str(source)})})
+        with pytest.raises(RefusedError, match=r"--overwrite would delete .*rewards.*, which this run reads"):
+            open_run(tmp_path / "rewards", plan, overwrite=True)
     assert content(tmp_path / "rewards") == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("there", list(Stage))
+@pytest.mark.parametrize("wanted", list(Stage))
+def test_another_stage_is_refused_whatever_the_flags(tmp_path, tables, there, wanted, overwrite):
+    """A typo in --out: neither a complete run of another stage is replaced, nor one that has only begun."""
+    for path, complete in ((tmp_path / "begun", False), (tmp_path / "complete", True)):
+        plan = PLAN.model_copy(update={"stage": there, "complete": complete})
+        path.mkdir()
+        (path / "precious").write_text("x")
+        write_text(path / "sepo.json", plan.to_json())
+        new = OTHER.model_copy(update={"stage": wanted})
+        if there is not wanted:
+            for begin in (find_run, open_run):
+                with pytest.raises(RefusedError, match=f"{path} holds {there}, not {wanted}") as caught:
+                    begin(path, new, overwrite=overwrite)
+                assert caught.value.hint == f"choose another --out; --overwrite replaces {wanted} only"
+            assert content(path) == {"precious": b"x"}
+        elif overwrite:
+            assert open_run(path, new, overwrite=True).options == OTHER.options
+
+
+@pytest.mark.parametrize("inner", ["selection", "grid/top"])
+def test_overwrite_never_deletes_a_directory_inside(tmp_path, tables, inner):
+    path = tmp_path / "rewards"
+    write(path, tables)
+    write(path / inner, tables, PLAN.model_copy(update={"stage": Stage.REWARDS}))
+    before = content(path)
+    with pytest.raises(RefusedError, match=f"--overwrite would delete {path / inner} as well"):
+        open_run(path, OTHER, overwrite=True)
+    assert content(path) == before
 
 
 def test_a_run_killed_at_its_first_write_begins_again(tmp_path):

@@ -8,7 +8,8 @@ from sepo_data.errors import SepoError
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.shapes.pairs import SkippedRow
-from sepo_data.stages.directory import finished_shards, read_stage
+from sepo_data.stages.directory import read_stage
+from sepo_data.stages.records import finished_shards
 from sepo_data.stages.scan import scan
 from sepo_data.stages.writer import open_stage
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sepo_data.preferences.reading import Reading
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.readers.arrow_stream import map_stream
 from sepo_train.models.load import load_model
 from sepo_train.scoring import model_pair
 from sepo_train.scoring.model_pair import ModelPair
@@ -20,12 +20,12 @@ KINDS = [f"{side}_{kind}" for side in ("chosen", "rejected") for kind in ("oracl
 
 
 def shards(folder):
-    return {file.name: file.read_bytes() for file in shard_files(folder)}
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.arrow"))}
 
 
 def columns(folder):
     """Each kind of value of each pair."""
-    rows = [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+    rows = [entry for file in sorted(folder.glob("*.arrow")) for entry in map_stream(file).to_pylist()]
     return {kind: [entry[kind] for entry in rows] for kind in KINDS}
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sepo_data.preferences.reading import Reading
-from sepo_data.stages.scan import open_shard, shard_files
+from sepo_data.readers.arrow_stream import map_stream
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
@@ -22,7 +22,7 @@ FOUR_A_SHARD = ScoringOptions(shard_rows=4, beta=0.5, models_in_memory=2)
 
 
 def rows(folder):
-    return [entry for file in shard_files(folder) for entry in open_shard(file).to_pylist()]
+    return [entry for file in sorted(folder.glob("*.arrow")) for entry in map_stream(file).to_pylist()]
 
 
 @pytest.fixture(scope="module")
