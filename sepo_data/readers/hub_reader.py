@@ -9,16 +9,19 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
+from sepo_data.console.output import print_notes
 from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import HubError, SepoError, first_line
 from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, rows_at_once, write_stream
 from sepo_data.readers.materialized import cached_copy
 from sepo_data.readers.rows import DataFile, Row, Table, python_rows
 from sepo_data.readers.splits import choose_split
+from sepo_data.storage.hub import explain, not_cached, out_of_reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +41,13 @@ def read_saved(folder: Path, split: str | None) -> tuple[Table, str | None, list
         elif split:
             raise SepoError(f"{folder} is one saved dataset without splits", "leave out --split")
         state = json.loads((folder / "state.json").read_text("utf-8"))
-        files = [folder / file["filename"] for file in state["_data_files"]]
+        names = [PurePosixPath(file["filename"]) for file in state["_data_files"]]
+        if outside := [name for name in names if name.is_absolute() or ".." in name.parts]:
+            raise SepoError(f"{folder / 'state.json'} names {outside[0]}, which is outside of {folder}")
+        files = [folder / name for name in names]
+        for file in files:  # the library maps them as they are
+            file.stat()  # raises where one is missing
+            read_arrow(DataFile(file, str(file), file.name, ".arrow"), None)
         return _table(datasets.load_from_disk(str(folder))), split, files
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SepoError(
@@ -68,7 +77,8 @@ def stream_hub(
         chosen = choose_split(list(streams), split, dataset)
         identity = json.dumps([dataset, str(builder.hash), config, chosen, limit])
         stream = streams[chosen] if limit is None else streams[chosen].take(limit)
-        rows = cached_copy(hashlib.sha256(identity.encode()).hexdigest()[:32], partial(_write_stream, stream))
+        name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+        rows = cached_copy(name, partial(_write_stream, stream), origin=dataset)
         return read_arrow(DataFile(rows, dataset, dataset, ".arrow"), None), chosen, str(builder.hash)
 
 
@@ -78,6 +88,8 @@ def _builder(dataset: str, config: str | None, revision: str | None) -> Any:  # 
     if dataset.isidentifier() and find_spec(f"datasets.packaged_modules.{dataset}"):
         # The library would take `json` for its own reader of that name, and read the files of the working directory.
         raise HubError(f"{dataset} names a file format there, not a dataset")
+    if reason := out_of_reach(dataset, "dataset"):
+        print_notes([f"{reason}; {dataset} is read from its cache, where it has one"])
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()  # in a log, each update of a bar is a line
     return datasets.load_dataset_builder(dataset, config, revision=revision)
@@ -106,8 +118,22 @@ def _hub_errors(dataset: str, config: str | None) -> Iterator[None]:
 
 def _table(data: Any) -> Table:  # noqa: ANN401 - datasets ships no types
     plain = data.with_format(None)  # a saved dataset may have a format, such as tensors
+    _leave_encoded(plain.info.features)
     size = rows_at_once(data.data.nbytes, len(data.data))
     return Table(tuple(data.column_names), len(data), partial(_read, plain, size))
+
+
+def _leave_encoded(feature: Any) -> None:  # noqa: ANN401 - datasets ships no types
+    """Decode no images, sounds and the like, however deep: their files are where the data says, also on the web."""
+    import datasets
+
+    if isinstance(feature, dict | list | tuple):
+        for inner in feature.values() if isinstance(feature, dict) else feature:
+            _leave_encoded(inner)
+    elif hasattr(feature, "feature"):
+        _leave_encoded(feature.feature)
+    elif getattr(feature, "decode", False) and not isinstance(feature, datasets.Json):
+        feature.decode = False
 
 
 def _read(data: Any, size: int, start: int, stop: int) -> Iterator[Row]:  # noqa: ANN401 - datasets ships no types
@@ -122,15 +148,24 @@ def _values(data: Any, start: int, stop: int) -> list[dict[str, object]]:  # noq
 
 
 def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoError:
+    if isinstance(error, ConnectionError) and (reason := out_of_reach(dataset, "dataset")):
+        return not_cached(reason, dataset)
+    return explain(error, dataset, "dataset") or _problem(dataset, config, error)
+
+
+def _problem(dataset: str, config: str | None, error: Exception) -> SepoError:
     import datasets
 
     text = _without_token(error)
     if isinstance(error, FileNotFoundError) and "revision" in text.lower():
         return HubError(text, "a revision is a branch, a tag or a commit")
+    if isinstance(error, RuntimeError) and "scripts are no longer supported" in text:
+        return SepoError(
+            f"the Hub dataset {dataset} is a Python script, which is never run",
+            "the Hub may have its rows as files: --revision refs/convert/parquet",
+        )
     if isinstance(error, FileNotFoundError):
         return HubError(text, "a private or gated dataset needs HF_TOKEN or `hf auth login`")
-    if isinstance(error, ConnectionError):
-        return HubError(text, "check the connection and HF_HUB_OFFLINE, or name a local copy")
     if isinstance(error, datasets.exceptions.DatasetsError):
         cause = f": {_without_token(error.__cause__)}" if error.__cause__ else ""
         return SepoError(f"the Hub dataset {dataset} cannot be read: {text}{cause}")

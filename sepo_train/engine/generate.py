@@ -99,10 +99,14 @@ def generate(
 
 
 def end_ids(model: PreTrainedModel, eos_token_id: int | None) -> list[int]:
-    """The tokens that end an answer: the tokenizer's `eos_token_id`, and those in the model's generation_config."""
+    """The tokens that end an answer: the tokenizer's `eos_token_id`, and those in the model's generation_config.
+
+    Without those that the model has no embedding of: it never gives them, and cannot be fed them as padding.
+    """
     own = model.generation_config.eos_token_id if model.generation_config else None
     listed = own if isinstance(own, list) else [own]
-    return sorted({token for token in (eos_token_id, *listed) if token is not None})
+    known = range(model.config.get_text_config().vocab_size)
+    return sorted({token for token in (eos_token_id, *listed) if isinstance(token, int) and token in known})
 
 
 def _config(room: int, temperature: float, eos_ids: Sequence[int]) -> GenerationConfig:

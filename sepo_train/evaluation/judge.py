@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from sepo_data.console.text import listed
+from sepo_data.console.text import listed, shortened
 from sepo_data.errors import SepoError
+from sepo_data.tokenization.bounded_template import apply_template
 from sepo_train.engine.layout import batches_by_tokens, padded
 from sepo_train.engine.logps import default_batch_tokens
-from sepo_train.models.device import default_device, default_dtype, torch_dtype
-from sepo_train.models.files import context_length, load_config, model_errors, resolve
-from sepo_train.models.load import check_no_weights_missing
+from sepo_train.models.device import default_dtype
+from sepo_train.models.files import context_length, load_config
+from sepo_train.models.load import load_complete
 from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ HINT = "name a reward model, or a function of yours as FILE.py:FUNCTION"
 _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
 
-def open_judge(name: str) -> Judge:
+def open_judge(name: str, *, trust_remote_code: bool = False) -> Judge:
     """Open the judge `name` and check it, before anything is generated.
 
     `path/file.py:function` or `module:function` is a function of (prompt: str, answer: str) that returns a number; the
@@ -52,14 +53,14 @@ def open_judge(name: str) -> Judge:
     """
     if match := _FUNCTION.fullmatch(name):
         return partial(_call, _load_function(match["place"], match["name"]), name)
-    config = load_config(name)
+    config = load_config(name, causal=False, trust_remote_code=trust_remote_code)
     if not any("SequenceClassification" in architecture for architecture in config.architectures or []):
         raise SepoError(f"the judge {name} is no sequence classifier but {listed(config.architectures or ['?'])}", HINT)
     if config.num_labels not in {1, 2}:
         raise SepoError(
             f"the judge {name} has {config.num_labels} labels; a score is one logit, or the lead of one of two", HINT
         )
-    return partial(_classify, name)
+    return partial(_classify, name, trust_remote_code=trust_remote_code)
 
 
 def transcript(messages: Sequence[Message]) -> str:
@@ -107,8 +108,8 @@ def _call(function: Callable[[str, str], object], name: str, items: Sequence[tup
 
 
 @torch.inference_mode()
-def _classify(name: str, items: Sequence[tuple[list[Message], str]]) -> list[float]:
-    model, tokenizer = _load_classifier(name)
+def _classify(name: str, items: Sequence[tuple[list[Message], str]], *, trust_remote_code: bool = False) -> list[float]:
+    model, tokenizer = _load_classifier(name, trust_remote_code=trust_remote_code)
     encoded = [_encode(messages, answer, tokenizer) for messages, answer in items]
     lengths = [len(encoding["input_ids"]) for encoding in encoded]
     context = context_length(model.config)
@@ -135,25 +136,28 @@ def _classify(name: str, items: Sequence[tuple[list[Message], str]]) -> list[flo
     return scores
 
 
-def _load_classifier(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    with model_errors(name):
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            resolve(name),
-            dtype=torch_dtype(default_dtype()),
-            device_map=default_device(),
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    model, loading = loaded
-    check_no_weights_missing(f"the judge {name}", model, loading, hint=HINT)
-    return model.eval(), load_tokenizer(name)
+def _load_classifier(name: str, *, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    model = load_complete(
+        name,
+        AutoModelForSequenceClassification,
+        dtype=default_dtype(),
+        hint=HINT,
+        trust_remote_code=trust_remote_code,
+    )
+    return model, load_tokenizer(name, trust_remote_code=trust_remote_code)
 
 
 def _encode(messages: list[Message], answer: str, tokenizer: PreTrainedTokenizerBase) -> Mapping[str, list[int]]:
     if tokenizer.chat_template is None:
         return tokenizer(transcript(messages), answer, return_attention_mask=True)
     spoken: Any = [*messages, {"role": "assistant", "content": answer}]
-    ids = list(tokenizer.apply_chat_template(spoken, tokenize=True, return_dict=False))
+    try:
+        ids = list(apply_template(tokenizer, spoken, tokenize=True, return_dict=False))
+    except Exception as error:  # a template is a program of the model's author and may raise anything
+        raise SepoError(
+            f"the chat template of the judge {tokenizer.name_or_path} refuses a conversation: {shortened(str(error))}",
+            HINT,
+        ) from error
     return {"input_ids": ids, "attention_mask": [1] * len(ids)}
 
 

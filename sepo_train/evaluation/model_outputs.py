@@ -59,6 +59,7 @@ def collect_outputs(
     samples: int | list[Tree],
     dtype: Dtype,
     chat_template: Path | None = None,
+    trust_remote_code: bool = False,
     progress: Progress = SILENT,
 ) -> ModelOutputs:
     """Load the model `name`, compute all outputs that an evaluation needs, and release it.
@@ -71,9 +72,11 @@ def collect_outputs(
         samples: answers to score; or the number of prompts of `trees` to sample answers to.
         dtype: number type of its weights.
         chat_template: used for answers in place of its own.
+        trust_remote_code: run the code that comes with it.
         progress: receives the steps done.
     """
-    model, tokenizer = load_model(name, dtype=dtype), load_tokenizer(name, chat_template=chat_template)
+    model = load_model(name, dtype=dtype, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(name, chat_template=chat_template, trust_remote_code=trust_remote_code)
     layout_policy = choose_layout_policy([model], trees[:CHECKED_PAIRS], batch_tokens=default_batch_tokens())
 
     def score(selected: Sequence[Tree], kind: str) -> Iterator[list[Tensor]]:

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoConfig
 from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from sepo_data.errors import HubError, SepoError, first_line
+from sepo_data.console.output import print_notes
+from sepo_data.errors import HubError, SepoError
+from sepo_data.storage.hub import explain, reach_model
+from sepo_train.models.adapters import read_base
 from sepo_train.models.gguf import is_gguf, safetensors_folder
+from sepo_train.models.remote_code import check_kernels, is_refusal, refusal
+from sepo_train.models.usable import as_object, check_causal, check_sizes, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from transformers import PretrainedConfig
 
+CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
+
+GIVE = "give a transformers folder with safetensors weights, a Hub id or a .gguf"
 
 DEFAULT_MAX_LENGTH = 2048
 """Tokens of prompt and one response by default, if the context of the model has as many."""
 
 
-def load_config(name: str) -> PretrainedConfig:
-    """The configuration of the text model `name`, or of the model that the adapter `name` belongs to."""
+def load_config(name: str, *, causal: bool = True, trust_remote_code: bool = False) -> PretrainedConfig:
+    """The configuration of the text model `name`, or of the model that the adapter `name` belongs to.
+
+    Raises:
+        SepoError: it is not that of a model that can be built or, with `causal`, of a causal language model; or it
+            needs code that comes with it, and `trust_remote_code` does not allow to run it.
+    """
     model = adapter_base(name) or name
+    config = read_config(model_file(model, CONFIG), model)
+    if not trust_remote_code:
+        check_kernels(model, config)
+    if causal:
+        check_causal(model, config)
+    with model_errors(model):
+        return AutoConfig.from_pretrained(resolve(model), revision=revision(model), trust_remote_code=trust_remote_code)
+
+
+def check_own_config(name: str) -> None:
+    """Raise if the config.json beside the tokenizer of `name` cannot be used: transformers reads it if there is one."""
     with model_errors(name):
-        return AutoConfig.from_pretrained(resolve(model), revision=revision(model))
+        file = cached_file(resolve(name), CONFIG, revision=revision(name), _raise_exceptions_for_missing_entries=False)
+    if file is not None:
+        read_config(Path(file), name)
+
+
+def read_config(file: Path, name: str) -> dict[str, Any]:
+    """The JSON object in `file`, the config.json of the model `name`; raises where a size in it is absurd."""
+    config = as_object(read_json(file), name, CONFIG)
+    check_sizes(name, config)
+    return config
+
+
+def model_file(name: str, part: str) -> Path:
+    """The file `part` of the model `name`."""
+    with model_errors(name):
+        file = cached_file(resolve(name), part, revision=revision(name), _raise_exceptions_for_missing_entries=False)
+    if file is None:
+        raise SepoError(f"cannot load {name}: it has no {part}", GIVE)
+    return Path(file)
 
 
 def resolve(name: str) -> str:
@@ -42,6 +82,8 @@ def resolve(name: str) -> str:
     """
     if is_gguf(name):
         return str(safetensors_folder(Path(name)).resolve())
+    if Path(name).is_file():
+        raise SepoError(f"the model {name} is a file", "give the folder that it is in, a Hub id or a .gguf file")
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
@@ -52,6 +94,8 @@ def revision(name: str) -> str | None:
 
 @cache
 def _commit(name: str) -> str:
+    if reason := reach_model(name):
+        print_notes([reason])
     with model_errors(name):
         file = find_adapter_config_file(name) or cached_file(name, "config.json")
     if (commit := extract_commit_hash(file, None)) is None:
@@ -61,9 +105,23 @@ def _commit(name: str) -> str:
 
 def adapter_base(name: str) -> str | None:
     """The model that the LoRA adapter `name` belongs to; None if `name` is a complete model."""
+    if (file := _adapter_file(name)) is None:
+        return None
+    base = read_base(name, Path(file))
+    try:
+        stacked = _adapter_file(base) is not None
+    except SepoError as error:
+        raise type(error)(f"{error} (the base model of the adapter {name})", error.hint) from error
+    if stacked:
+        raise SepoError(
+            f"{base}, the base model of the adapter {name}, is an adapter itself", "merge it into its base model first"
+        )
+    return base
+
+
+def _adapter_file(name: str) -> str | None:
     with model_errors(name):
-        file = find_adapter_config_file(resolve(name), revision=revision(name))
-    return None if file is None else str(json.loads(Path(file).read_text("utf-8"))["base_model_name_or_path"])
+        return find_adapter_config_file(resolve(name), revision=revision(name))
 
 
 def context_length(config: PretrainedConfig) -> int | None:
@@ -88,20 +146,42 @@ def fitting_length(configs: Mapping[str, PretrainedConfig], asked: int | None) -
 
 @contextmanager
 def model_errors(name: str) -> Iterator[None]:
-    """Turn the errors of loading the model `name` into one sentence and a hint."""
+    """Turn the errors of loading the model `name` into one sentence and a hint.
+
+    Of whatever class they are: what is wrong with a model shows anywhere in the libraries that load it. So nothing but
+    calls of these belongs under it.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except SepoError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of code in Rust
+            raise
         causes = list(_chain(error))
+        if any(map(is_refusal, causes)):
+            raise refusal(name, resolve(name), revision(name)) from error
+        if any(isinstance(cause, HFValidationError) for cause in causes):
+            raise SepoError(f"{name} is neither a local folder nor the id of a model on the Hub", GIVE) from error
+        if not Path(name).exists() and (explained := explain(error, name, "model")) is not None:
+            raise HubError(f"{name} is no local folder, and {explained}", explained.hint) from None
         if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in causes):
             raise HubError(
                 f"model {name} is neither a local folder nor was it found on the Hub",
                 "check the spelling; for a private or gated model log in with `hf auth login` or set HF_TOKEN",
             ) from error
         raise SepoError(
-            f"cannot load {name}: {first_line(error)}",
-            "give a transformers folder with safetensors weights, a Hub id or a .gguf",
+            f"cannot load {name}: {_reason(error)}",
+            GIVE,
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first sentence of an error's message, after the name of its class where it says too little without."""
+    lines = str(error).strip().splitlines()
+    text = " ".join(line.strip() for line in (lines[:2] if lines and lines[0].endswith(":") else lines[:1]))
+    plain = type(error).__module__ != "builtins" or isinstance(error, OSError | ValueError | RuntimeError | ImportError)
+    return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

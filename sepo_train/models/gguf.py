@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sepo_data.errors import SepoError
+from sepo_data.errors import SepoError, first_line
+from sepo_data.storage.atomic import keep_folder, remove_leftovers, temporary_folder
 from sepo_data.storage.cache import cache_folder, file_sha256
+from sepo_train.models.gguf_header import read_header
+from sepo_train.models.weights import check_loaded, parameters_within
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+DAMAGED = "the file may be damaged or unsupported"
 
 
 def is_gguf(name: str) -> bool:
@@ -37,26 +40,43 @@ def _convert(file: Path, folder: Path) -> None:
         import gguf  # noqa: F401 - transformers reads GGUF files through it
     except ImportError as error:
         raise SepoError("reading a GGUF file needs the gguf package", "pip install 'sepo[gguf]'") from error
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent, deep=False)
+    with temporary_folder(folder) as partial:
+        _convert_into(partial, file)
+        keep_folder(partial, folder)
 
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+
+def _convert_into(partial: Path, file: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    # By itself, because transformers reads what lies beside the file, too, and a GGUF file needs nothing of that.
+    alone = partial / "gguf"
+    alone.mkdir()
+    (alone / file.name).symlink_to(file.resolve())
     try:
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-        except (OSError, ValueError, LookupError, NotImplementedError, struct.error) as error:
-            raise SepoError(f"cannot read {file} as GGUF: {error}", "the file may be damaged or unsupported") from error
-        # The weights are plain fp32 now; these would make transformers look for quantized ones.
-        del model.config.quantization_config
-        delattr(model, "hf_quantizer")
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        try:
-            partial.replace(folder)
-        except OSError:
-            if not folder.exists():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        held = read_header(file)
+        config = AutoConfig.from_pretrained(alone, gguf_file=file.name, trust_remote_code=False)
+        parameters_within(str(file), config, AutoModelForCausalLM, held)
+        tokenizer = AutoTokenizer.from_pretrained(alone, gguf_file=file.name, trust_remote_code=False)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            alone,
+            gguf_file=file.name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+        model, loading = loaded
+        check_loaded(str(file), loading, kind=f"a {type(model).__name__}", hint=DAMAGED)
+    except SepoError:
+        raise
+    except Exception as error:  # of gguf, numpy, tokenizers or transformers
+        raise SepoError(f"cannot read {file} as GGUF: {first_line(error)}", DAMAGED) from error
+    # The weights are plain fp32 now; these would make transformers look for quantized ones.
+    del model.config.quantization_config
+    delattr(model, "hf_quantizer")
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(alone)

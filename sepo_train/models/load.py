@@ -7,41 +7,77 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM
 
-from sepo_data.errors import SepoError
+from sepo_data.errors import SepoError, first_line
 from sepo_data.schemas.manifest import ModelRecord
 from sepo_data.storage.cache import file_sha256
+from sepo_train.models.adapters import check_fits, read_adapter
 from sepo_train.models.device import default_device, is_out_of_memory, torch_dtype
-from sepo_train.models.files import ADAPTER, adapter_base, load_config, model_errors, resolve, revision
+from sepo_train.models.files import ADAPTER, adapter_base, load_config, model_errors, model_file, resolve, revision
+from sepo_train.models.remote_code import check_adapter_code, kernels_of_anyone
+from sepo_train.models.weights import check_loaded, held_weights, parameters_within, weight_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from sepo_train.models.device import Dtype
+    from sepo_train.models.weights import Held
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+OTHER_KIND = "it is another kind of model; a causal language model is needed"
+
+OTHER_BASE = "it is the adapter of another model: check base_model_name_or_path in its adapter_config.json"
 
 _CONFIGS = frozenset({"config.json", ADAPTER})
 
 
-def load_model(name: str, *, dtype: Dtype) -> PreTrainedModel:
+def load_model(name: str, *, dtype: Dtype, trust_remote_code: bool = False) -> PreTrainedModel:
     """Load a causal language model in evaluation mode: a folder (also of a LoRA adapter), a Hub id or a GGUF file.
 
     Raises:
-        SepoError: there is no such model, its weights are incomplete, damaged or pickled, or memory is too small.
+        SepoError: there is no such model, its weights are incomplete, damaged or pickled, memory is too small, or it
+            needs code that comes with it, and `trust_remote_code` does not allow to run it.
     """
-    base = adapter_base(name)
-    pinned = {"revision": revision(base or name), "adapter_kwargs": {"revision": revision(name)} if base else None}
-    with model_errors(name):
+    model = load_complete(
+        adapter_base(name) or name,
+        AutoModelForCausalLM,
+        dtype=dtype,
+        hint=OTHER_KIND,
+        trust_remote_code=trust_remote_code,
+    )
+    if adapter_base(name) is not None:
+        load_adapter(model, name, trust_remote_code=trust_remote_code)
+    return model.eval()
+
+
+def load_complete(
+    name: str,
+    auto_class: Any,  # noqa: ANN401 - an auto class of transformers
+    *,
+    dtype: Dtype,
+    hint: str,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load the model `name`, which is no adapter, by one of transformers' auto classes.
+
+    Raises:
+        SepoError: as `load_model` does, with `hint` where its weights are those of another class.
+    """
+    count_parameters(name, auto_class, trust_remote_code=trust_remote_code)
+    with model_errors(name), kernels_of_anyone(trust_remote_code=trust_remote_code):
         try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = auto_class.from_pretrained(
                 resolve(name),
                 dtype=torch_dtype(dtype),
                 device_map=default_device(),
                 use_safetensors=True,
                 output_loading_info=True,
-                **pinned,
+                ignore_mismatched_sizes=True,  # the error does not name them; check_loaded does
+                revision=revision(name),
+                trust_remote_code=trust_remote_code,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -52,39 +88,106 @@ def load_model(name: str, *, dtype: Dtype) -> PreTrainedModel:
             ) from error
     model: PreTrainedModel
     model, loading = loaded
-    check_no_weights_missing(
-        name, model, loading, hint="it may have been saved without its output head; a causal language model is needed"
-    )
-    return model.eval()
+    check_loaded(name, loading, kind=f"a {type(model).__name__}", hint=hint)
+    model.eval()
+    try_out(model, name)
+    return model
 
 
-def check_no_weights_missing(name: str, model: PreTrainedModel, loading: Mapping[str, Any], *, hint: str) -> None:
-    """Raise if weights were missing in the files of `model`: transformers fills them with random numbers.
+@torch.no_grad()
+def try_out(model: PreTrainedModel, name: str) -> None:
+    """Run `model`, named `name`, on a few tokens: some configurations are found wrong only then."""
+    with model_errors(name):
+        ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
+        model(input_ids=ids)
 
-    Args:
-        name: of the model, for the message.
-        model: as it was loaded.
-        loading: what `from_pretrained(output_loading_info=True)` reports.
-        hint: how to mend it.
+
+def load_adapter(model: PreTrainedModel, name: str, *, trust_remote_code: bool = False) -> None:
+    """Load the adapter `name` onto its base `model`."""
+    adapter_weights(name, trust_remote_code=trust_remote_code)
+    with model_errors(name):
+        loading = model.load_adapter(
+            resolve(name),
+            adapter_kwargs={"revision": revision(name)},
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+        )
+    check_loaded(name, loading.to_dict(), kind=f"an adapter of {adapter_base(name)}", hint=OTHER_BASE)
+    try_out(model, name)
+
+
+def adapter_weights(name: str, *, trust_remote_code: bool = False) -> Held:
+    """Content of the file of the adapter `name`; raises if that is less than its configuration asks for."""
+    config = read_adapter(name, model_file(name, ADAPTER))
+    if not trust_remote_code:
+        check_adapter_code(name, config)
+    held = held_weights([model_file(name, ADAPTER_WEIGHTS)])
+    with model_errors(name):
+        check_fits(name, config, held)
+    return held
+
+
+def count_parameters(
+    name: str,
+    auto_class: Any = AutoModelForCausalLM,  # noqa: ANN401 - an auto class of transformers
+    *,
+    trust_remote_code: bool = False,
+) -> int:
+    """The parameters of the model `name`, or of the one that the adapter `name` belongs to.
+
+    Raises:
+        SepoError: this installation cannot load it, or its files cannot hold so many.
     """
-    if missing := sorted(loading["missing_keys"]):
-        raise SepoError(f"{name} lacks {len(missing)} weights of a {type(model).__name__}, such as {missing[0]}", hint)
+    causal = auto_class is AutoModelForCausalLM
+    config = load_config(name, causal=causal, trust_remote_code=trust_remote_code)
+    name = adapter_base(name) or name
+    held = None
+    if revision(name) is None:
+        held = held_weights(weight_files(Path(resolve(name)), getattr(config, "transformers_weights", None)))
+    with model_errors(name), kernels_of_anyone(trust_remote_code=trust_remote_code):
+        check_quantization(name, config)
+        return parameters_within(name, config, auto_class, held, trust_remote_code=trust_remote_code)
 
 
-def model_record(name: str) -> ModelRecord:
-    """A model's identity: the hash of its weight files, or the commit of its Hub repository; a LoRA's base included."""
-    with model_errors(name), torch.device("meta"):
-        parameters = AutoModelForCausalLM.from_config(load_config(name)).num_parameters()
+def check_quantization(name: str, config: PretrainedConfig) -> None:
+    """Raise if the model `name` is quantized in a way that this installation cannot load."""
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    if (quantized := getattr(config, "quantization_config", None)) is None:
+        return
+    try:
+        method = quantized.get("quant_method") or "bitsandbytes"
+        if not AutoHfQuantizer.supports_quant_method(quantized):
+            raise ValueError(f"transformers {transformers.__version__} does not know this method")  # noqa: TRY301
+        quantizer = AutoHfQuantizer.from_config(quantized, pre_quantized=True)
+        quantizer.validate_environment(device_map={"": default_device()})
+    except Exception as error:  # of any of two dozen packages
+        raise SepoError(
+            f"{name} is quantized ({method}) and cannot be loaded here: {first_line(error)}",
+            "install what is missing, or name the model as it was before it was quantized",
+        ) from error
+
+
+def model_record(name: str, *, trust_remote_code: bool = False) -> ModelRecord:
+    """A model's identity: the hash of its weight files, or the commit of its Hub repository; a LoRA's base included.
+
+    With `trust_remote_code`, the code in its folder is a part of the hash.
+    """
+    parameters = count_parameters(name, trust_remote_code=trust_remote_code)
     commit = revision(name)
-    weights = _folder_hash(Path(resolve(name))) if commit is None else f"hub:{commit}"
+    weights = _folder_hash(Path(resolve(name)), code=trust_remote_code) if commit is None else f"hub:{commit}"
     if base := adapter_base(name):
-        weights = hashlib.sha256(f"{weights}{model_record(base).weights}".encode()).hexdigest()
+        if commit is None:
+            adapter_weights(name, trust_remote_code=trust_remote_code)
+        base_record = model_record(base, trust_remote_code=trust_remote_code)
+        weights = hashlib.sha256(f"{weights}{base_record.weights}".encode()).hexdigest()
     return ModelRecord(name=name, revision=commit, weights=weights, parameters=parameters)
 
 
-def _folder_hash(folder: Path) -> str:
-    """SHA-256 over the weight files and configurations in `folder`."""
-    files = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" or path.name in _CONFIGS)
+def _folder_hash(folder: Path, *, code: bool) -> str:
+    """SHA-256 over the weight files and configurations in `folder`, and its Python files with `code`."""
+    suffixes = {".safetensors", ".py"} if code else {".safetensors"}
+    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes or path.name in _CONFIGS)
     if not any(path.suffix == ".safetensors" for path in files):
         raise SepoError(
             f"{folder} holds no .safetensors weights",

@@ -11,6 +11,7 @@ from sepo_train.models.files import fitting_length, load_config
 from sepo_train.models.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
@@ -28,6 +29,7 @@ def open_tokenized(
     max_length: int | None = None,
     truncate: Truncate | None = None,
     chat_template: Path | None = None,
+    trust_remote_code: bool = False,
     progress: Progress = SILENT,
 ) -> TokenizedDataset:
     """Open a dataset for the tokenizer of `model`, and print its description and its first pair.
@@ -39,27 +41,32 @@ def open_tokenized(
         max_length: tokens of prompt and one response; by default what the contexts hold, at most.
         truncate: cut longer pairs instead of skipping them.
         chat_template: file with another chat template.
+        trust_remote_code: run the code that comes with a model or a tokenizer.
         progress: where the notes go.
     """
     preferences = read_preferences(reading)
-    configs = {name: load_config(name).get_text_config() for name in (model, other) if name is not None}
+    configs = {
+        name: load_config(name, trust_remote_code=trust_remote_code).get_text_config()
+        for name in (model, other)
+        if name is not None
+    }
     dataset = TokenizedDataset(
         preferences,
-        load_tokenizer(model, chat_template=chat_template),
+        load_tokenizer(model, chat_template=chat_template, trust_remote_code=trust_remote_code),
         fitting_length(configs, max_length),
         truncate,
         embeddings=min(config.vocab_size for config in configs.values()),
     )
     progress.note(f"{preferences.source.name}: {preferences.rows:,} rows, {preferences.description}")
     first = dataset.sample(1)[0]
-    progress.note("first pair: " + pair_text(first, dataset.tokenizer))
+    for line in pair_lines(first, dataset.tokenizer):
+        progress.note(line)
     return dataset
 
 
-def pair_text(item: TokenizedPair, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A tokenized pair as text: the token counts, then prompt and responses, decoded."""
-    prompt, chosen, rejected = (tokenizer.decode(ids) for ids in (item.prompt_ids, item.chosen_ids, item.rejected_ids))
-    return (
-        f"prompt {len(item.prompt_ids)}, chosen {len(item.chosen_ids)}, rejected {len(item.rejected_ids)} tokens\n"
-        f"  prompt   {prompt!r}\n  chosen   {chosen!r}\n  rejected {rejected!r}"
-    )
+def pair_lines(item: TokenizedPair, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """A tokenized pair as lines: the token counts, then prompt and responses, decoded."""
+    ids = {"prompt": item.prompt_ids, "chosen": item.chosen_ids, "rejected": item.rejected_ids}
+    yield f"first pair: {', '.join(f'{part} {len(of_part)}' for part, of_part in ids.items())} tokens"
+    for part, of_part in ids.items():
+        yield f"  {part:<8} {tokenizer.decode(of_part)!r}"

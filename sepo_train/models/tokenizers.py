@@ -7,11 +7,13 @@ import json
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from sepo_data.errors import SepoError
 from sepo_data.schemas.manifest import TokenizerRecord
-from sepo_train.models.files import model_errors, resolve, revision
+from sepo_data.stages.directory import TOKENIZER
+from sepo_data.tokenization.bounded_template import apply_template
+from sepo_train.models.files import check_own_config, model_errors, resolve, revision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +27,17 @@ _CONVERSATION = [
 ]
 
 
-def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, *, chat_template: Path | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """Load the tokenizer of the model `name`, with the chat template of the Jinja file `chat_template` if given."""
+    check_own_config(name)
     with model_errors(name):
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision(name))
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolve(name), revision=revision(name), trust_remote_code=trust_remote_code
+        )
+        if tokenizer.is_fast:
+            _try_out(tokenizer)
     tokenizer.name_or_path = name
     if not tokenizer.is_fast:
         raise SepoError(f"{name} has no fast tokenizer (tokenizer.json)", "convert it once with save_pretrained()")
@@ -40,6 +49,44 @@ def load_tokenizer(name: str, *, chat_template: Path | None = None) -> PreTraine
         except (OSError, UnicodeDecodeError) as error:
             raise SepoError(f"cannot read the chat template {chat_template}: {error}", "give a Jinja file") from error
     return tokenizer
+
+
+def load_stage_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that rendered the stage directory `folder`.
+
+    By transformers' own class, whichever its files name: what is in a stage directory never runs code.
+    """
+    place = folder.resolve() / TOKENIZER
+    if not (place / "tokenizer.json").is_file():
+        raise SepoError(f"{folder} lacks {TOKENIZER}/tokenizer.json", "the command that wrote it makes it again")
+    with model_errors(str(place)):
+        tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(place, trust_remote_code=False)
+        _try_out(tokenizer)
+    tokenizer.name_or_path = str(folder / TOKENIZER)
+    return tokenizer
+
+
+def save_stage_tokenizer(tokenizer: PreTrainedTokenizerBase, place: Path) -> None:
+    """Save `tokenizer` into `place` of a stage directory; one with code of its own without that."""
+    if not type(tokenizer).__module__.startswith("transformers."):
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer.backend_tokenizer,
+            chat_template=tokenizer.chat_template,
+            **tokenizer.special_tokens_map,
+        )
+    tokenizer.save_pretrained(place)
+
+
+def _try_out(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Use `tokenizer` once: what is wrong in its files may show only then."""
+    tokenizer.decode(tokenizer("Tea?")["input_ids"])
+    for token in (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token):
+        if token is not None:
+            tokenizer.convert_tokens_to_ids(token)
+    template = tokenizer.chat_template
+    texts = template.values() if isinstance(template, dict) else [template or ""]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"the chat template is no text but {template!r:.60}")
 
 
 def tokenizer_record(tokenizer: PreTrainedTokenizerBase) -> TokenizerRecord:
@@ -86,7 +133,9 @@ def _rendered(tokenizer: PreTrainedTokenizerBase) -> str:
     if not tokenizer.chat_template:
         return ""
     try:
-        return str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False, add_generation_prompt=True))
+        return str(apply_template(tokenizer, _CONVERSATION, tokenize=False, add_generation_prompt=True))
+    except SepoError:
+        raise
     except Exception as error:  # noqa: BLE001 - a template is a program of the model's author
         return f"no conversation ({type(error).__name__}: {error})"
 

@@ -209,7 +209,7 @@ def _measured(results: Mapping[str, JsonValue]) -> Iterable[str]:
             ("", "before", "after"),
             [
                 (MEASURES.get(name, name), *(_measure(name, side.get(name)) for side in (before, after)))
-                for name in names
+                for name in sorted(names, key=[*MEASURES, *names].index)
             ],
         )
 
@@ -228,15 +228,16 @@ def _measure(name: str, value: JsonValue) -> str:
 def _snippet(manifest: Manifest, name: str, *, adapter: bool) -> str:
     """Python that loads the model and lets it answer."""
     start = _start(manifest)
+    trust = ", trust_remote_code=True" if manifest.options.get("trust_remote_code") else ""
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
     if adapter:
         lines = ["from peft import PeftModel", *lines]
         weights = f"  # weights {as_python(start.weights[:16])}" if start.revision is None else ""
-        lines += [f"start = AutoModelForCausalLM.from_pretrained({as_python(start.name)}){weights}"]
+        lines += [f"start = AutoModelForCausalLM.from_pretrained({as_python(start.name)}{trust}){weights}"]
         lines += [f"model = PeftModel.from_pretrained(start, {as_python(name)})"]
     else:
-        lines += [f"model = AutoModelForCausalLM.from_pretrained({as_python(name)})"]
-    lines += [f"tokenizer = AutoTokenizer.from_pretrained({as_python(name)})"]
+        lines += [f"model = AutoModelForCausalLM.from_pretrained({as_python(name)}{trust})"]
+    lines += [f"tokenizer = AutoTokenizer.from_pretrained({as_python(name)}{trust})"]
     if manifest.tokenizer is not None and manifest.tokenizer.chat_template is not None:
         lines += [
             'turns = [{"role": "user", "content": "Tea or coffee?"}]',
@@ -258,7 +259,8 @@ def _use(manifest: Manifest, name: str) -> Iterable[str]:
     if manifest.stage is Stage.ORACLE:
         yield "Score preference data with it, token by token:"
         oracle, reference = (shlex.quote(spelt_out(text)) for text in (name, _start(manifest).name))
-        yield f"```shell\nsepo score DATASET --oracle {oracle} --ref {reference} --out rewards/\n```"
+        trust = " --trust-remote-code" if manifest.options.get("trust_remote_code") else ""
+        yield f"```shell\nsepo score DATASET --oracle {oracle} --ref {reference}{trust} --out rewards/\n```"
 
 
 def _model(record: ModelRecord) -> str:

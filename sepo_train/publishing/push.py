@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.publishing.citation import PAPER
-from sepo_data.publishing.public_manifest import public_manifest, without_folders
+from sepo_data.publishing.public_manifest import base_name, public_manifest, without_folders
 from sepo_data.publishing.upload import CARD, check_upload, open_repository, upload
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import MANIFEST, SKIPPED, read_stage
@@ -16,6 +16,8 @@ from sepo_train.publishing.model_card import card_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydantic import JsonValue
 
     from sepo_data.schemas.manifest import Manifest
 
@@ -63,9 +65,10 @@ def push(out: Path, repo_id: str, *, private: bool = True, progress: Progress = 
 
 def published_files(out: Path, manifest: Manifest, repo_id: str) -> dict[str, Path | bytes]:
     """The files that `push` uploads: by name in the repository, each a file or, where it is changed, its bytes."""
+    suffixes = SUFFIXES | {".py"} if manifest.options.get("trust_remote_code") else SUFFIXES
     found = [
         *(
-            file for file in out.iterdir() if file.suffix in SUFFIXES and file.name != SKIPPED
+            file for file in out.iterdir() if file.suffix in suffixes and file.name != SKIPPED
         ),  # those may quote the data
         *(out / TEMPLATES).glob("*.jinja"),
     ]
@@ -85,8 +88,13 @@ def _public_config(file: Path) -> bytes:
     """A configuration with the base name of a model on this machine; unchanged where it names none."""
     text = file.read_bytes()
     config = json.loads(text)
-    named = {name: without_folders(value) for name, value in config.items() if name.endswith("name_or_path")}
+    named = {name: _public_model(value) for name, value in config.items() if name.endswith("name_or_path")}
     return text if named.items() <= config.items() else (json.dumps(config | named, indent=2) + "\n").encode()
+
+
+def _public_model(name: JsonValue) -> JsonValue:
+    # A path from here to a base model goes through folders that are nobody's business.
+    return base_name(name) if isinstance(name, str) and name.startswith("..") else without_folders(name)
 
 
 def _card(out: Path, manifest: Manifest, repo_id: str) -> str:

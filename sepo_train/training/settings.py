@@ -36,6 +36,7 @@ class Training:
         save_steps: optimizer steps between checkpoints to resume from; 0 for none.
         eval_steps: optimizer steps between evaluations on the holdout pairs, besides the first and the last; 0: none.
         report_to: loggers as transformers names them: none, tensorboard, wandb, ...
+        trust_remote_code: run the code that comes with the model or its tokenizer; in the plan only if so.
 
     Raises:
         SepoError: a setting cannot work; raised before any model is loaded.
@@ -54,10 +55,14 @@ class Training:
     save_steps: int = field(default=0, metadata=RUNTIME)
     eval_steps: int = field(default=0, metadata=RUNTIME)
     report_to: str = field(default="none", metadata=RUNTIME)
+    trust_remote_code: bool = False
 
     def plan(self) -> dict[str, JsonValue]:
         """The fields that decide the resulting weights."""
-        return self._fields(decides=True) | {"dtype": "bfloat16" if self.bf16 else "float32"}
+        decides = self._fields(decides=True) | {"dtype": "bfloat16" if self.bf16 else "float32"}
+        if not self.trust_remote_code:
+            del decides["trust_remote_code"]  # as in manifests of before
+        return decides
 
     def runtime(self) -> dict[str, JsonValue]:
         """The fields that decide only how the weights are computed, so that a run may resume under others."""

@@ -8,9 +8,10 @@ import torch
 from transformers import set_seed
 
 from sepo_data.errors import SepoError
-from sepo_train.models.files import adapter_base, resolve
-from sepo_train.models.load import load_model
+from sepo_train.models.files import adapter_base, model_errors, resolve, revision
+from sepo_train.models.load import OTHER_BASE, adapter_weights, load_model
 from sepo_train.models.lora import merge_lora
+from sepo_train.models.weights import check_loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,17 +29,19 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
     """
     set_seed(training.seed)
     if (base := adapter_base(name)) is None:
-        model = load_model(name, dtype="float32")
+        model = load_model(name, dtype="float32", trust_remote_code=training.trust_remote_code)
     elif training.lora_r:
         raise SepoError(
             f"{name} is a LoRA adapter of {base}, and an adapter cannot be trained on top of it",
             "leave --lora-r out, or merge the adapter into its base model first",
         )
     else:
-        from peft import PeftModel
-
-        adapted = PeftModel.from_pretrained(load_model(base, dtype="float32"), resolve(name))
-        model = merge_lora(cast("PreTrainedModel", adapted))
+        model = merge_lora(load_to_merge(name, base, trust_remote_code=training.trust_remote_code))
+    if getattr(model, "is_quantized", False) and not training.lora_r:
+        raise SepoError(
+            f"{name} is quantized, and the weights of a quantized model cannot be trained",
+            "train adapters on top of it with --lora-r 16, or start from the model as it was before it was quantized",
+        )
     _disable_dropout(model)
     if training.lora_r:
         from peft import LoraConfig, get_peft_model
@@ -53,6 +56,19 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
         # Frozen embeddings under adapters give no gradient, and checkpointing would cut the layers off.
         model.enable_input_require_grads()
     return model
+
+
+def load_to_merge(name: str, base: str, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The adapter `name` on its model `base`, wrapped by PEFT, which can merge them."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    model = load_model(base, dtype="float32", trust_remote_code=trust_remote_code)
+    held = adapter_weights(name, trust_remote_code=trust_remote_code)
+    with model_errors(name):
+        adapted = PeftModel.from_pretrained(model, resolve(name), revision=revision(name))
+        expected = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    check_loaded(name, {"missing_keys": expected - held.names}, kind=f"an adapter of {base}", hint=OTHER_BASE)
+    return cast("PreTrainedModel", adapted)
 
 
 def in_training_dtype(model: PreTrainedModel, training: Training) -> torch.autocast:

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import datasets
 import pytest
+
+from sepo_data.readers.source import open_source
 
 READ = """
 import json
@@ -41,13 +44,18 @@ print(json.dumps({
     "folder": opened(f"hf://datasets/{ID}"),
     "pattern": opened(f"hf://datasets/{ID}/data/t*.parquet", split="test"),
     "nothing": opened("hf://datasets/tester/pears"),
+    "script": opened("tester/scripted"),
+    "script's stream": opened("tester/scripted", streaming=True),
 }))
 """
 
 
 @pytest.mark.slow
 def test_hub(hub_double, tmp_path):
+    canary = tmp_path / "canary"
     with hub_double.HubDouble() as hub:
+        scripted = hub.repos["datasets", "tester/scripted"] = hub_double.Repo(private=False)
+        scripted.commit({"scripted.py": f"open({str(canary)!r}, 'w')".encode(), "data.jsonl": b'{"prompt": "q"}\n'})
         environment = os.environ | {
             "HF_ENDPOINT": hub.url,
             "HF_TOKEN": hub_double.TOKEN,
@@ -58,10 +66,17 @@ def test_hub(hub_double, tmp_path):
             "USE_TORCH": "0",  # else `datasets` imports torch for a stream: half of the time of this test
         }
         done = subprocess.run(
-            [sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=False, timeout=120
+            [sys.executable, "-c", READ],
+            env=environment,
+            input="y\n" * 100,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
     assert done.returncode == 0, done.stderr
     assert hub_double.TOKEN not in done.stdout
+    assert not canary.exists()
     found = json.loads(done.stdout)
 
     value = {"prompt": "q5", "turns": [{"role": "user", "content": "x"}]}
@@ -79,3 +94,29 @@ def test_hub(hub_double, tmp_path):
     assert found["folder"][2:] == found["files"][2:]
     assert [found["pattern"][0], found["pattern"][2]] == ["test", 3]
     assert found["nothing"][1] == "hf://datasets/tester/pears does not exist"
+    script = "the Hub dataset tester/scripted is a Python script, which is never run"
+    assert found["script"] == [
+        "SepoError",
+        script,
+        "the Hub may have its rows as files: --revision refs/convert/parquet",
+    ]
+    assert found["script's stream"] == found["script"]
+
+
+def test_files_that_a_saved_dataset_names_are_not_fetched(tmp_path):
+    """Images and sounds are left as they are, also in lists."""
+    away = {"bytes": None, "path": "http://127.0.0.1:9/away"}
+    row = {"prompt": "q", "image": away, "images": [away], "turns": [{"sound": away}]}
+    file = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    plain = {"prompt": datasets.Value("string"), "image": file, "images": [file], "turns": [{"sound": file}]}
+    datasets.Dataset.from_list([row], features=datasets.Features(plain)).save_to_disk(tmp_path)
+    info = json.loads((tmp_path / "dataset_info.json").read_text("utf-8"))
+    media = {kind: {"_type": kind.title()} for kind in ("image", "audio")}
+    info["features"] |= {
+        "image": media["image"],
+        "images": {"feature": media["image"], "_type": "List"},
+        "turns": {"feature": {"sound": media["audio"]}, "_type": "List"},
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    [found] = open_source(str(tmp_path))
+    assert found.value == row

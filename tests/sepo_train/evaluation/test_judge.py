@@ -82,7 +82,7 @@ def test_what_is_no_reward_model(reward_model, tiny_model, tmp_path):
     assert "FILE.py:FUNCTION" in error.value.hint
     with pytest.raises(SepoError, match="no sequence classifier but LlamaForCausalLM"):
         open_judge(str(tiny_model))
-    with pytest.raises(SepoError, match=r"cannot load .*missing"):
+    with pytest.raises(SepoError, match=r"missing is neither a local folder nor"):
         open_judge(str(tmp_path / "missing"))
 
 

@@ -15,6 +15,7 @@ from sepo_data.storage.cache import cache_folder
 from sepo_train.models.gguf import is_gguf, safetensors_folder
 from sepo_train.models.load import load_model, model_record
 from sepo_train.models.tokenizers import load_tokenizer
+from tests.fixtures.planted import config_of_its_own, tokenizer_of_its_own, write_code
 
 # Magic, version, no tensors, one key of metadata whose name is longer than the file.
 HEADER = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
@@ -124,7 +125,11 @@ def test_a_converted_model_computes_what_the_original_does(tiny_model, tmp_path,
     """The names of what transformers attaches to a dequantized model are its own affair; without them none is saved."""
     file = tmp_path / "tiny.gguf"
     write_gguf(tiny_model, file)
+    write_code(tmp_path, tmp_path / "canary")
+    config_of_its_own(tmp_path, None)  # what lies beside the file is not read
+    tokenizer_of_its_own(tmp_path, None)
     folder = safetensors_folder(file)
+    assert not (tmp_path / "canary").exists()
     assert folder.parent == cache / "gguf"
     assert "quantization_config" not in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     ids = torch.tensor([[5, 6, 7, 8]])
@@ -150,3 +155,14 @@ def test_a_real_model_knows_paris(smollm_gguf, monkeypatch):
         answer = model.generate(**ids, max_new_tokens=5, do_sample=False, pad_token_id=tokenizer.eos_token_id)
     assert "Paris" in tokenizer.decode(answer[0])
     assert model_record(str(smollm_gguf)).parameters == 134_515_008
+
+
+@pytest.mark.unstable_api
+def test_a_conversion_that_was_killed_is_removed_by_the_next(tiny_model, tmp_path, cache):
+    write_gguf(tiny_model, tmp_path / "tiny.gguf")
+    dead = cache / "gguf" / "0000.0123abcd.sepo-tmp"
+    dead.mkdir(parents=True)
+    (dead / ".owner").touch()
+    folder = safetensors_folder(tmp_path / "tiny.gguf")
+    assert list(folder.parent.iterdir()) == [folder]
+    assert not list(folder.glob(".*"))

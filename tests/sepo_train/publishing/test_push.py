@@ -230,6 +230,13 @@ def test_a_card_that_somebody_wrote_is_left_alone(folder, tiny_model, tmp_path):
     assert again == card_of(tmp_path / "policy", manifest, name="me/policy").encode()
 
 
+def test_the_way_to_a_base_model_is_not_published(tiny_model, tmp_path):
+    manifest = policy_in(tmp_path / "policy", tiny_model)
+    write_text(tmp_path / "policy" / "adapter_config.json", '{"base_model_name_or_path": "../../home/me/base"}')
+    files = published_files(tmp_path / "policy", manifest, "tester/policy")
+    assert json.loads(files["adapter_config.json"]) == {"base_model_name_or_path": "base"}
+
+
 def test_several_chat_templates_go_with_the_tokenizer(tiny_model, tmp_path):
     manifest = policy_in(tmp_path / "policy", tiny_model)
     write_text_in(tmp_path / "policy" / "additional_chat_templates" / "tool_use.jinja", "{{ messages }}")
