@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class SepoError(Exception):
-    """An error that the user can fix: the message names the problem and the place, the hint the next step."""
+    """An error that the user can fix: the message names the problem and the place, the hint the next step.
+
+    The details are lines below the message; neither it nor any of them begins a line of its own where it is printed.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str = "", *, details: Iterable[str] = ()) -> None:
+        self.lines = [message, *(f"  {detail}" for detail in details)]
+        super().__init__("\n".join(self.lines))
         self.hint = hint
 
 

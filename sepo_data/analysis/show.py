@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
 """Background colours of the highest possible, the lowest possible, and no reward; all readable under black text."""
 
+ID_CHARACTERS = 40
+"""Length at which a pair_id is shortened; those that sepo makes have 16 characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -53,10 +56,11 @@ class ShownPair:
     oracle_seen: bool | None
 
 
-def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 3000) -> ShownPair:
+def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 3000, verify: bool = True) -> ShownPair:
     """Read pair number `pair` (from 0) or the one with that `pair_id`.
 
-    A rewards dataset has no masks; there, the shares `chosen` and `rejected` (basis points) select the tokens.
+    A rewards dataset has no masks; there, the shares `chosen` and `rejected` (basis points) select the tokens. With
+    `verify`, the hash of each shard is compared with the manifest, once until the file changes.
 
     Raises:
         SepoError: there is no such pair, or `folder` is not a rewards or selection dataset.
@@ -65,7 +69,8 @@ def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 30
     lists = ("ids", "rewards") if manifest.stage is Stage.REWARDS else ("ids", "rewards", "mask")
     # The side columns stay out; one of them may be called "row".
     of_sides = (f"{side}_{name}" for side in SIDES for name in lists)
-    frame = scan(folder).select("pair_id", "prompt_ids", "margin", "oracle_seen", *of_sides).with_row_index("row")
+    scanned = scan(folder, verify=verify)
+    frame = scanned.select("pair_id", "prompt_ids", "margin", "oracle_seen", *of_sides).with_row_index("row")
     if pair.isdecimal() and int(pair) < manifest.rows:
         frame = frame.filter(pl.col("row") == int(pair))
     else:
@@ -74,7 +79,7 @@ def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 30
         frame = top(chosen=format_share(chosen), rejected=format_share(rejected)).with_masks(frame)
     rows = frame.collect().to_dicts()
     if not rows:
-        known = scan(folder).select("pair_id").head(10_000).collect()["pair_id"].to_list()
+        known = scanned.select("pair_id").head(10_000).collect()["pair_id"].to_list()
         hint = f"give a number from 0 to {manifest.rows - 1}, or a pair_id; {did_you_mean(pair, known)}"
         raise SepoError(f"{folder} has no pair {pair!r}", hint.removesuffix("; "))
     [row] = rows
@@ -101,7 +106,7 @@ def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
     """The pair as panels; without colour the selected tokens stand in [brackets]."""
     strongest = max((abs(token.reward) for token in (*pair.chosen, *pair.rejected)), default=0.0) or 1.0
     seen = {True: "seen by the oracle", False: "not seen by the oracle", None: "oracle without a record"}
-    heading = f"pair {pair.row}  {pair.pair_id}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
+    heading = f"pair {pair.row}  {_one_word(pair.pair_id)}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
     prompt = Text(printable(pair.prompt.rstrip()), style="dim")
     panels: list[RenderableType] = [Text(heading, style="bold"), Panel(prompt, title="prompt")]
     for side in SIDES:
@@ -117,6 +122,12 @@ def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
         )  # fmt: skip
         panels.append(legend)
     return Group(*panels)
+
+
+def _one_word(text: str) -> str:
+    """A text that Rich breaks into no lines: of 40 characters at most, without blanks."""
+    word = "".join(f"\\x{ord(letter):02x}" if letter.isspace() else letter for letter in spelt_out(text))
+    return word if len(word) <= ID_CHARACTERS else f"{word[: ID_CHARACTERS - 3]}..."
 
 
 def _coloured(tokens: Sequence[Token], strongest: float) -> Text:

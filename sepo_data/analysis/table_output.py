@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import polars as pl
 
-from sepo_data.console.text import aligned_columns, listed, terminal_width
-from sepo_data.errors import RefusedError, SepoError, first_line
-from sepo_data.stages.directory import MANIFEST
-from sepo_data.storage.atomic import atomic_write
+from sepo_data.analysis.csv_output import write_csv
+from sepo_data.analysis.output_file import new_file
+from sepo_data.console.text import aligned_columns, spelt_out, terminal_width
+from sepo_data.errors import SepoError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,26 +25,22 @@ TABLE_ROWS = 40
 CELL_CHARACTERS = 60
 
 
-def write_file(frame: pl.LazyFrame, out: Path, form: TableFormat, *, overwrite: bool = False) -> str:
+def write_file(
+    frame: pl.LazyFrame, out: Path, form: TableFormat, *, overwrite: bool = False, csv_safe: bool = False
+) -> str:
     """Write the file `out` atomically; returns a note for people, as `write` does."""
-    if out.exists() and not out.is_file():
-        raise RefusedError(f"{out} is not a file", "choose another --out")
-    if dataset := next((folder for folder in out.resolve().parents if (folder / MANIFEST).exists()), None):
-        raise RefusedError(f"{out} is inside {dataset}, a stage directory", "choose another --out")
-    if out.exists() and not overwrite:
-        raise RefusedError(f"{out} exists", "choose another --out, or replace it with --overwrite")
-    if not out.parent.is_dir():
-        raise SepoError(f"{out.parent} is no directory", "make it first, or choose another --out")
-    with atomic_write(out) as file:
-        return write(frame, file, form)
+    with new_file(out, overwrite=overwrite) as file:
+        return write(frame, file, form, csv_safe=csv_safe)
 
 
-def write(frame: pl.LazyFrame, stream: BinaryIO, form: TableFormat, *, width: int | None = None) -> str:
+def write(
+    frame: pl.LazyFrame, stream: BinaryIO, form: TableFormat, *, width: int | None = None, csv_safe: bool = False
+) -> str:
     """Compute `frame` and write it to `stream`; returns a note for people, or "".
 
     ndjson, CSV and Parquet are written as they are computed; JSON holds the whole answer in memory. NaN and infinite
     values are null in JSON, which cannot hold them. A table has at most 40 rows; rows that do not fit into `width`
-    characters are written one value a line.
+    characters are written one value a line. `csv_safe` is for spreadsheets, see `write_csv`.
 
     Raises:
         SepoError: the query fails on the data, or CSV would have to hold lists.
@@ -58,13 +54,7 @@ def write(frame: pl.LazyFrame, stream: BinaryIO, form: TableFormat, *, width: in
             case "json":
                 _write_all(stream, frame.collect().write_json().encode() + b"\n")
             case "csv":
-                nested = [name for name, kind in frame.collect_schema().items() if kind.is_nested()]
-                if nested:
-                    raise SepoError(
-                        f"CSV has no lists, and {listed(nested)} would be lists",
-                        "use --format ndjson, or select what you need of them, such as array_length(chosen_ids)",
-                    )
-                frame.sink_csv(stream)
+                write_csv(frame, stream, safe=csv_safe)
             case "parquet":
                 frame.sink_parquet(stream)
     return ""
@@ -95,10 +85,11 @@ def _query_errors() -> Iterator[None]:
 
 def table_lines(frame: pl.DataFrame, width: int | None = None) -> list[str]:
     """The rows of `frame` under the names of its columns; one value a line where they are wider than `width`."""
+    names = list(map(_cell, frame.columns))
     rows = [[_cell(value) for value in row] for row in frame.rows()]
-    lines = _grid(frame.columns, rows, [kind.is_numeric() for kind in frame.dtypes])
+    lines = _grid(names, rows, [kind.is_numeric() for kind in frame.dtypes])
     too_wide = width is not None and rows and max(map(terminal_width, lines)) > width
-    return _records(frame.columns, rows) if too_wide else lines
+    return _records(names, rows) if too_wide else lines
 
 
 def _write_table(frame: pl.DataFrame, stream: BinaryIO, width: int | None) -> str:
@@ -143,12 +134,10 @@ def _text(value: Any) -> str:  # noqa: ANN401 - whatever Polars holds
         case list() | dict():
             return _visible(json.dumps(value, ensure_ascii=False, default=str))
         case _:
-            return str(value)
+            return _visible(str(value))
 
 
 def _visible(text: str) -> str:
     """Text as it is, or in quotes where blanks or control characters would be missed."""
-    if text and text.isprintable() and text == text.strip():
-        return text
-    escaped = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-    return f'"{"".join(escaped)}"'
+    escaped = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in spelt_out(text))
+    return text if text and text == escaped == text.strip() else f'"{escaped}"'

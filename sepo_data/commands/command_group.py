@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 import typer.core
 import typer.main
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from sepo_data.commands.built_options import with_built_options
 from sepo_data.commands.config_file import takes_config
 from sepo_data.commands.grouped_help import command_class, name_values
 from sepo_data.commands.options import examples
+from sepo_data.console.text import spelt_out
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -65,6 +68,16 @@ class CommandGroup(typer.core.TyperGroup):
         super().__init__(**settings)
         self.commands = Commands(self.modules)
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the options before the command."""
+        with _errors_on_one_line():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - Typer's own
+        """Parse the options of a command and run it."""
+        with _errors_on_one_line():
+            return super().invoke(ctx)
+
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the options without the variables of those that Typer adds after the group is made."""
         for parameter in self.params:
@@ -78,6 +91,17 @@ class CommandGroup(typer.core.TyperGroup):
             formatter.write_dl(
                 [(name, (inspect.getdoc(module.run) or "").partition("\n")[0]) for name, module in self.modules.items()]
             )
+
+
+@contextmanager
+def _errors_on_one_line() -> Iterator[None]:
+    """Spell out what a usage error quotes: a value from a file may hold anything."""
+    try:
+        yield
+    except UsageError as error:
+        if not isinstance(error, NoArgsIsHelpError):  # its message is the help
+            error.message = spelt_out(error.message)
+        raise
 
 
 def command_group(*modules: ModuleType) -> type[CommandGroup]:

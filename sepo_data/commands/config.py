@@ -9,6 +9,7 @@ import typer
 
 from sepo_data.commands.config_file import commands_of
 from sepo_data.commands.options import AsJson
+from sepo_data.console.output import print_json, print_lines
 
 EXAMPLES = ("sepo config --config sepo.toml --json",)
 
@@ -31,9 +32,14 @@ def run(context: typer.Context, json: AsJson = False) -> None:
                 origin = SOURCES.get(source.name, source.name.lower())
                 answer.setdefault(name, {})[option.name] = {"value": value, "source": origin}
     if json:
-        print(dumps(answer))
+        print_json(answer)
         return
-    for name, options in answer.items():
-        for option_name, found in options.items():
-            value = "-" if found["value"] is None else dumps(found["value"])
-            print(f"{name + '.' + option_name:<30} {value:<12} {found['source']}")
+    print_lines(
+        f"{name + '.' + option_name:<30} {_value(found['value']):<12} {found['source']}"
+        for name, options in answer.items()
+        for option_name, found in options.items()
+    )
+
+
+def _value(value: object) -> str:
+    return "-" if value is None else dumps(value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 from sepo_data.commands.grouped_help import OUTPUT
-from sepo_data.commands.options import AsJson, argument, option, parse_stage_folder
+from sepo_data.commands.options import AsJson, NoVerify, argument, option, parse_stage_folder
+from sepo_data.console.output import print_json, print_lines
 
 EXAMPLES = ("sepo diff rewards_small/ rewards_large/", "sepo diff top30/ top50/ --show-pairs 3")
 
@@ -18,6 +18,7 @@ def run(
     ],
     b: Annotated[Path, argument("B", parser=parse_stage_folder, help="another one, of the same data")],
     show_pairs: Annotated[int, option(OUTPUT, min=0, help="print the N pairs that differ most")] = 10,
+    no_verify: NoVerify = False,
     json: AsJson = False,
 ) -> None:
     """Compare two oracles, or two selections, on the same pairs.
@@ -29,5 +30,8 @@ def run(
 
     from sepo_data.analysis.diff import diff, report
 
-    found = diff(a, b, pairs=show_pairs)
-    print(dumps(asdict(found)) if json else "\n".join(report(found)))
+    found = diff(a, b, pairs=show_pairs, verify=not no_verify)
+    if json:
+        print_json(asdict(found))
+    else:
+        print_lines(report(found))

@@ -8,6 +8,7 @@ import typer
 
 from sepo_data.commands.config_file import commands_of
 from sepo_data.commands.options import argument
+from sepo_data.console.output import print_lines
 
 EXAMPLES = ("sepo help", "sepo help score")
 
@@ -26,10 +27,10 @@ def run(
     """Print the help of a command, as `sepo COMMAND --help` does."""
     root = context.find_root()
     if command is None:
-        print(root.get_help())
+        print_lines(root.get_help().split("\n"))
         return
     group = root.command
     if isinstance(group, typer.core.TyperGroup):
         _, found, _ = group.resolve_command(root, [command])
         if found is not None:
-            print(found.get_help(typer.Context(found, info_name=command, parent=root)))
+            print_lines(found.get_help(typer.Context(found, info_name=command, parent=root)).split("\n"))

@@ -87,6 +87,10 @@ def parse_location(text: str) -> Path:
     """Parse a path on this machine or the address of an object in a store."""
     from sepo_data.storage.location import location
 
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"{str(text)!r} is not UTF-8, and Arrow and safetensors open no other names") from None
     return location(str(text))
 
 
@@ -169,4 +173,7 @@ Yes = Annotated[bool, option(OUTPUT, "--yes", help="delete without asking under 
 AsJson = Annotated[bool, option(OUTPUT, "--json", help="print the answer as one JSON object")]
 DryRun = Annotated[bool, option(RUN, "--dry-run", help="check and count only: load no weights, write nothing")]
 Quiet = Annotated[bool, option(RUN, "--quiet", "-q", help="print errors only")]
+NoVerify = Annotated[
+    bool, option(RUN, "--no-verify", help="do not compare the hashes of the shards that are read with the manifest")
+]
 NoProgress = Annotated[bool, option(RUN, "--no-progress", help="plain lines instead of a bar")]

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from sepo_data.analysis.table_format import TableFormat, default_format
+from sepo_data.analysis.table_format import TableFormat, chosen_format
 from sepo_data.commands.grouped_help import INPUT, OUTPUT
-from sepo_data.commands.options import argument, option, parse_stage_folder
+from sepo_data.commands.options import NoVerify, argument, option, parse_stage_folder
+from sepo_data.console.output import on_terminal, print_lines, print_notes, print_values, table_output
 from sepo_data.errors import SepoError
 
 EXAMPLES = (
@@ -52,7 +53,11 @@ def run(
     ] = None,
     schema: Annotated[bool, option(OUTPUT, "--schema", help="print the tables and their columns")] = False,
     listing: Annotated[bool, option(OUTPUT, "--list", help="print the shipped queries; with @NAME, its SQL")] = False,
+    csv_safe: Annotated[
+        bool, option(OUTPUT, "--csv-safe", help="CSV for spreadsheets: an apostrophe before what begins as a formula")
+    ] = False,
     overwrite: Annotated[bool, option(OUTPUT, "--overwrite", help="replace the file in --out")] = False,
+    no_verify: NoVerify = False,
 ) -> None:
     """Query rewards and selections in SQL.
 
@@ -63,7 +68,7 @@ def run(
         from sepo_data.analysis.named_queries import listing as list_queries
 
         named = next((text for text in (directory, sql) if text and text.startswith("@")), None)
-        print("\n".join(list_queries(named)))
+        print_lines(list_queries(named))
         return
     if table and sql is None and file is None and not schema:
         directory, sql = None, directory  # every directory has a name
@@ -75,19 +80,22 @@ def run(
     from sepo_data.analysis.table_output import write, write_file
 
     tables = _tables(directory, table or [])
-    answer = schema_of(tables).lazy() if schema else query(text, tables)
-    terminal = sys.stdout.isatty()
-    chosen = format or default_format(out, terminal=terminal)
+    verify = not no_verify
+    answer = schema_of(tables, verify=verify).lazy() if schema else query(text, tables, verify=verify)
+    terminal = on_terminal()
+    chosen = chosen_format(format, out, terminal=terminal)
+    if csv_safe and chosen != "csv":
+        raise typer.BadParameter("only CSV has formulas: add --format csv", param_hint="--csv-safe")
     if out is not None:
-        note = write_file(answer, out, chosen, overwrite=overwrite)
-        print(out)
+        note = write_file(answer, out, chosen, overwrite=overwrite, csv_safe=csv_safe)
+        print_values([out])
     elif chosen == "parquet" and terminal:
         raise SepoError("Parquet is not for a terminal", "add --out FILE, or pipe it on")
     else:
         width = shutil.get_terminal_size().columns if terminal else None
-        note = write(answer, sys.stdout.buffer, chosen, width=width)
+        note = write(answer, table_output(chosen), chosen, width=width, csv_safe=csv_safe)
     if note:
-        sys.stderr.write(f"{note}\n")
+        print_notes([note])
 
 
 def _query_text(sql: str | None, file: Path | None) -> str:

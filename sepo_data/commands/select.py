@@ -14,6 +14,7 @@ from sepo_data.commands.options import (
     AsJson,
     DryRun,
     NoProgress,
+    NoVerify,
     Overwrite,
     Quiet,
     StageOut,
@@ -82,6 +83,7 @@ def run(
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
+    no_verify: NoVerify = False,
     json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -108,7 +110,9 @@ def run(
         }
         for path in selections:
             confirm_overwrite(path, overwrite=overwrite and not dry_run, yes=yes)
-        manifests = select_many(rewards, selections, overwrite=overwrite, dry_run=dry_run, progress=terminal)
+        manifests = select_many(
+            rewards, selections, overwrite=overwrite, dry_run=dry_run, verify=not no_verify, progress=terminal
+        )
         if not dry_run:
             terminal.note(f"next: sepo train {quote(str(next(iter(selections))))} --policy MODEL --out policy/")
     print_answers(list(zip(selections, manifests, strict=True)), as_json=json, dry_run=dry_run)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
-from json import dumps
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from sepo_data.commands.grouped_help import INPUT, OUTPUT, SELECTION
-from sepo_data.commands.options import AsJson, StageDir, option, parse_share
+from sepo_data.commands.options import AsJson, NoVerify, StageDir, option, parse_share
+from sepo_data.console.output import print_json
+from sepo_data.console.streams import below
+from sepo_data.console.text import spelt_out
 
 EXAMPLES = (
     "sepo show selection/ --pair 3",
     "sepo show rewards/ --pair 3 --chosen 10% --rejected 10% --svg pair.svg",
 )
+
+PICTURES = {".svg": "svg"}
+"""Formats of --svg by suffix."""
 
 
 def run(
@@ -37,7 +43,11 @@ def run(
             help="share of the lowest rewards to mark in a rewards directory",
         ),
     ] = "30%",  # type: ignore[assignment]
-    svg: Annotated[Path | None, option(OUTPUT, metavar="FILE", help="write the picture to this file as well")] = None,
+    svg: Annotated[
+        Path | None, option(OUTPUT, metavar="FILE", help="write the picture to this file, FILE.svg, as well")
+    ] = None,
+    overwrite: Annotated[bool, option(OUTPUT, "--overwrite", help="replace the file in --svg")] = False,
+    no_verify: NoVerify = False,
     json: AsJson = False,
 ) -> None:
     """Show the tokens of one pair, coloured by reward.
@@ -48,16 +58,22 @@ def run(
 
     from rich.console import Console
 
+    from sepo_data.analysis.output_file import format_of, new_file
     from sepo_data.analysis.show import read_pair, render_pair
-    from sepo_data.storage.atomic import write_text
 
-    shown = read_pair(directory, pair, chosen=chosen, rejected=rejected)
+    if svg is not None:
+        format_of(svg, PICTURES)
+    shown = read_pair(directory, pair, chosen=chosen, rejected=rejected, verify=not no_verify)
     if svg is not None:
         drawing = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor", no_color=False)
         drawing.print(render_pair(shown, colour=True))
-        write_text(svg, drawing.export_svg(title=f"sepo show --pair {pair}"))
+        with new_file(svg, overwrite=overwrite, option="--svg") as file:
+            file.write(drawing.export_svg(title=spelt_out(f"sepo show --pair {pair}")).encode())
     if json:
-        print(dumps(asdict(shown)))
+        print_json(asdict(shown))
         return
-    console = Console(highlight=False)
-    console.print(render_pair(shown, colour=console.color_system is not None and not console.no_color))
+    console = Console(file=below(sys.stdout), highlight=False)  # its text is escaped; its colours are ours
+    colour = console.color_system is not None and not console.no_color
+    if not colour:  # NO_COLOR leaves bold letters
+        console = Console(file=below(sys.stdout), highlight=False, color_system=None)
+    console.print(render_pair(shown, colour=colour))

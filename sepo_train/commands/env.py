@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from json import dumps
-
 from sepo_data.commands.options import AsJson
+from sepo_data.console.output import print_json, print_lines
 
 EXAMPLES = ("sepo env", "sepo env --json")
 
@@ -14,4 +13,7 @@ def run(json: AsJson = False) -> None:
     from sepo_train.models.device import environment
 
     found = environment()
-    print(dumps(found) if json else "\n".join(f"{name:<12} {text}" for name, text in found.items()))
+    if json:
+        print_json(found)
+    else:
+        print_lines(f"{name:<12} {text}" for name, text in found.items())
