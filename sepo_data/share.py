@@ -16,6 +16,14 @@ BASIS_POINTS = 10_000
 """Of a whole: a share is an integer number of them."""
 
 
+MOST_DIGITS = 18
+"""Before or behind the decimal point of a share: Python would compute 1e999999999 as an integer, without an end."""
+
+
+LONGEST_TEXT = 40
+"""Characters of a text that is no share, in its message."""
+
+
 def share_of(n: N, basis_points: int) -> N:
     """max(1, floor(share x n)) in integers: one formula for an int, an int64 array and a Polars expression of Int64."""
     floor: N = n * basis_points // BASIS_POINTS
@@ -34,7 +42,9 @@ def parse_share(text: str) -> int:
         value = Decimal(stripped.removesuffix("%")) * (100 if stripped.endswith("%") else BASIS_POINTS)
     except ArithmeticError:
         value = Decimal("NaN")
-    if not value.is_finite():
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}..."
+    if not value.is_finite() or abs(value.adjusted()) > MOST_DIGITS:
         raise ValueError(f"{text!r} is not a share: write 30% or 0.3")
     if not stripped.endswith("%") and value > BASIS_POINTS:
         raise ValueError(f"{text!r} may mean a percentage or a fraction: write {stripped}% or a number up to 1")

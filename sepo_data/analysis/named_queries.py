@@ -77,7 +77,7 @@ def named_query(name: str) -> NamedQuery:
 def listing(name: str | None = None) -> Iterator[str]:
     """The lines that `sepo query --list` prints: every query and its question, or the SQL of the one called `name`."""
     if name is not None:
-        yield named_query(name.removeprefix("@")).sql
+        yield from named_query(name.removeprefix("@")).sql.split("\n")
         return
     for query in named_queries().values():
         yield f"@{query.name}  ({READS[query.reads]})"

@@ -12,9 +12,10 @@ import polars as pl
 from sepo_data.analysis import tokens as token_view
 from sepo_data.analysis import vocabulary as vocabulary_table
 from sepo_data.analysis.named_queries import TWO_SELECTIONS, named_query
+from sepo_data.analysis.query_bounds import check_bounds, check_by_trial
 from sepo_data.analysis.read_only import check_read_only
-from sepo_data.console.text import did_you_mean, listed
-from sepo_data.errors import SepoError
+from sepo_data.console.text import did_you_mean, listed, shortened
+from sepo_data.errors import SepoError, first_line
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.stages.directory import TOKENIZER
 from sepo_data.stages.scan import scan
@@ -26,25 +27,28 @@ PAIRS = "pairs"
 """The directory of this name has the tables `tokens` and `vocabulary` as well; one called `a` has `a_tokens`, ..."""
 
 
-def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
+def query(sql: str, tables: Mapping[str, str | Path], *, verify: bool = True) -> pl.LazyFrame:
     """The answer to `sql`, not yet computed; `@name` stands for a named query.
 
     Args:
         sql: one SELECT, WITH, EXPLAIN or SHOW statement in the dialect of Polars.
         tables: directories by name. `pairs` gives the tables `pairs`, `tokens` and `vocabulary`, any other name `a` the
             tables `a`, `a_tokens` and `a_vocabulary`.
+        verify: compare the hash of each shard with the manifest, once until the file changes.
 
     Raises:
         SepoError: a directory is no complete rewards or selection dataset, or the query cannot be answered; the hint
             for an unknown column or table has the nearest names.
     """
-    frames = open_tables(tables)
+    frames = open_tables(tables, verify=verify)
     if sql.startswith("@"):
         named = named_query(sql[1:])
         if named.reads == TWO_SELECTIONS and not {"a", "b"} <= tables.keys():
             raise SepoError(f"{sql} reads two selections", "give them as --table a=DIR --table b=DIR")
         sql = named.sql
+    check_bounds(sql)
     check_read_only(sql, {name for frame in frames.values() for name in frame.collect_schema()})
+    check_by_trial(sql, frames)
     try:
         answer = pl.SQLContext(frames).execute(sql)
         answer.collect_schema()
@@ -52,10 +56,12 @@ def query(sql: str, tables: Mapping[str, str | Path]) -> pl.LazyFrame:
         raise _query_error(error, frames) from error
     except UnicodeEncodeError as error:
         raise SepoError("the query is not Unicode text", "write it in UTF-8") from error
+    except pl.exceptions.PanicException as error:
+        raise SepoError(f"Polars fails on the query: {first_line(error)}", "write it in another way") from error
     return answer
 
 
-def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
+def open_tables(tables: Mapping[str, str | Path], *, verify: bool = True) -> dict[str, pl.LazyFrame]:
     """The three tables of each directory, by their names in a query."""
     if not tables:
         raise SepoError("there is no directory to query", "give a directory, or several as --table name=DIR")
@@ -64,7 +70,7 @@ def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise SepoError(f"{name!r} cannot be the name of a table", "use letters, digits and underscores")
         folder = Path(path)
-        frame = scan(folder)
+        frame = scan(folder, verify=verify)
         text_from = folder if (folder / TOKENIZER / "tokenizer.json").exists() else None
         views = {
             name: frame,
@@ -77,11 +83,11 @@ def open_tables(tables: Mapping[str, str | Path]) -> dict[str, pl.LazyFrame]:
     return frames
 
 
-def schema_of(tables: Mapping[str, str | Path]) -> pl.DataFrame:
+def schema_of(tables: Mapping[str, str | Path], *, verify: bool = True) -> pl.DataFrame:
     """Every column that a query can name: table, column, type, description."""
     rows = [
         (table, column, _type_name(kind), docs.get(column, "a side column of the input"))
-        for table, frame, docs in _documented(open_tables(tables), tables)
+        for table, frame, docs in _documented(open_tables(tables, verify=verify), tables)
         for column, kind in frame.collect_schema().items()
     ]
     return pl.DataFrame(rows, schema=["table", "column", "type", "description"], orient="row")
@@ -146,7 +152,7 @@ def _query_error(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoEr
     if "one (and only one) statement" in message:
         return SepoError("a query is one statement", "run `sepo query` once for each")
     return SepoError(
-        f"the query cannot be answered: {message.splitlines()[0].removeprefix('sql parser error: ')}",
+        f"the query cannot be answered: {shortened(first_line(error).removeprefix('sql parser error: '))}",
         "`--schema` shows the tables, `--list` shows queries to start from",
     )
 

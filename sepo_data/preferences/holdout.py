@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
+from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
 from sepo_data.share import BASIS_POINTS, format_share, share_of
 
@@ -51,6 +52,10 @@ class HoldoutSize:
         return share_of(pairs, self.share) if self.share else self.pairs
 
 
+MOST_DIGITS = 18
+"""Before or behind the decimal point of a size: Python would compute 1e999999999 as an integer, without an end."""
+
+
 def parse_holdout(value: str | float) -> HoldoutSize:
     """Read a number of pairs (`2000`) or a share of them (`5%`, `0.05`); 0 holds nothing out.
 
@@ -62,8 +67,8 @@ def parse_holdout(value: str | float) -> HoldoutSize:
         number = Decimal(text.removesuffix("%"))
     except ArithmeticError:
         number = Decimal("NaN")
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"{text!r} is no number of pairs and no share of them: write 2000, 5% or 0.05")
+    if not number.is_finite() or number < 0 or abs(number.adjusted()) > MOST_DIGITS:
+        raise ValueError(f"{shortened(text, 40)!r} is no number of pairs and no share of them: write 2000, 5% or 0.05")
     if number == 0:
         return HoldoutSize()
     if not text.endswith("%") and "." not in text and number == int(number):

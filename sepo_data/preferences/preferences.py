@@ -249,10 +249,10 @@ def _refuse_unknown(keep: Sequence[str], sources: Sequence[Source], reading: Rea
             raise SepoError(
                 f"--keep-columns {column}: {made[column]} makes a column of this name", "leave it out, or rename it"
             )
-    columns = list(dict.fromkeys(column for source in sources for column in source.columns))
+    columns = dict.fromkeys(column for source in sources for column in source.columns)
     unknown = [column for column in keep if column not in columns]
     if unknown:
-        guesses = [f"for {column}, {guess}" for column in unknown if (guess := did_you_mean(column, columns))]
+        guesses = [f"for {column}, {guess}" for column in unknown[:3] if (guess := did_you_mean(column, columns))]
         names = listed(source.name for source in sources)
         present = f"{names} has no column {listed(unknown)}; it has {listed(columns)}"
         raise SepoError(present, "; ".join(guesses))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sepo_data.errors import SepoError
+from sepo_data.errors import SepoError, first_line
 from sepo_data.readers.materialized import cached_copy, content_key
 from sepo_data.readers.rows import DataFile, Row, Table, python_rows, refuse_equal_columns
 from sepo_data.storage.cache import cached_fact
@@ -36,7 +36,8 @@ def read_parquet(file: DataFile, limit: int | None) -> Table:
     if min(largest, limit or largest) <= MAX_GROUP_ROWS:
         return Table(tuple(columns), facts.num_rows, partial(_read, file, _parquet_batches))
     with _arrow_errors(file):
-        arrow = cached_copy(f"{content_key([file.path])}.arrow", partial(_write_as_arrow, file.path))
+        name, size = f"{content_key([file.path])}.arrow", file.path.stat().st_size
+        arrow = cached_copy(name, partial(_write_as_arrow, file.path), origin=file.address, packed=size)
     return read_arrow(replace(file, path=arrow), limit)
 
 
@@ -56,6 +57,7 @@ def _checked_lengths(path: Path) -> list[int]:
     lengths = []
     with pa.memory_map(str(path)) as mapped:
         for batch in _open_ipc(mapped)[1]:
+            batch.validate()  # that all columns have its number of rows
             for column in batch.columns:
                 column.view(_as_bytes(column.type)).validate(full=True)
             lengths.append(batch.num_rows)
@@ -102,11 +104,11 @@ def rows_at_once(size: int, rows: int) -> int:
 
 @contextmanager
 def _arrow_errors(file: DataFile) -> Iterator[None]:
-    """Make a SepoError of an error in the file."""
+    """Make a SepoError of every failure of Arrow on a damaged file, whose lengths may be anything."""
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: in a column name
-        raise SepoError(f"{file.address} cannot be read: {error}") from error
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise SepoError(f"{file.address} cannot be read: {first_line(error)}") from error
 
 
 def _parquet_batches(path: Path, start: int) -> Iterator[tuple[int, Any]]:

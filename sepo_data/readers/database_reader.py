@@ -17,6 +17,7 @@ from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, write_stream
 from sepo_data.readers.json_reader import read_answer
 from sepo_data.readers.materialized import cached_copy, content_key
 from sepo_data.readers.rows import refuse_equal_columns
+from sepo_data.storage.atomic import remove_leftovers, temporary_folder
 from sepo_data.storage.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 DUCKDB_MEMORY = "512MB"  # beyond that, DuckDB writes into the cache folder
+MAX_VALUE_BYTES = 256 << 20  # of SQLite, in memory; a row of more than 64 MiB is skipped
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _HINT = "a query is one SELECT statement"
 _TABLES = "SELECT name FROM {} WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
@@ -46,15 +48,18 @@ def copy_answer(
     log = path.with_name(path.name + (".wal" if duckdb else "-wal"))
     content = content_key([path, log] if log.exists() else [path])
     key = sha256(json.dumps([content, query, limit]).encode()).hexdigest()[:32]
+    # Whoever writes a query knows its answer; without one, a view in a small file may have rows without end.
+    copy = partial(cached_copy, origin=f"the answer of {path}", packed=None if query else path.stat().st_size)
     if duckdb:
-        return cached_copy(key, partial(_write_duckdb, path, query, limit)), read_arrow
-    return cached_copy(key, partial(_write_sqlite, path, query, limit)), read_answer
+        return copy(key, partial(_write_duckdb, path, query, limit)), read_arrow
+    return copy(key, partial(_write_sqlite, path, query, limit)), read_answer
 
 
 def _write_sqlite(path: Path, query: str | None, limit: int | None, sink: BinaryIO) -> None:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as database:
             database.text_factory = _text
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
             tables = [name for (name,) in database.execute(_TABLES.format("sqlite_master"))]
             database.set_authorizer(_only_reading)
             rows = database.execute(query or _whole_table(path, tables))
@@ -80,6 +85,12 @@ def _only_reading(action: int, *_: str | None) -> int:
 
 
 def _write_duckdb(path: Path, query: str | None, limit: int | None, sink: BinaryIO) -> None:
+    remove_leftovers(cache_folder(), deep=False)
+    with temporary_folder(cache_folder() / "duckdb") as spill:
+        _write_duckdb_answer(path, query, limit, sink, spill)
+
+
+def _write_duckdb_answer(path: Path, query: str | None, limit: int | None, sink: BinaryIO, spill: Path) -> None:
     try:
         import duckdb
     except ImportError:
@@ -89,7 +100,7 @@ def _write_duckdb(path: Path, query: str | None, limit: int | None, sink: Binary
         "autoload_known_extensions": False,
         "autoinstall_known_extensions": False,
         "memory_limit": DUCKDB_MEMORY,
-        "temp_directory": str(cache_folder() / "duckdb"),
+        "temp_directory": str(spill),
     }
     try:
         with duckdb.connect(str(path), read_only=True, config=settings) as database:

@@ -10,16 +10,18 @@ import errno
 import gzip
 import hashlib
 import secrets
+import time
 import zlib
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from sepo_data.errors import SepoError
-from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers
+from sepo_data.readers.copy_limit import bounded
+from sepo_data.storage.atomic import UNOWNED_SECONDS, atomic_write, disk_full, remove_leftovers
 from sepo_data.storage.cache import cache_folder, file_sha256
 
 if TYPE_CHECKING:
@@ -32,17 +34,26 @@ COPY_BYTES = 1 << 16  # copied at a time
 FIRST_CHECK_BYTES = 4 << 20  # copied before the first check whether they are enough
 COMPRESSIONS = (".gz", ".zst")
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+_UNNAMED = 16
+"""Characters of the name of a complete copy that has no name by its content yet; others have 32 and more."""
 
 Enough = Callable[[Path], bool]
 """Returns whether the file written so far holds all the rows that are requested."""
 
 
-def cached_copy(name: str, write: Callable[[BinaryIO], None]) -> Path:
-    """The file `name` in the cache folder, written first if it does not exist."""
+def cached_copy(name: str, write: Callable[[BinaryIO], None], *, origin: str, packed: int | None = None) -> Path:
+    """The file `name` in the cache folder, written first if it does not exist.
+
+    Args:
+        name: of the copy.
+        write: writes its content.
+        origin: what is copied, in errors.
+        packed: bytes of a compressed origin, which limit those of the copy.
+    """
     file = _folder() / name
     if not file.exists():
         with _cache_errors(file), atomic_write(file) as sink:
-            write(sink)
+            write(bounded(sink, origin, packed))
     return file
 
 
@@ -53,14 +64,15 @@ def decompressed(file: DataFile, compression: str, limit: int | None, enough: En
         with file.path.open("rb") as packed, _decoder(compression, packed) as plain:
             _copy(plain, file.address, sink, enough if limit else None)
 
-    return cached_copy(f"{content_key([file.path])}-{limit or 'all'}", write)
+    name = f"{content_key([file.path])}-{limit or 'all'}"
+    return cached_copy(name, write, origin=file.address, packed=file.path.stat().st_size)
 
 
 def piped(stream: BinaryIO, name: str, limit: int | None, enough: Enough) -> Path:
     """A copy of what a pipe delivers; with a limit, of a beginning that is `enough`. Named by its content."""
-    incoming = _folder() / secrets.token_hex(8)
+    incoming = _folder() / secrets.token_hex(_UNNAMED // 2)
     with _cache_errors(incoming), atomic_write(incoming) as sink:
-        _copy(stream, name, sink, enough if limit else None)
+        _copy(stream, name, bounded(sink, name, None), enough if limit else None)
     return incoming.replace(incoming.with_name(content_key([incoming])))
 
 
@@ -73,7 +85,11 @@ def _folder() -> Path:
     folder = cache_folder() / "rows"
     with _cache_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
+    remove_leftovers(folder, deep=False)
+    for unnamed in folder.glob("?" * _UNNAMED):
+        with suppress(FileNotFoundError):
+            if time.time() - unnamed.stat().st_mtime > UNOWNED_SECONDS:
+                unnamed.unlink()
     return folder
 
 

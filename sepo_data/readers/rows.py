@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,5 +64,5 @@ def python_rows(start: int, stop: int, values: Callable[[int, int], Sequence[dic
 
 def refuse_equal_columns(name: str, columns: Sequence[str]) -> None:
     """Raise if two columns have one name: a row as a dict would silently lose one."""
-    if twins := {column for column in columns if columns.count(column) > 1}:
+    if twins := [column for column, count in Counter(columns).items() if count > 1]:
         raise SepoError(f"{name} has more than one column called {listed(sorted(twins))}")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sepo_data.console.text import did_you_mean
+from sepo_data.console.text import did_you_mean, shortened
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+LARGEST = 2**31 - 1
+"""Of a whole number: positions and seeds are computed in 64 bits."""
 
 
 def finite_number(name: str, text: str | float, *, example: float = 0.1) -> float:
@@ -37,8 +41,11 @@ def whole_number(name: str, text: str | int, *, minimum: int = 0) -> int:
         number = int(text)
     except ValueError:
         number = minimum - 1
+    shown = shortened(str(text), 20)
+    if number > LARGEST:
+        raise SepoError(f"{name}={shown} is more than {LARGEST:,}", f"write {name}={max(1, minimum)}")
     if number < minimum:
-        raise SepoError(f"{name}={text} is not a whole number from {minimum}", f"write {name}={max(1, minimum)}")
+        raise SepoError(f"{name}={shown} is not a whole number from {minimum}", f"write {name}={max(1, minimum)}")
     return number
 
 

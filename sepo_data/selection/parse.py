@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.console.text import did_you_mean
+from sepo_data.console.text import did_you_mean, shortened
 from sepo_data.errors import SepoError
 from sepo_data.selection.rule import RULES, Rule, example_call
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sepo_data.selection.soft_weights import SoftWeights
+
+MOST_RULES = 10_000
+"""Of a grid: each is a directory of its own."""
 
 GRID_EXAMPLE = 'write --grid "chosen=10%,30% rejected=10%,30%"'
 
@@ -63,6 +67,8 @@ def grid_rules(rule: str, grid: Iterable[str]) -> dict[str, Rule]:
         values[name] = listed.split(",")
     if not values:
         raise SepoError("--grid is empty", GRID_EXAMPLE)
+    if prod(map(len, values.values())) > MOST_RULES:
+        raise SepoError(f"--grid makes more than {MOST_RULES:,} rules", "write fewer values, or several grids")
     points = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
     rules = {_directory_name(point): parse_rule(rule, point) for point in points}
     if len(rules) < len(points) or len(set(map(str, rules.values()))) < len(points):
@@ -87,12 +93,15 @@ def bind_call(
     Raises:
         SepoError: the text is no call, or the function or an argument is unknown.
     """
-    match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    match = re.fullmatch(r"([\w-]+)\s*(?:\((.*)\))?", text.strip(), re.DOTALL)
+    text = shortened(text)
     if match is None:
         raise SepoError(f"{text!r} is no {kind}", "write a name, or name(value, key=value)")
     name, inside = match[1], (match[2] or "").strip()
     if name not in functions:
-        raise SepoError(f"unknown {kind} {name!r}; known: {', '.join(functions)}", did_you_mean(name, functions))
+        raise SepoError(
+            f"unknown {kind} {shortened(name)!r}; known: {', '.join(functions)}", did_you_mean(name, functions)
+        )
     signature = inspect.signature(functions[name])
     example = f"it is {example_call(name, functions[name])}"
     positional: list[str] = []
@@ -101,10 +110,10 @@ def bind_call(
         key, equals, value = (each.strip() for each in part.partition("="))
         if not equals:
             if named or not key:
-                raise SepoError(f"{text!r}: {part.strip()!r} cannot be read at this place", example)
+                raise SepoError(f"{text!r}: {shortened(part.strip())!r} cannot be read at this place", example)
             positional.append(key)
         elif key not in signature.parameters:
-            raise SepoError(f"{name} has no {key!r}", did_you_mean(key, signature.parameters) or example)
+            raise SepoError(f"{name} has no {shortened(key)!r}", did_you_mean(key, signature.parameters) or example)
         elif key in named or not value:
             raise SepoError(f"{text!r}: {key} has {'two values' if value else 'no value'}", example)
         else:

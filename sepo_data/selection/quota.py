@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from sepo_data.errors import SepoError
-from sepo_data.share import N, format_share, parse_share, share_of
+from sepo_data.share import MOST_DIGITS, N, format_share, parse_share, share_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ def parse_quota(text: str | Quota) -> Quota:
     if isinstance(text, Quota):
         return text
     if match := re.fullmatch(r"(\d+) ?(?:t|tokens?)", str(text).strip()):
+        if len(match[1]) > MOST_DIGITS:
+            raise SepoError(f"{match[1][:MOST_DIGITS]}... is no quota: it has {len(match[1]):,} digits", "write 16t")
         if not int(match[1]):
             raise SepoError(f"{text!r} is no quota: a response keeps at least one token", "write 1 token, or 30%")
         return Quota(tokens=int(match[1]))

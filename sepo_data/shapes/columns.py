@@ -14,7 +14,7 @@ from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.value_types import WRITTEN, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from sepo_data.shapes.pairs import PairChoice
 
@@ -91,6 +91,10 @@ ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 """Other names of roles, for datasets without a column called like the role. Two that fit within an entry are rivals."""
 
+_OTHER_NAMES = frozenset(
+    name for aliases in ALIASES for spellings in aliases.values() for spelling in spellings for name in spelling.split()
+)
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -151,12 +155,14 @@ def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[st
     Raises:
         SepoError: a role or a column in `said` does not exist, or the column cannot play the role.
     """
-    kinds = {column: type_of([row.get(column) for row in sample]) for column in columns}
+    # A table may have a million columns: only those that could play a role are looked into.
+    meaningful = _OTHER_NAMES.union(ROLES, said.values())
+    kinds = {column: type_of([row.get(column) for row in sample]) for column in columns if column in meaningful}
     keys = {role: name for role, name in said.items() if name not in kinds and role in {"rank", "score"}}
     keys = {role: key for role, key in keys.items() if key in _entry_keys(sample)}
-    _check_said({role: name for role, name in said.items() if role not in keys}, kinds, sample)
+    _check_said({role: name for role, name in said.items() if role not in keys}, columns, kinds, sample)
     names = {role: column for role, column in said.items() if role not in keys}
-    free = [column for column in columns if column not in said.values()]
+    free = kinds.keys() - set(said.values())
     wanted = [
         role for role in ROLES if role not in PROMPT_ROLES or not said.keys() & set(PROMPT_ROLES)
     ]  # one prompt is enough
@@ -201,7 +207,7 @@ def _candidates(aliases: Mapping[str, Sequence[str]], names: Mapping[str, str]) 
 
 
 def _free_and_fitting(
-    way: Mapping[str, str], names: Mapping[str, str], free: Sequence[str], kinds: Mapping[str, str]
+    way: Mapping[str, str], names: Mapping[str, str], free: Container[str], kinds: Mapping[str, str]
 ) -> bool:
     for role, column in way.items():
         if role in names:
@@ -229,7 +235,9 @@ def _entry_keys(sample: Sequence[Row]) -> set[str]:
     return {str(key) for value in lists for entry in value if isinstance(entry, Mapping) for key in entry}
 
 
-def _check_said(said: Mapping[str, str], kinds: Mapping[str, str], sample: Sequence[Row]) -> None:
+def _check_said(
+    said: Mapping[str, str], columns: Sequence[str], kinds: Mapping[str, str], sample: Sequence[Row]
+) -> None:
     if unknown := [role for role in said if role not in ROLES]:
         guesses = [guess for role in unknown if (guess := did_you_mean(role, ROLES))]
         raise SepoError(
@@ -237,10 +245,10 @@ def _check_said(said: Mapping[str, str], kinds: Mapping[str, str], sample: Seque
         )
     if missing := [column for column in said.values() if column not in kinds]:
         inside = _entry_keys(sample) if said.keys() & {"rank", "score"} else set()
-        present = [*kinds, *sorted(inside)]
-        guesses = [f"for {column}, {guess}" for column in missing if (guess := did_you_mean(column, present))]
+        present = [*columns, *sorted(inside)]
+        guesses = [f"for {column}, {guess}" for column in missing[:3] if (guess := did_you_mean(column, present))]
         raise SepoError(
-            f"--columns: the dataset has no column {listed(missing)}; it has {listed(kinds)}", "; ".join(guesses)
+            f"--columns: the dataset has no column {listed(missing)}; it has {listed(columns)}", "; ".join(guesses)
         )
     if twice := [column for column, count in Counter(said.values()).items() if count > 1]:
         raise SepoError(

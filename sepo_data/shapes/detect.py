@@ -8,7 +8,7 @@ from itertools import groupby
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sepo_data.console.text import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, listed, shortened
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import TURN_KEYS
 from sepo_data.shapes.columns import ROLES, Columns, could_play, find_columns, spellings
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PROMPT_ADDITIONS = (("prompt", "history"), ("instruction", "history"), ("instruction", "input"))
 """Roles of a prompt, each with a role that adds to it."""
+
+MOST_EXPLAINED = 1000
+"""Columns whose types are named, where no shape fits."""
 
 MAX_TURN_DEPTH = 3
 """Levels above the turns of a ranked answer: in a list, in an object, in a list."""
@@ -121,9 +124,11 @@ def _several_prompts(roles: Mapping[str, str], others: Sequence[str]) -> SepoErr
 
 
 def _no_shape(columns: Sequence[str], sample: Sequence[Row], found: Columns) -> SepoError:
-    kinds = {column: type_of([row.get(column) for row in sample]) for column in columns}
+    explained = [*columns[:MOST_EXPLAINED], *(set(columns[MOST_EXPLAINED:]) & ROLES.keys())]
+    kinds = {column: type_of([row.get(column) for row in sample]) for column in explained}
+    described = [f"{shortened(column)} ({kinds[column]})" if column in kinds else column for column in columns]
     message = (
-        f"the columns fit no preference shape: {listed(f'{column} ({kind})' for column, kind in kinds.items())}."
+        f"the columns fit no preference shape: {listed(described)}."
         " Looked for a prompt with chosen and rejected responses, with ranked or scored ones, or with two and a vote;"
         " for whole dialogues or texts that begin alike; and for token ids"
     )

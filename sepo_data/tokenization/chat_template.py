@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
 from sepo_data.shapes.pairs import Pair, SkippedRow
 
@@ -61,6 +62,8 @@ def _render_alike(
         return []
     try:
         return _render(pairs, tokenizer, special)
+    except SepoError:
+        raise
     except Exception:  # noqa: BLE001 - a template is a program of the model's author and may raise anything
         return [_render_alone(pair, tokenizer, special) for pair in pairs]
 
@@ -70,8 +73,10 @@ def _render_alone(
 ) -> RenderedPair | SkippedRow:
     try:
         [rendered] = _render([pair], tokenizer, special, tools=pair.tools, **(pair.template_kwargs or {}))
+    except SepoError:
+        raise
     except Exception as error:  # noqa: BLE001 - as above
-        return SkippedRow(pair.source_row, "template_error", f"{type(error).__name__}: {error}")
+        return SkippedRow(pair.source_row, "template_error", shortened(f"{type(error).__name__}: {error}"))
     return rendered
 
 
@@ -84,7 +89,10 @@ def _render(
 ) -> list[RenderedPair | SkippedRow]:
     def apply(conversations: list[Any], *, generation: bool = False) -> list[str]:
         # The names used here cannot be among the variables of a row.
-        return tokenizer.apply_chat_template(  # type: ignore[return-value]
+        from sepo_data.tokenization.bounded_template import apply_template
+
+        return apply_template(  # type: ignore[no-any-return]
+            tokenizer,
             conversations,
             chat_template=None,
             add_generation_prompt=generation,

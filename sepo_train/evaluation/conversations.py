@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
+from sepo_data.tokenization.bounded_template import apply_template
 from sepo_train.engine.generate import end_ids, generate
 from sepo_train.evaluation.benchmarks import Answers
 
@@ -73,7 +74,7 @@ def prompt_ids(prompt: Prompt, answers: tuple[str, ...], tokenizer: PreTrainedTo
         ids: list[int] = list(tokenizer(prompt.turns[0])["input_ids"])
         return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
     try:
-        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        rendered = apply_template(tokenizer, messages, add_generation_prompt=True, tokenize=True, return_dict=False)
     except Exception as error:  # a template is a program of the model's author and may raise anything
         raise SepoError(
             f"the chat template of {tokenizer.name_or_path} refuses row {prompt.row} of the prompts: {error}",

@@ -141,7 +141,7 @@ def test_names():
 def test_listing():
     assert next(listing()) == "@reward-by-position  (rewards or selection)"
     assert len(list(listing())) == 2 * len(named_queries())
-    assert list(listing("@worst-pairs")) == [named_query("worst-pairs").sql]
+    assert "\n".join(listing("@worst-pairs")) == named_query("worst-pairs").sql
 
 
 def test_a_query_is_added_by_adding_a_file(tmp_path):

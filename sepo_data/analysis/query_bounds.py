@@ -1,0 +1,128 @@
+"""Bounds of a query: its length and nesting, and a trial in a process of its own where these could blow up.
+
+Polars parses and plans by recursion, without a limit: 1000 `||` or `UNION` overflow the stack and end the process. Some
+expressions are copied into their own plan twice, such as the left side of BETWEEN: nested 20 times, a million times.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from sepo_data.errors import SepoError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+MOST_CHARACTERS = 1_000_000
+MOST_OPERATORS = 300  # half of the least number that was seen to end a process, with a stack of 8 MB
+DEEPEST_BRACKETS = 40  # the parser of Polars takes fewer than 50
+PLAIN_OPERATORS, PLAIN_COPIES, PLAIN_BRACKETS = 60, 6, 8  # up to these no trial is needed
+TRIAL_SECONDS = 15.0
+TRIAL_BYTES = 8 << 30  # of address space, of which threads and mapped libraries take a part
+
+# A row of `-` begins a comment; of `=`, `*`, `/` or `#` it is decoration, as no expression has two of them in a row.
+_OPERATOR = re.compile(
+    r"-+|=+|\*+|/+|#+|[+%^|&~<>!:@?\[]"
+    r"|\b(?:AND|OR|XOR|NOT|IS|IN|LIKE|ILIKE|RLIKE|REGEXP|SIMILAR|BETWEEN|DIV|COLLATE|INTERVAL|CASE|WHEN"
+    r"|SELECT|UNION|INTERSECT|EXCEPT|JOIN|AT|OVER|ESCAPE|WITH|FROM|EXPLAIN)\b",
+    re.IGNORECASE,
+)
+_COPIED = re.compile(r"\b(?:BETWEEN|CASE|SELECT)\b", re.IGNORECASE)
+_BRACKETS = re.compile(r"[()\[\]{}]")
+
+_TRIAL = """
+import base64, io, json, sys
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, 2 * (min(int(sys.argv[1]), *resource.getrlimit(resource.RLIMIT_AS)),))
+except (ImportError, ValueError, OSError):
+    pass
+import polars as pl
+asked = json.load(sys.stdin)
+frames = {name: pl.read_ipc(io.BytesIO(base64.b64decode(table))).lazy() for name, table in asked["tables"].items()}
+try:
+    pl.SQLContext(frames).execute(asked["sql"]).collect()
+except pl.exceptions.PolarsError:
+    pass
+"""
+
+
+def check_bounds(sql: str) -> None:
+    """Raise a `SepoError` if `sql` is longer or more deeply nested than a query may be.
+
+    Operators are counted in texts and comments as well, so that nothing depends on telling them apart as Polars does.
+    """
+    if len(sql) > MOST_CHARACTERS:
+        raise SepoError(
+            f"the query has {len(sql):,} characters, and at most {MOST_CHARACTERS:,} are read",
+            "put long lists into a dataset of their own, or select further with another program",
+        )
+    if (operators := _operators(sql)) > MOST_OPERATORS:
+        raise SepoError(
+            f"the query has {operators:,} operators and keywords, and at most {MOST_OPERATORS} are read",
+            "a list may be as long as it needs: write x IN (1, 2, 3) for x = 1 OR x = 2 OR x = 3",
+        )
+    if (depth := _depth(sql)) > DEEPEST_BRACKETS:
+        raise SepoError(f"the query has {depth:,} brackets within each other, and at most {DEEPEST_BRACKETS} are read")
+
+
+def check_by_trial(sql: str, frames: Mapping[str, pl.LazyFrame]) -> None:
+    """Raise a `SepoError` if Polars cannot plan `sql`; one that is not plain is tried on empty tables, in a process."""
+    if is_plain(sql):
+        return
+    tables = {name: base64.b64encode(_empty(frame)).decode() for name, frame in frames.items()}
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter and a program from above
+            [sys.executable, "-P", "-c", _TRIAL, str(TRIAL_BYTES)],
+            input=json.dumps({"sql": sql, "tables": tables}).encode("utf-8", "surrogatepass"),
+            capture_output=True,
+            timeout=TRIAL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        problem = f"after {TRIAL_SECONDS:.0f} s, Polars has no plan for it"
+    else:
+        if done.returncode == 0:
+            return
+        problem = "Polars ends while it plans it, or needs too much memory"
+    raise SepoError(
+        f"the query cannot be answered: {problem}",
+        "write it with fewer BETWEEN, CASE and brackets within each other",
+    )
+
+
+def is_plain(sql: str) -> bool:
+    """True if `sql` is so short and flat that Polars plans it at once."""
+    return (
+        _operators(sql) <= PLAIN_OPERATORS
+        and len(_COPIED.findall(sql)) <= PLAIN_COPIES
+        and _depth(sql) <= PLAIN_BRACKETS
+    )
+
+
+def _operators(sql: str) -> int:
+    return sum(1 for _ in _OPERATOR.finditer(sql))
+
+
+def _depth(sql: str) -> int:
+    """Brackets that are open at once, at most; closing ones without an opening one do not count."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(sql):
+        depth = depth + 1 if bracket in "([{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _empty(frame: pl.LazyFrame) -> bytes:
+    """An Arrow file with the columns of `frame` and no rows."""
+    sink = io.BytesIO()
+    frame.collect_schema().to_frame().write_ipc(sink)
+    return sink.getvalue()
