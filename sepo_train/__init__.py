@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as in typing: `sepo` imports this file before it can handle Ctrl-C
 if TYPE_CHECKING:
     from sepo_train.evaluation.evaluate import evaluate
     from sepo_train.scoring.options import ScoringOptions
@@ -31,6 +29,8 @@ HOMES = {
 def __getattr__(name: str) -> object:
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(HOMES[name]), name)
 
 

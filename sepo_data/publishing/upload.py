@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import HubError, RefusedError, SepoError, first_line
 from sepo_data.stages.directory import MANIFEST
+from sepo_data.storage.hub import out_of_reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,10 +39,13 @@ def check_upload(repo_id: str) -> None:
         SepoError: `repo_id` is not a valid name.
         HubError: there is no token, it permits reading alone, or the Hub cannot be reached.
     """
+    from huggingface_hub import is_offline_mode
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # it has no __all__
 
     with hub_errors(repo_id):
         validate_repo_id(repo_id)
+        if not is_offline_mode() and (reason := out_of_reach(repo_id, "model")):
+            raise HubError(reason, "check the connection, the proxy and HF_ENDPOINT, and push again") from None
         user = _api().whoami()
     token = user.get("auth", {}).get("accessToken") or {}
     if token.get("role") == "read":

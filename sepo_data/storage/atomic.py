@@ -10,30 +10,43 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import tempfile
+import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from sepo_data.storage.location import is_remote, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SUFFIX = ".sepo-tmp"
+OWNER = ".owner"
+"""The file in a temporary folder that the process locks which works there."""
+
+UNOWNED_SECONDS = 60.0
+"""Age of a temporary folder after which it has lost its owner, if it has none."""
+
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_DISK_TEXTS = (os.strerror(errno.ENOSPC), f"os error {errno.ENOSPC}", "PytorchStreamWriter", "unexpected pos")
+_FULL_DISK_TEXTS = (
+    *map(os.strerror, _FULL_DISK),
+    *(f"(os error {number})" for number in _FULL_DISK),
+    "PytorchStreamWriter",
+    "unexpected pos",
+)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary sibling of `path`, which gets the name if the block succeeds, and is deleted if it fails."""
     if is_remote(path):
-        with tempfile.NamedTemporaryFile(suffix=SUFFIX) as scratch:
-            yield cast("BinaryIO", scratch)
-            scratch.flush()
-            upload(scratch.name, path)
+        with scratch_folder() as scratch, (scratch / "object").open("w+b") as copy:
+            yield copy
+            copy.flush()
+            upload(copy.name, path)
         return
     file, temporary = _open_temporary(path)
     try:
@@ -69,13 +82,73 @@ def disk_full(error: BaseException) -> bool:
     return any(text in str(error) for text in _FULL_DISK_TEXTS)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files under `folder` that no living process is writing."""
-    for leftover in [] if is_remote(folder) else folder.rglob(f"*{SUFFIX}"):
-        # Opened for writing: network file systems lock no other file. One that cannot be opened so is another user's.
-        with suppress(FileNotFoundError, IsADirectoryError, PermissionError), leftover.open("r+b") as file:
-            if _lock(file, without=False):
-                leftover.unlink()
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a temporary sibling folder of `path`, deleted at the end unless `keep_folder` has renamed it."""
+    folder, owner = _open_folder(path)
+    try:
+        with owner:
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folder(path: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        folder = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SUFFIX}")
+        folder.mkdir()
+        with suppress(FileNotFoundError):
+            owner = cast("BinaryIO", (folder / OWNER).open("w+b"))
+            # Between these two lines another process may have found it without a lock, and be deleting the folder.
+            if _lock(owner, without=True) and os.fstat(owner.fileno()).st_nlink:
+                return folder, owner
+            owner.close()
+
+
+def keep_folder(folder: Path, path: Path) -> None:
+    """Give a complete `temporary_folder` the name `path`, unless another process has made that meanwhile."""
+    (folder / OWNER).unlink()
+    try:
+        folder.replace(path)
+    except OSError:
+        if not path.exists():
+            raise
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder in the temporary directory of this machine, deleted at the end; dead processes' go first."""
+    place = Path(tempfile.gettempdir())
+    for leftover in place.glob(f"sepo.*{SUFFIX}"):
+        _remove_if_dead(leftover)
+    with temporary_folder(place / "sepo") as folder:
+        yield folder
+
+
+def remove_leftovers(folder: Path, *, deep: bool = True) -> None:
+    """Delete the temporary files and folders in `folder`, and with `deep` below it, that no living process writes."""
+    if is_remote(folder):
+        return
+    found = folder.rglob(f"*{SUFFIX}") if deep else folder.glob(f"*.????????{SUFFIX}")
+    for leftover in list(found):
+        _remove_if_dead(leftover)
+
+
+def _remove_if_dead(leftover: Path) -> None:
+    # Opened for writing: network file systems lock no other file. One that cannot be opened so is another user's.
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        if not leftover.is_dir():
+            with leftover.open("r+b") as file:
+                if _lock(file, without=False):
+                    leftover.unlink()
+            return
+        try:
+            with (leftover / OWNER).open("r+b") as file:
+                if _lock(file, without=False):  # kept until it is deleted: its maker may be about to lock it
+                    shutil.rmtree(leftover, ignore_errors=True)
+        except FileNotFoundError:  # it is being made or renamed at this moment, or it was when the process died
+            if time.time() - leftover.stat().st_mtime > UNOWNED_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _open_temporary(path: Path) -> tuple[BinaryIO, Path]:

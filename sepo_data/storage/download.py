@@ -9,19 +9,17 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.errors import SepoError
-from sepo_data.storage.atomic import atomic_write
+from sepo_data.storage.atomic import atomic_write, remove_leftovers
 from sepo_data.storage.cache import cache_folder
+from sepo_data.storage.hub import explain, reach_files
 from sepo_data.storage.location import filesystem, is_remote, public_name
+from sepo_data.storage.version import object_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-_VERSION = (
-    *("size", "ETag", "etag", "md5Hash", "generation", "blob_id", "created"),
-    *("last_modified", "LastModified", "Last-Modified"),
-)
-"""Properties of an object that change with its content; each store has some of them."""
+HUB = "hf://"
 
 
 def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None = None) -> Path:
@@ -42,7 +40,7 @@ def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None
     store, found = _files(path, recursive=recursive or only is not None)
     if only is not None:
         found = {inner: info for inner, info in found.items() if inner in only}
-    version = {inner: [str(info.get(key)) for key in _VERSION] for inner, info in found.items()}
+    version = {inner: object_version(info) for inner, info in found.items()}
     name = public_name(path)
     identity = hashlib.sha256(json.dumps([name, version], sort_keys=True).encode()).hexdigest()
     copy = cache_folder() / "remote" / identity[:16] / PurePosixPath(name).name
@@ -51,6 +49,7 @@ def fetched(path: Path, *, recursive: bool = False, only: Collection[str] | None
         if not file.resolve().is_relative_to(copy.resolve()):
             raise SepoError(f"{name} holds a file called {inner}, which would be written elsewhere")
         if not file.exists():
+            remove_leftovers(cache_folder() / "remote")
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(file) as sink, _store_errors(path):
                 store.get_file(info["name"], sink.name)
@@ -65,6 +64,8 @@ def file_names(path: Path) -> list[str] | None:
 
 def matching_names(folder: Path, pattern: str) -> list[str]:
     """The names of the files that match a pattern, relative to the remote `folder`."""
+    if str(folder).startswith(HUB):
+        reach_files(public_name(folder))
     store, name = filesystem(folder)
     start = len(store._strip_protocol(name).rstrip("/")) + 1  # noqa: SLF001 - fsspec's own name for it
     with _store_errors(folder):
@@ -75,6 +76,8 @@ def matching_names(folder: Path, pattern: str) -> list[str]:
 
 def _files(path: Path, *, recursive: bool) -> tuple[Any, dict[str, dict[str, Any]]]:
     """The store, and its properties of each file by the name relative to `path`; "" if `path` is a file."""
+    if str(path).startswith(HUB):
+        reach_files(public_name(path))
     store, name = filesystem(path)
     with _store_errors(path):
         store.invalidate_cache()
@@ -97,6 +100,8 @@ def _store_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise SepoError(f"{public_name(path)} does not exist", "check the name, and the credentials") from None
     except Exception as error:  # noqa: BLE001 - as above
+        if str(path).startswith(HUB) and (explained := explain(error, public_name(path), "dataset")) is not None:
+            raise explained from None
         # Some quote the whole URL, with its signature.
         reason = str(error).replace(str(path), public_name(path)) or type(error).__name__
         raise SepoError(

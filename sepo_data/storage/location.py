@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from sepo_data.errors import SepoError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_STORES = {"adlfs", "aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "s3fs"}
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
 
@@ -90,6 +91,11 @@ def upload(file: str, path: Path) -> None:
     """Make the object `path` of a local file: completely, or not at all if the upload fails."""
     store, name = filesystem(path)
     store.put_file(file, name)
+
+
+def is_store_error(error: BaseException) -> bool:
+    """True if `error` is that of a store or of the connection to it: stores have no common class of errors."""
+    return type(error).__module__.partition(".")[0] in _STORES
 
 
 def remove_tree(path: Path) -> None:

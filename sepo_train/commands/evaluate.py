@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from sepo_data.commands.options import (
     ChatTemplate,
     MaxLength,
     NoProgress,
+    NoVerify,
     Quiet,
     TruncateAt,
     Yes,
@@ -23,7 +23,8 @@ from sepo_data.commands.options import (
 )
 from sepo_data.commands.reading_options import reads_preferences
 from sepo_data.commands.session import confirm_overwrite, session
-from sepo_train.commands.model_options import ModelDtype
+from sepo_data.console.output import print_json, print_lines
+from sepo_train.commands.model_options import ModelDtype, TrustRemoteCode
 
 if TYPE_CHECKING:
     from sepo_data.preferences.reading import Reading
@@ -71,9 +72,11 @@ def run(
     max_length: MaxLength = None,
     truncate: TruncateAt = None,
     dtype: ModelDtype = None,
+    trust_remote_code: TrustRemoteCode = False,
     chat_template: ChatTemplate = None,
     overwrite: Annotated[bool, option(OUTPUT, "--overwrite", help="replace another evaluation in --out")] = False,
     yes: Yes = False,
+    no_verify: NoVerify = False,
     json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -86,7 +89,10 @@ def run(
     if out is not None:
         confirm_overwrite(out, overwrite=overwrite, yes=yes)
     with session(quiet=quiet, no_progress=no_progress, after_interrupt=AFTER_INTERRUPT) as terminal:
-        from sepo_data.console.text import printable
+        from sepo_data.storage.hub import reach_model
+
+        for name in filter(None, (model, against)):
+            reach_model(name)
         from sepo_train.engine.generate import Generation
         from sepo_train.evaluation.evaluate import evaluate
         from sepo_train.evaluation.report import evaluation_lines
@@ -105,6 +111,11 @@ def run(
             truncate=truncate,
             chat_template=chat_template,
             overwrite=overwrite,
+            verify=not no_verify,
+            trust_remote_code=trust_remote_code,
             progress=terminal,
         )
-    print(dumps(found) if json else "\n".join(printable(line) for line in evaluation_lines(found)))
+    if json:
+        print_json(found)
+    else:
+        print_lines(evaluation_lines(found))

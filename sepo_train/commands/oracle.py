@@ -69,7 +69,13 @@ def run(
     It starts from the reference model. The result is a plain transformers checkpoint; seen_pairs.jsonl beside it
     records the pairs it was trained on.
     """
-    with training_session(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
+    with training_session(out, overwrite=overwrite, resume=resume, yes=yes, quiet=quiet, no_progress=no_progress) as (
+        terminal,
+        first,
+    ):
+        from sepo_data.storage.hub import reach_model
+
+        reach_model(ref)
         from sepo_train.training.oracle import train_oracle
 
         manifest = train_oracle(
@@ -89,8 +95,7 @@ def run(
         )
         results: dict[str, Any] = manifest.results
         note_skipped(terminal, f"{results['pairs_seen']:,} pairs seen", results.get("skipped", {}), out)
-        terminal.note(
-            f"next: sepo score {typed_reading(reading)} --oracle {quote(str(out))} --ref {quote(ref)} --out rewards/"
-        )
+        models = f"--oracle {quote(str(out))} --ref {quote(ref)}{' --trust-remote-code' * training.trust_remote_code}"
+        terminal.note(f"next: sepo score {typed_reading(reading)} {models} --out rewards/")
     if first:
         print_answer(out, manifest, as_json=json)

@@ -31,7 +31,7 @@ from sepo_data.commands.options import (
 from sepo_data.commands.reading_options import reads_preferences
 from sepo_data.commands.session import confirm_overwrite, note_skipped, print_answer, session
 from sepo_data.errors import SepoError
-from sepo_train.commands.model_options import ModelDtype
+from sepo_train.commands.model_options import ModelDtype, TrustRemoteCode
 from sepo_train.scoring.options import Backend, ModelsInMemory, ScoringOptions
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def run(
     max_length: MaxLength = None,
     truncate: TruncateAt = None,
     dtype: ModelDtype = None,
+    trust_remote_code: TrustRemoteCode = False,
     chat_template: ChatTemplate = None,
     batch_tokens: Annotated[int | None, option(RUN, min=1, help="tokens of one forward pass")] = None,
     shard_rows: Annotated[
@@ -100,8 +101,11 @@ def run(
         raise typer.BadParameter("--only-shard is for one process; --backend ray distributes all shards")
     confirm_overwrite(out, overwrite=overwrite and not dry_run, yes=yes)
     with session(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_data.storage.hub import reach_model
         from sepo_train.scoring.process_rank import current_rank
 
+        for model in (oracle, ref):
+            reach_model(model)
         if backend == "ray" and not dry_run:
             from sepo_train.scoring.ray_workers import score_with_ray
 
@@ -126,6 +130,7 @@ def run(
                 on_bad_row=on_bad_row,
                 models_in_memory=models_in_memory,
                 check_precision=check_precision,
+                trust_remote_code=trust_remote_code,
             ),
             overwrite=overwrite,
             progress=terminal,

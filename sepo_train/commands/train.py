@@ -13,6 +13,7 @@ from sepo_data.commands.options import (
     AsJson,
     Limit,
     NoProgress,
+    NoVerify,
     Out,
     Overwrite,
     Quiet,
@@ -70,6 +71,7 @@ def run(
     public: Annotated[bool, option(OUTPUT, "--public", help="make the repository of --push public")] = False,
     overwrite: Overwrite = False,
     yes: Yes = False,
+    no_verify: NoVerify = False,
     json: AsJson = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
@@ -79,8 +81,14 @@ def run(
     No reference model takes part, unless the loss compares with one. The result is a plain transformers checkpoint,
     with the metrics of every step and their curve beside it.
     """
-    with training_session(out, overwrite=overwrite, yes=yes, quiet=quiet, no_progress=no_progress) as (terminal, first):
+    with training_session(out, overwrite=overwrite, resume=resume, yes=yes, quiet=quiet, no_progress=no_progress) as (
+        terminal,
+        first,
+    ):
         from sepo_data.publishing.upload import check_upload
+        from sepo_data.storage.hub import reach_model
+
+        reach_model(policy)
         from sepo_train.publishing.push import push as push_to_hub
         from sepo_train.training.objectives import objective
         from sepo_train.training.policy import train
@@ -100,10 +108,16 @@ def run(
             limit=limit,
             overwrite=overwrite,
             resume=resume,
+            verify=not no_verify,
             progress=terminal,
         )
         if push is not None and first:
             terminal.note(f"pushed to {push_to_hub(out, push, private=not public, progress=terminal)}")
-        terminal.note(f"next: load it with AutoModelForCausalLM.from_pretrained({str(out)!r})")
+        trust = ", trust_remote_code=True" if training.trust_remote_code else ""
+        load = f"AutoModelForCausalLM.from_pretrained({str(out)!r}{trust})"
+        if training.lora_r and not training.merge_lora:
+            base = f"AutoModelForCausalLM.from_pretrained({policy!r}{trust})"
+            load = f"PeftModel.from_pretrained({base}, {str(out)!r})"
+        terminal.note(f"next: load it with {load}")
     if first:
         print_answer(out, manifest, as_json=json)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from sepo_data.commands.built_options import takes
 from sepo_data.commands.grouped_help import MODELS, OUTPUT, RUN, TRAINING
 from sepo_data.commands.options import number, option
 from sepo_data.commands.session import confirm_overwrite, session
+from sepo_train.commands.model_options import TrustRemoteCode
 from sepo_train.training.settings import Training, TrainingDtype
 
 if TYPE_CHECKING:
@@ -16,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sepo_data.console.terminal import Terminal
-
-CHECKPOINTS_RESUME = "with --save-steps, the same command and --resume continues from the last checkpoint"
 
 Seed = Annotated[int, option(TRAINING, min=0, help="random seed: row sample, data order, LoRA init")]
 Resume = Annotated[bool, option(RUN, "--resume", help="continue from the last checkpoint in --out")]
@@ -39,6 +43,7 @@ def build_training(
         TrainingDtype | None,
         option(MODELS, help="compute dtype; float32 on CPUs, bfloat16 elsewhere. Weights are float32"),
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     seed: Seed = 0,
     save_steps: Annotated[int, option(RUN, min=0, help="optimizer steps between checkpoints; 0 for none")] = 0,
     report_to: Annotated[
@@ -58,6 +63,7 @@ def build_training(
         seed=seed,
         save_steps=save_steps,
         report_to=report_to,
+        trust_remote_code=trust_remote_code,
     )
 
 
@@ -66,18 +72,33 @@ trains = takes("training", build_training)
 
 @contextmanager
 def training_session(
-    out: Path, *, overwrite: bool, yes: bool, quiet: bool, no_progress: bool
+    out: Path, *, overwrite: bool, resume: bool, yes: bool, quiet: bool, no_progress: bool
 ) -> Iterator[tuple[Terminal, bool]]:
     """A session of processes that train together, and whether this is the first one.
 
     The first process alone asks, shows progress and prints the answer; all of them end together.
     """
     from sepo_train.scoring.process_rank import current_rank
+    from sepo_train.training.resume import how_to_go_on
 
+    if overwrite and resume:
+        raise typer.BadParameter("--overwrite deletes the checkpoint that --resume continues from: give one of them")
     if first := current_rank().first:
         confirm_overwrite(out, overwrite=overwrite, yes=yes)
-    with session(quiet=quiet or not first, no_progress=no_progress, after_interrupt=CHECKPOINTS_RESUME) as terminal:
+    advice = partial(how_to_go_on, out, command_to_resume())
+    with session(quiet=quiet or not first, no_progress=no_progress, after_interrupt=advice) as terminal:
         yield terminal, first
         from sepo_train.training.processes import end_process_group
 
         end_process_group()
+
+
+def command_to_resume() -> str:
+    """The command as it was typed, to which --resume is added; described where it has a launcher or a secret."""
+    from sepo_data.storage.location import public_name
+    from sepo_train.scoring.process_rank import current_rank
+
+    words = [word for word in sys.argv[1:] if word not in {"--resume", "--overwrite", "--yes"}]
+    if current_rank().count > 1 or any(public_name(word) != word for word in words):
+        return "the same command and"
+    return shlex.join(["sepo", *words])

@@ -1,4 +1,4 @@
-"""The files of a training run: checkpoints to resume from, the final model, and the manifest that completes it."""
+"""The files of a training run: what errors leave of them, the final model, and the manifest that completes it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from safetensors import SafetensorError
 from sepo_data.errors import SepoError
 from sepo_data.stages.directory import MANIFEST
 from sepo_data.storage.atomic import disk_full, write_text
+from sepo_train.models.adapters import write_base
 from sepo_train.models.lora import merge_lora as merged
 from sepo_train.publishing.curve import CURVE, draw_curve
 from sepo_train.publishing.model_card import write_model_card
 from sepo_train.training.processes import is_main_process
+from sepo_train.training.resume import CHECKPOINTS, is_complete_checkpoint, last_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,15 +30,9 @@ if TYPE_CHECKING:
     from sepo_data.console.progress import Progress
     from sepo_data.schemas.manifest import Manifest
 
-CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
-TRAINER_STATE = "trainer_state.json"
-
-
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete checkpoint in `out`: the trainer writes its state last."""
-    complete = (file.parent for file in (out / CHECKPOINTS).glob(f"checkpoint-*/{TRAINER_STATE}"))
-    return max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+FINAL = "final"
+"""The folder among the checkpoints in which the final model is written."""
 
 
 @contextmanager
@@ -52,7 +48,7 @@ def training_errors(out: Path) -> Iterator[None]:
         if not disk_full(error):
             raise
         if is_main_process():
-            _remove_partial_checkpoints(out)
+            remove_partial_checkpoints(out)
         raise SepoError(
             f"no space is left for a checkpoint in {out}",
             f"free some and give the same command with --resume: {last} is complete"
@@ -61,10 +57,12 @@ def training_errors(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _remove_partial_checkpoints(out: Path) -> None:
+def remove_partial_checkpoints(out: Path) -> None:
+    """Delete the checkpoints of the run in `out` that are not complete; nobody writes there."""
     for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
-        if not (folder / TRAINER_STATE).exists():
+        if not is_complete_checkpoint(folder):
             shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINTS / FINAL, ignore_errors=True)
 
 
 def save_model(
@@ -72,6 +70,7 @@ def save_model(
     tokenizer: PreTrainedTokenizerBase,
     out: Path,
     *,
+    base: str = "",
     weights: dict[str, Tensor] | None = None,
     merge_lora: bool = False,
 ) -> None:
@@ -81,12 +80,13 @@ def save_model(
         model: as it was trained.
         tokenizer: saved beside it.
         out: the directory of the run.
+        base: the model that adapters were trained on.
         weights: all weights, where `model` itself has only its process's part of them.
         merge_lora: `model` has adapters; save them as part of its weights.
     """
     if not is_main_process():
         return
-    partial = out / CHECKPOINTS / "final"
+    partial = out / CHECKPOINTS / FINAL
     shutil.rmtree(partial, ignore_errors=True)
     model.eval()
     if merge_lora:
@@ -96,6 +96,7 @@ def save_model(
         weights = {name: weight for name, weight in weights.items() if name not in model.all_tied_weights_keys}
     model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
+    write_base(partial, out, base)
     for file in partial.iterdir():
         file.replace(out / file.name)
 
@@ -111,11 +112,11 @@ def complete_run(
             progress.note("no picture of the training curve: pip install 'sepo[plot]' draws it the next time")
         write_model_card(out, finished)
         write_text(out / MANIFEST, finished.to_json())
-        _remove_checkpoints(out)
+        remove_checkpoints(out)
     return finished
 
 
-def _remove_checkpoints(out: Path) -> None:
+def remove_checkpoints(out: Path) -> None:
     """Remove the checkpoints of a complete run, and keep the files that TensorBoard wrote beside them."""
     if (runs := out / CHECKPOINTS / "runs").exists():
         shutil.rmtree(out / "runs", ignore_errors=True)

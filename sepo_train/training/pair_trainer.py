@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from sepo_data.console.interrupts import Stopped, not_postponed, note_again, preempted
 from sepo_data.errors import SepoError
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.training.micro_batches import MicroBatches, PairRows, collate
@@ -107,6 +108,7 @@ class PairTrainer(Trainer):
         self._warmup_share = warmup_share
         self._objective = objective
         self._measure = evaluate
+        self.stopped = False  # by a scheduler, with a checkpoint
         self._pairs_of_step = ""
         self._sums = torch.zeros(len(PAIR_METRICS) + 1, device=arguments.device)
         # Standard output belongs to the command's answer.
@@ -188,7 +190,19 @@ class PairTrainer(Trainer):
         """Log the metrics of `evaluate`, under keys that begin with `eval_`."""
         if self._measure is None:
             return {}
-        metrics = {f"eval_{name}": value for name, value in self._measure(cast("PreTrainedModel", self.model)).items()}
+        try:
+            # It may take longer than a scheduler waits. Several processes stop at the end of a step alone.
+            with not_postponed(alone=self.args.world_size == 1):
+                measured = self._measure(cast("PreTrainedModel", self.model))
+        except Stopped:
+            if not self.state.global_step:
+                raise
+            note_again()
+            self._stop()
+            if not self.is_in_train:
+                self._save_checkpoint(cast("PreTrainedModel", self.model), trial=None)
+            return {}
+        metrics = {f"eval_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -203,12 +217,23 @@ class PairTrainer(Trainer):
         return self.accelerator.get_state_dict(self.model_wrapped) if self.shares_weights else None
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means of the metrics over the pairs since the last log, of all processes."""
+        """Add the means of the metrics over the pairs since the last log, of all processes.
+
+        The processes learn here, all after the same step, whether a scheduler has told one of them to stop.
+        """
         if "loss" in logs:
-            *sums, pairs = self.accelerator.reduce(self._sums, "sum").tolist()
+            own = torch.cat([self._sums, self._sums.new_tensor([preempted()])])
+            *sums, pairs, stops = self.accelerator.reduce(own, "sum").tolist()
+            if stops:
+                self._stop()
             self._sums.zero_()
             logs |= {name: round(value / pairs, 4) for name, value in zip(PAIR_METRICS, sums, strict=True)}
         super().log(logs, start_time)
+
+    def _stop(self) -> None:
+        """Save a checkpoint of this step, and make no other step."""
+        self.stopped = True
+        self.control.should_evaluate, self.control.should_save, self.control.should_training_stop = False, True, True
 
     @torch.no_grad()
     def _record(self, chosen: SideLogps, rejected: SideLogps, fraction: Tensor, weights: Tensor) -> None:

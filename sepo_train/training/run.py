@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainingArguments
 
+from sepo_data.console.interrupts import postponed, raise_noted
 from sepo_data.errors import SepoError
 from sepo_train.engine.head import output_scale
 from sepo_train.models.device import default_device
 from sepo_train.training.checkpoint import (
-    CHECKPOINTS,
     METRICS,
     complete_run,
-    last_checkpoint,
+    remove_partial_checkpoints,
     save_model,
     training_errors,
 )
 from sepo_train.training.pair_trainer import PairTrainer
-from sepo_train.training.processes import is_main_process, joint_run
+from sepo_train.training.processes import end_process_group, is_main_process, joint_run
+from sepo_train.training.resume import CHECKPOINTS, lacks_evaluation, last_checkpoint
 from sepo_train.training.step_log import history
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def run_training(
 ) -> Manifest:
     """Fit `model` to `pairs` and write the complete stage directory `out`, in one process or in several.
 
+    A signal of a scheduler stops it after the step at hand, with a checkpoint.
+
     Args:
         model: as `trainable_model` returns it.
         tokenizer: saved beside it.
@@ -82,7 +85,7 @@ def run_training(
         SepoError: the loss or a gradient is not finite, or the disk is full.
         RefusedError: `out` holds another run, or is being written by another process.
     """
-    with joint_run(out, plan, overwrite=overwrite) as manifest:
+    with joint_run(out, plan, overwrite=overwrite) as manifest, postponed():
         logged, weights = fit(
             model,
             pairs,
@@ -95,7 +98,8 @@ def run_training(
             progress=progress,
             evaluate=evaluate,
         )
-        save_model(model, tokenizer, out, weights=weights, merge_lora=training.merge_lora)
+        [start] = plan.models.values()
+        save_model(model, tokenizer, out, base=start.name, weights=weights, merge_lora=training.merge_lora)
         if write_records is not None and is_main_process():
             write_records(out)
         return complete_run(manifest, out, started=started, results=results(logged), progress=progress)
@@ -116,16 +120,19 @@ def fit(
 ) -> tuple[list[dict[str, float]], dict[str, Tensor] | None]:
     """Train `model` in place; checkpoints and `metrics.jsonl` go to `out`. Arguments as in `run_training`.
 
+    Where a scheduler takes the machine back, a checkpoint is saved and `interrupts.Stopped` raised.
+
     Returns:
         The logged metrics, one dictionary an optimizer step and one an evaluation; and all weights for `save_model`,
         where each process has only a part of them.
     """
-    checkpoint = last_checkpoint(out) if resume else None
+    checkpoint = _checkpoint_to_resume(out, progress, resume=resume)
+    evaluates_first = evaluate is not None and (checkpoint is None or lacks_evaluation(checkpoint, training.eval_steps))
     # Computed while each process has the full model: it takes a pass, which processes that share a model make jointly.
     output_scale(model)
     trainer = PairTrainer(
         model,
-        _arguments(training, out, evaluates=evaluate is not None, resumed=checkpoint is not None),
+        _arguments(training, out, evaluates=evaluate is not None, evaluates_first=evaluates_first),
         pairs,
         lengths=lengths,
         batch_size=training.batch_size,
@@ -141,16 +148,35 @@ def fit(
             "--merge-lora needs the full model in one process, and here the processes share its weights",
             "leave it out, and merge the resulting adapter: AutoPeftModelForCausalLM, merge_and_unload",
         )
-    if checkpoint is not None:
-        progress.note(f"resuming from {checkpoint}")
     with training_errors(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if "loss" in history(trainer.state)[-1]:  # it was stopped between the last step and its evaluation
+        # A run may have been killed between the last step and its evaluation.
+        if not trainer.stopped and "loss" in history(trainer.state)[-1]:
             trainer.evaluate()
+        if trainer.stopped:
+            end_process_group()
+            raise_noted()
         return history(trainer.state), trainer.full_weights()
 
 
-def _arguments(training: Training, out: Path, *, evaluates: bool, resumed: bool) -> TrainingArguments:
+def _checkpoint_to_resume(out: Path, progress: Progress, *, resume: bool) -> Path | None:
+    """The checkpoint to go on from; notes what becomes of one that is not, or was asked for and is missing."""
+    if is_main_process():
+        remove_partial_checkpoints(out)
+    checkpoint = last_checkpoint(out)
+    if resume and checkpoint is None:
+        progress.note(f"{out} has no complete checkpoint to resume from; starting at the first step")
+    elif resume:
+        progress.note(f"resuming from {checkpoint}")
+    elif checkpoint is not None:
+        progress.note(
+            f"starting over beside {checkpoint}, which the same run left and the new checkpoints will replace; "
+            "stop here and add --resume to go on from it"
+        )
+    return checkpoint if resume else None
+
+
+def _arguments(training: Training, out: Path, *, evaluates: bool, evaluates_first: bool) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         learning_rate=training.lr,
@@ -165,7 +191,7 @@ def _arguments(training: Training, out: Path, *, evaluates: bool, resumed: bool)
         save_total_limit=2,
         eval_strategy="steps" if evaluates and training.eval_steps else "no",
         eval_steps=training.eval_steps or None,
-        eval_on_start=evaluates and not resumed,
+        eval_on_start=evaluates_first,
         logging_steps=1,
         report_to=training.report_to,
         disable_tqdm=True,

@@ -14,6 +14,8 @@ from sepo_data.storage.location import location
     [
         *(OSError(number, os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
         Exception("Error while serializing: I/O error: No space left on device (os error 28)"),
+        Exception("Error while serializing: I/O error: File too large (os error 27)"),
+        Exception("Disk quota exceeded (os error 122)"),
         RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
         RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
     ],

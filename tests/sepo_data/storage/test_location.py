@@ -8,7 +8,7 @@ import pytest
 
 from sepo_data.errors import SepoError
 from sepo_data.storage.atomic import write_text
-from sepo_data.storage.location import is_remote, location, public_name, read_text
+from sepo_data.storage.location import is_remote, is_store_error, location, public_name, read_text
 
 pytest.importorskip("upath", reason="universal_pathlib is not installed")
 
@@ -63,3 +63,10 @@ def test_what_is_replaced_while_it_is_read_is_read_completely(store):
     finally:
         done.set()
         writer.join(30)
+
+
+def test_errors_of_stores_are_known_by_where_their_class_is():
+    exceptions = pytest.importorskip("botocore.exceptions")
+    assert is_store_error(exceptions.EndpointConnectionError(endpoint_url="http://gone"))
+    assert not is_store_error(OSError("gone"))
+    assert not is_store_error(ValueError("s3fs"))

@@ -7,7 +7,8 @@ import pytest
 from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord
 from sepo_data.schemas.stages import Stage
 from sepo_train.publishing.curve import draw_curve
-from sepo_train.training.checkpoint import CHECKPOINTS, METRICS, TRAINER_STATE, complete_run, last_checkpoint
+from sepo_train.training.checkpoint import FINAL, METRICS, complete_run, remove_partial_checkpoints
+from sepo_train.training.resume import CHECKPOINTS, TRAINER_STATE, last_checkpoint
 
 SILENT_RESULTS = {"pairs": 2, "first_loss": 0.7, "last_loss": 0.6}
 
@@ -35,11 +36,10 @@ def test_a_complete_run_has_its_curve_card_and_manifest_and_no_checkpoints(
     assert {path.name for path in tmp_path.iterdir()} == {METRICS, "curve.png", "README.md", "sepo.json", "runs"}
 
 
-def test_the_last_checkpoint_is_the_newest_with_its_state(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-    for step, complete in ((2, True), (10, True), (99, False)):
-        folder = tmp_path / CHECKPOINTS / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        if complete:
-            (folder / TRAINER_STATE).write_text("{}", encoding="utf-8")
-    assert last_checkpoint(tmp_path).name == "checkpoint-10"
+def test_partial_checkpoints_are_removed(tmp_path):
+    for name, state in (("checkpoint-2", "{}"), ("checkpoint-4", '{"glob'), ("checkpoint-6", None), (FINAL, None)):
+        (tmp_path / CHECKPOINTS / name).mkdir(parents=True)
+        if state is not None:
+            (tmp_path / CHECKPOINTS / name / TRAINER_STATE).write_text(state, encoding="utf-8")
+    remove_partial_checkpoints(tmp_path)
+    assert list((tmp_path / CHECKPOINTS).iterdir()) == [last_checkpoint(tmp_path)]

@@ -15,10 +15,10 @@ def test_one_accelerator_a_process(tmp_path, monkeypatch):
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     arguments._n_gpu = 4
     assert arguments.n_gpu == 4, "_n_gpu is what n_gpu returns"
-    assert _arguments(Training(), tmp_path, evaluates=False, resumed=False).n_gpu <= 1
+    assert _arguments(Training(), tmp_path, evaluates=False, evaluates_first=False).n_gpu <= 1
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: 4))
     with pytest.raises(RuntimeError, match="several accelerators in one process"):
-        _arguments(Training(), tmp_path, evaluates=False, resumed=False)
+        _arguments(Training(), tmp_path, evaluates=False, evaluates_first=False)
 
 
 @pytest.mark.parametrize("tied", [False, True])
