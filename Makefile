@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test test-fast test-floor lint format clean
+.PHONY: quickstart test test-fast test-floor reliability lint format clean
 .DELETE_ON_ERROR:
 
 # The stamp is older than what decides the environment exactly when it has to be made again.
@@ -30,6 +30,10 @@ test: lint
 # The inner loop: no test that starts processes, waits for real time or takes seconds, and few examples of each property.
 test-fast: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --hypothesis-profile fast -m "not slow and not smollm"
+
+# Every stage killed, raced and run on full disks, every reader given damaged files; docs/reliability.md has the counts.
+reliability: .venv/installed
+	$(BIN)/python -m tests.reliability
 
 # The lowest versions that pyproject.toml allows, in an environment of their own; the tests of what may move between versions.
 .venv-floor/installed: pyproject.toml constraints-floor.txt

@@ -16,7 +16,7 @@ settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("fast", settings.get_profile("sepo"), max_examples=10)  # make test-fast
 settings.load_profile("sepo")
 
-pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands", "tests.fixtures.stores")
+pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands", "tests.fixtures.stores", "tests.fixtures.hostile")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,8 +70,17 @@ def tiny_tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, kind: str = "llama") -> Path:
-    """A random model of 2 layers, hidden size 32 and context 512, saved with its tokenizer."""
+def save_tiny_model(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    seed: int,
+    kind: str = "llama",
+    layers: int = 2,
+    heads: int = 4,
+    context: int = 512,
+) -> Path:
+    """A random model of hidden size 32, saved with its tokenizer."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -81,10 +90,10 @@ def save_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: i
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=min(heads, 2),
+        max_position_embeddings=context,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NO_LIMIT = 1 << 40
 """Tokens; no row is as long."""
 
+MASKED_TOKENS = 8192
+"""Longer rows hold one response each and run alone, without a mask, whose size is that of all pairs of tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayoutPolicy:
@@ -55,12 +58,11 @@ class LayoutPolicy:
         """Lay out `trees`, sharing prompts, and their first `prefix_tokens` tokens, where all their rows allow it."""
         if all(map(self._shares, trees)):
             return replace(shared_layout(trees, prefix_tokens=prefix_tokens), windowed=self.windowed)
-        beyond = self.padded_limit < NO_LIMIT and any(tree.longest > self.padded_limit for tree in trees)
+        beyond = any(tree.longest > min(self.padded_limit, MASKED_TOKENS) for tree in trees)
         return replace(padded_layout(trees), one_row_at_a_time=beyond)
 
     def _shares(self, tree: Tree) -> bool:
-        within = self.padded_limit == NO_LIMIT or tree.longest <= self.padded_limit
-        return within and tree.shared_length <= self.shared_limit
+        return tree.longest <= self.padded_limit and tree.shared_length <= min(self.shared_limit, MASKED_TOKENS)
 
 
 PLAIN = LayoutPolicy(shared_limit=0, reason="not asked for")

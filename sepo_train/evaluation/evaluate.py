@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils.memory import clear_device_cache
 
 from sepo_data.console.progress import SILENT, Progress
-from sepo_data.errors import RefusedError, SepoError
+from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
-from sepo_data.storage.location import public_name, remove_tree
+from sepo_data.storage.location import public_name
 from sepo_train.engine.generate import Generation
-from sepo_train.evaluation.benchmarks import ALPACA_EVAL, MT_BENCH, file_names, read_prompts, write_answers
+from sepo_train.evaluation.benchmarks import file_names, read_prompts, write_answers
 from sepo_train.evaluation.compare import compare_answers, compare_on_pairs, judge_answers
+from sepo_train.evaluation.evaluation_folder import EVALUATION, emptied, evaluation_folder, refuse_existing
 from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.evaluation.judge import open_judge
 from sepo_train.evaluation.model_outputs import ModelOutputs, collect_outputs
 from sepo_train.models.device import default_dtype
 from sepo_train.models.load import model_record
+from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
     from sepo_data.preferences.skipped import Truncate
     from sepo_train.models.device import Dtype
-
-EVALUATION = "evaluation.json"
 
 
 def evaluate(
@@ -49,6 +49,8 @@ def evaluate(
     truncate: Truncate | None = None,
     chat_template: Path | None = None,
     overwrite: bool = False,
+    verify: bool = True,
+    trust_remote_code: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Measure `model`, and where one is named the model `against` it, one after the other in memory.
@@ -67,6 +69,8 @@ def evaluate(
         truncate: as there.
         chat_template: as there; both models answer through it, too.
         overwrite: replace another evaluation in `out`.
+        verify: of a stage directory, compare the hash of each shard with the manifest.
+        trust_remote_code: run the code that comes with a model, the judge or their tokenizers.
         progress: receives decisions and steps.
 
     Returns:
@@ -79,57 +83,63 @@ def evaluate(
     started = time.monotonic()
     generation, dtype = generation or Generation(), dtype or default_dtype()
     names = {"model": model} if against is None else {"model": model, "against": against}
-    _check_request(names, generate_from, judge, out, overwrite=overwrite)
-    opened_judge = open_judge(judge) if judge else None
+    _check_request(names, generate_from, judge, out, overwrite=overwrite, trust_remote_code=trust_remote_code)
+    opened_judge = open_judge(judge, trust_remote_code=trust_remote_code) if judge else None
     prompts, unusable = read_prompts(generate_from) if generate_from else ([], [])
-    records = {role: model_record(name).model_dump() for role, name in names.items()}
+    records = _records(names, trust_remote_code=trust_remote_code)
     pairs = read_holdout_pairs(
         as_reading(data),
         list(names.values()),
         max_length=max_length,
         truncate=truncate,
         chat_template=chat_template,
+        verify=verify,
+        trust_remote_code=trust_remote_code,
         progress=progress,
     )
     progress.note(f"{len(pairs.trees):,} pairs of {pairs.name} ({pairs.which}), {dtype}")
 
-    outputs: dict[str, ModelOutputs] = {}
-    files: list[str] = []
-    for (role, name), file_name in zip(names.items(), file_names(list(names.values())), strict=True):
-        outputs[role] = collect_outputs(
-            name,
-            pairs.trees,
-            prompts,
-            generation,
-            samples=outputs["model"].samples if outputs else kl_samples * (len(names) - 1),
-            dtype=dtype,
-            chat_template=chat_template,
-            progress=progress,
-        )
-        clear_device_cache(garbage_collection=True)
-        if out is not None:
-            folder = _emptied(out) if role == "model" else out
-            files += write_answers(folder, file_name, prompts, outputs[role].answers)
+    with evaluation_folder(out, overwrite=overwrite):
+        outputs, files = dict[str, ModelOutputs](), list[str]()
+        for (role, name), file_name in zip(names.items(), file_names(list(names.values())), strict=True):
+            outputs[role] = collect_outputs(
+                name,
+                pairs.trees,
+                prompts,
+                generation,
+                samples=outputs["model"].samples if outputs else kl_samples * (len(names) - 1),
+                dtype=dtype,
+                chat_template=chat_template,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
+            )
+            clear_device_cache(garbage_collection=True)
+            if out is not None:
+                answers = outputs[role].answers
+                files += write_answers(emptied(out) if role == "model" else out, file_name, prompts, answers)
 
-    found: dict[str, Any] = names | {
-        "data": {"name": pairs.name, "which": pairs.which, "skipped": pairs.skipped},
-        **compare_on_pairs(outputs, pairs.trees, generation),
-    }
-    if prompts:
-        read = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
-        found["answers"] = read | compare_answers(outputs, prompts, generation)
-    layouts = {role: each.layout for role, each in outputs.items()}
-    found |= {"layouts": layouts, "dtype": dtype, "models": records, "versions": installed_versions()}
-    _write(found, out, started)  # before the judge, which may be the user's code and fail
-    if opened_judge is not None:
-        progress.note(f"{judge} judges the answers")
-        found["judge"] = {"name": judge, **judge_answers(opened_judge, prompts, outputs, generation.seed)}
-        _write(found, out, started)
+        found: dict[str, Any] = names | pairs.record() | compare_on_pairs(outputs, pairs.trees, generation)
+        if prompts:
+            read = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
+            found["answers"] = read | compare_answers(outputs, prompts, generation)
+        layouts = {role: each.layout for role, each in outputs.items()}
+        found |= {"layouts": layouts, "dtype": dtype, **records, "versions": installed_versions()}
+        _write(found, out, started)  # before the judge, which may be the user's code and fail
+        if opened_judge is not None:
+            progress.note(f"{judge} judges the answers")
+            found["judge"] = {"name": judge, **judge_answers(opened_judge, prompts, outputs, generation.seed)}
+            _write(found, out, started)
     return found
 
 
 def _check_request(
-    names: dict[str, str], generate_from: str | None, judge: str | None, out: Path | None, *, overwrite: bool
+    names: dict[str, str],
+    generate_from: str | None,
+    judge: str | None,
+    out: Path | None,
+    *,
+    overwrite: bool,
+    trust_remote_code: bool,
 ) -> None:
     """Raise for requests that would fail, before anything is read."""
     if judge and (len(names) == 1 or not generate_from):
@@ -137,26 +147,17 @@ def _check_request(
     if generate_from and out is None:
         raise SepoError("the answers to --generate are written to files", "add --out DIR")
     if out is not None:
-        _refuse_existing(out, overwrite=overwrite)
+        refuse_existing(out, overwrite=overwrite)
     if len(names) > 1:
-        first, second = map(load_tokenizer, names.values())
+        first, second = (load_tokenizer(name, trust_remote_code=trust_remote_code) for name in names.values())
         check_same_vocabulary(first, second, roles=("the model", "the one against it"))
 
 
-def _refuse_existing(out: Path, *, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not out.is_dir() or any(entry.name not in {EVALUATION, ALPACA_EVAL, MT_BENCH} for entry in out.iterdir()):
-        raise RefusedError(f"{out} holds something that is no evaluation", "choose another --out")
-    if not overwrite:
-        raise RefusedError(f"{out} holds an evaluation", "choose another --out, or replace it with --overwrite")
-
-
-def _emptied(out: Path) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
-    for entry in out.iterdir():
-        remove_tree(entry)
-    return out
+def _records(names: dict[str, str], *, trust_remote_code: bool) -> dict[str, Any]:
+    """The identity of each model, and whether its code was allowed to run."""
+    models = {role: model_record(name, trust_remote_code=trust_remote_code) for role, name in names.items()}
+    found = {role: record.model_dump() for role, record in models.items()}
+    return {"models": found, **trust_record(trust_remote_code=trust_remote_code)}
 
 
 def _write(found: dict[str, Any], out: Path | None, started: float) -> None:
