@@ -71,7 +71,7 @@ def _write_all(stream: BinaryIO, data: bytes) -> None:
 def _query_errors() -> Iterator[None]:
     try:
         yield
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         first = first_line(error)
         if number := re.search(r"IO error: .*\(os error (\d+)\)$", first):  # of a Parquet file
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None

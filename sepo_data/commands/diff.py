@@ -7,6 +7,7 @@ from typing import Annotated
 
 from sepo_data.commands.grouped_help import OUTPUT
 from sepo_data.commands.options import AsJson, NoVerify, argument, option, parse_stage_folder
+from sepo_data.console.interrupts import end_on_signals
 from sepo_data.console.output import print_json, print_lines
 
 EXAMPLES = ("sepo diff rewards_small/ rewards_large/", "sepo diff top30/ top50/ --show-pairs 3")
@@ -30,6 +31,7 @@ def run(
 
     from sepo_data.analysis.diff import diff, report
 
+    end_on_signals()
     found = diff(a, b, pairs=show_pairs, verify=not no_verify)
     if json:
         print_json(asdict(found))

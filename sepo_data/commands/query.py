@@ -12,6 +12,7 @@ import typer
 from sepo_data.analysis.table_format import TableFormat, chosen_format
 from sepo_data.commands.grouped_help import INPUT, OUTPUT
 from sepo_data.commands.options import NoVerify, argument, option, parse_stage_folder
+from sepo_data.console.interrupts import end_on_signals
 from sepo_data.console.output import on_terminal, print_lines, print_notes, print_values, table_output
 from sepo_data.errors import SepoError
 
@@ -75,6 +76,7 @@ def run(
     if not schema and (sql is None) == (file is None):
         raise typer.BadParameter("give one query: SQL, @NAME, - for standard input, or --file")
     text = _query_text(sql, file)
+    end_on_signals()
 
     from sepo_data.analysis.query import query, schema_of
     from sepo_data.analysis.table_output import write, write_file

@@ -59,6 +59,18 @@ def raise_on_signals() -> None:
     sys.unraisablehook = _raise_again
 
 
+def end_on_signals() -> None:
+    """From here on, a scheduler's signal ends the process at once, as the system does it.
+
+    For commands that only read: a handler of Python has to wait until Polars has computed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in PREEMPTIONS:
+        if signal.getsignal(number) is _raise:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def leave_on_signals() -> None:
     """From here on, signals end the process at once, without a traceback: nothing is left to be put in order."""
     if threading.current_thread() is not threading.main_thread():

@@ -124,10 +124,11 @@ def evaluate(
             found["answers"] = read | compare_answers(outputs, prompts, generation)
         layouts = {role: each.layout for role, each in outputs.items()}
         found |= {"layouts": layouts, "dtype": dtype, **records, "versions": installed_versions()}
-        _write(found, out, started)  # before the judge, which may be the user's code and fail
-        if opened_judge is not None:
-            progress.note(f"{judge} judges the answers")
-            found["judge"] = {"name": judge, **judge_answers(opened_judge, prompts, outputs, generation.seed)}
+        try:
+            if opened_judge is not None:
+                progress.note(f"{judge} judges the answers")
+                found["judge"] = {"name": judge, **judge_answers(opened_judge, prompts, outputs, generation.seed)}
+        finally:  # a judge may be the user's code, and fail; a kill leaves no evaluation without its judge
             _write(found, out, started)
     return found
 

@@ -36,6 +36,28 @@ def test_a_dataset_with_a_tokenizer(sepo, pipeline, prefs, tiny_model):
     assert "line 4" in found["skipped"]["invalid_json"]["detail"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["files", "streaming"])
+def test_a_hub_dataset_with_a_tokenizer(sepo, hub_double, prefs, tiny_model, tmp_path, name):
+    """`datasets` asks for torch, which this command leaves out."""
+    with hub_double.HubDouble() as hub:
+        repo = hub.repos["datasets", "tester/pairs"] = hub_double.Repo(private=False)
+        lines = [line for line in prefs.read_bytes().splitlines(keepends=True) if line.startswith(b'{"')]
+        repo.commit({"train.jsonl": b"".join(lines[:3])})
+        done = sepo(
+            *("check", "tester/pairs", "--tokenizer", tiny_model, "--json"),
+            *(["--streaming"] if name == "streaming" else []),
+            HF_ENDPOINT=hub.url,
+            HF_HOME=tmp_path / "hf",
+            HF_HUB_DISABLE_XET="1",
+            HF_HUB_OFFLINE="0",
+        )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["max_length"]) == (3, 512)
+    assert found["tokens"]
+
+
 RUNS = {
     "mixed as typed": ["--mix", "a.jsonl=0.7", "b.jsonl=0.3"],
     "three parts": ["--mix", "a.jsonl=1", "b.jsonl=1", "c.jsonl=1"],

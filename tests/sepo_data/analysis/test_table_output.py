@@ -153,6 +153,16 @@ def test_a_file_is_whole_or_absent_and_never_replaced_unasked(tmp_path):
         write_file(frame, tmp_path / "b" / "a.csv", "csv")
 
 
+def test_a_panic_of_polars_is_an_error_of_the_query():
+    def panic(_):
+        raise pl.exceptions.PanicException("index out of bounds")
+
+    frame = pl.LazyFrame({"a": [1]}).map_batches(panic)
+    for form in ("table", "json"):
+        with pytest.raises(SepoError, match="the query failed: .*index out of bounds"):
+            written(frame, form)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 def test_a_full_disk_keeps_its_error_number():
     with Path("/dev/full").open("wb", buffering=0) as stream, pytest.raises(OSError) as caught:

@@ -76,6 +76,8 @@ def run(call, **options):
         ("evaluates(True)", 143, "saved Stopped"),
         ("evaluates(False)", 143, "whole saved Stopped"),
         ("child()", 0, "-15"),
+        ('(end_on_signals(), send("SIGTERM"))', -signal.SIGTERM, ""),
+        ('(end_on_signals(), send("SIGINT"))', 130, "KeyboardInterrupt"),
     ],
 )
 def test_signals(call, code, printed):
