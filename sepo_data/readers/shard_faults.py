@@ -63,7 +63,7 @@ def listing_faults(folder: Path, manifest: Manifest) -> list[ShardFault]:
 def data_faults(folder: Path, manifest: Manifest, *, hashes: bool = True, again: bool = False) -> list[ShardFault]:
     """As `listing_faults`; of the shards without a fault, also compare numbers of rows and columns with `manifest`.
 
-    A shard is opened only after its hash was compared.
+    A shard is opened only after its hash was compared. In a store, where that would download it, only with `again`.
 
     Args:
         folder: a complete or, where `manifest.complete` is false, an incomplete dataset.
@@ -72,6 +72,8 @@ def data_faults(folder: Path, manifest: Manifest, *, hashes: bool = True, again:
         again: hash each file now, whatever is remembered of it.
     """
     faults = listing_faults(folder, manifest)
+    if is_remote(folder) and not again:
+        return faults
     for compare in (_hash_faults, _table_faults) if hashes else (_table_faults,):
         known = {fault.file for fault in faults}
         whole = [shard for shard in manifest.shards if shard.file not in known]
