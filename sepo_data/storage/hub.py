@@ -38,7 +38,7 @@ def out_of_reach(repository: str, kind: Kind) -> str:
     """
     from huggingface_hub import constants
 
-    if not _ID.fullmatch(repository):
+    if not _ID.fullmatch(repository) or repository.endswith(".gguf"):
         return ""
     if constants.is_offline_mode():
         return _offline_reason()

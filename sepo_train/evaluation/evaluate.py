@@ -80,8 +80,7 @@ def evaluate(
         SepoError: something named here cannot be used, or the models have different vocabularies.
         RefusedError: `out` holds something already.
     """
-    started = time.monotonic()
-    generation, dtype = generation or Generation(), dtype or default_dtype()
+    started, generation, dtype = time.monotonic(), generation or Generation(), dtype or default_dtype()
     names = {"model": model} if against is None else {"model": model, "against": against}
     _check_request(names, generate_from, judge, out, overwrite=overwrite, trust_remote_code=trust_remote_code)
     opened_judge = open_judge(judge, trust_remote_code=trust_remote_code) if judge else None

@@ -81,8 +81,10 @@ def test_dry_run_counts_loads_no_weights_and_writes_nothing(sepo, pipeline, pref
     oracle.mkdir()
     for file in tiny_model.iterdir():
         (oracle / file.name).symlink_to(file)
+    weights = (oracle / "model.safetensors").read_bytes()
     (oracle / "model.safetensors").unlink()
-    (oracle / "model.safetensors").write_bytes(b"no weights")
+    header = 8 + int.from_bytes(weights[:8], "little")
+    (oracle / "model.safetensors").write_bytes(weights[:header] + b"\xff" * (len(weights) - header))  # all NaN
     out = tmp_path / "rewards"
     done = sepo(
         "score",

@@ -58,7 +58,7 @@ MODEL_MISTAKES = {
         ["score", "good.jsonl", "--oracle", "some/model", "--ref", "ref"],
         4,
         "some/model",
-        "hf auth login",
+        "unset HF_HUB_OFFLINE",
     ),
     "out holds something else": ([*SCORE, "--out", "foreign"], 3, "that sepo did not write", "another --out"),
     "out is a file": ([*SCORE, "--out", "good.jsonl"], 3, "is a file", "another --out"),

@@ -120,7 +120,8 @@ def test_an_oracle_that_saw_other_pairs_of_held_out_prompts_is_refused(stages, r
     prepared = open_tokenized(reading, str(tiny_model))
     held_out = next(pair for pair in prepared.preferences if isinstance(pair, Pair) if pair.extra["split"] == "holdout")
     assert held_out.prompt_id not in record.prompt_ids
-    write_seen_pairs(copied, [replace(held_out, chosen=" Another answer.")])
+    others = [replace(held_out, chosen=f" Another answer, {number}.") for number in range(len(record.pair_ids))]
+    write_seen_pairs(copied, others)
     with pytest.raises(SepoError, match="trained on 1 of the prompts"):
         score(reading, tmp_path / "r", oracle=str(copied), ref=str(tiny_model), dry_run=True)
 

@@ -341,7 +341,7 @@ def test_what_a_ray_worker_raises_is_what_the_user_reads(ray_environment, score_
     assert "Hint: choose another --out, or replace it with --overwrite" in refused[1]
     assert "Traceback" not in refused[1]
     assert hub[0] == 4
-    assert "Error: model nobody/no-such-model is neither a local folder" in hub[1]
+    assert "Error: nobody/no-such-model is no local folder" in hub[1]
     assert greedy[0] == 1
     assert "a worker needs 64 GPUs" in greedy[1]
     assert everything(six_shards) == before

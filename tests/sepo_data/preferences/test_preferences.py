@@ -249,5 +249,5 @@ def test_hub(hub_double, tmp_path):
     assert found["format"][:2] == ["HubError", 4]
     assert offline == [
         found["again"][2],
-        "HubError check the connection and HF_HUB_OFFLINE, or name a local copy",
+        "HubError unset HF_HUB_OFFLINE, or name a local copy",
     ]
