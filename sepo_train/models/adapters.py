@@ -21,6 +21,20 @@ _RANKS = ("r", "init_r", "target_r", "num_virtual_tokens", "encoder_hidden_size"
 """Fields that are a dimension of tensors in the file."""
 
 
+_OUTSIDE = {
+    "PROMPT_TUNING": "prompt-tuning",
+    "MULTITASK_PROMPT_TUNING": "multitask-prompt-tuning",
+    "P_TUNING": "p-tuning",
+    "PREFIX_TUNING": "prefix-tuning",
+    "CPT": "context-aware-prompt-tuning",
+    "CARTRIDGE": "cartridge",
+    "ADAPTION_PROMPT": "adaption-prompt",
+    "XLORA": "X-LoRA",
+    "POLY": "Poly",
+    "SHADOW": "shadow",
+}
+"""Kinds that do not only change layers: PEFT adds tokens, or computes beside the model."""
+
 _OTHER_TASKS = ("SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION")
 
 
@@ -67,6 +81,15 @@ def check_fits(name: str, config: dict[str, Any], held: Held) -> None:
     if config.get("task_type") in _OTHER_TASKS:
         raise SepoError(
             f"{name} is an adapter for the task {config['task_type']}, not of a causal language model", CAUSAL
+        )
+    kind = _OUTSIDE.get(str(config.get("peft_type")))
+    if kind is None and config.get("alora_invocation_tokens") is not None:
+        kind = "activated-LoRA"
+    if kind is not None:
+        article = "an" if kind[0] in "aX" else "a"
+        raise SepoError(
+            f"{name} is {article} {kind} adapter, which works only inside PEFT, not as a part of the model's layers",
+            "name an adapter that changes layers, such as LoRA, DoRA or IA3, or a complete model",
         )
     patterns = config.get("rank_pattern")
     asked = [*map(config.get, _RANKS), *(patterns.values() if isinstance(patterns, dict) else ())]

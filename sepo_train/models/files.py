@@ -30,6 +30,9 @@ ADAPTER = "adapter_config.json"
 
 GIVE = "give a transformers folder with safetensors weights, a Hub id or a .gguf"
 
+_LONGEST_REASON = 5
+"""Lines of an error of a library that are repeated."""
+
 DEFAULT_MAX_LENGTH = 2048
 """Tokens of prompt and one response by default, if the context of the model has as many."""
 
@@ -53,10 +56,8 @@ def load_config(name: str, *, causal: bool = True, trust_remote_code: bool = Fal
 
 def check_own_config(name: str) -> None:
     """Raise if the config.json beside the tokenizer of `name` cannot be used: transformers reads it if there is one."""
-    with model_errors(name):
-        file = cached_file(resolve(name), CONFIG, revision=revision(name), _raise_exceptions_for_missing_entries=False)
-    if file is not None:
-        read_config(Path(file), name)
+    if (file := find_file(name, CONFIG)) is not None:
+        read_config(file, name)
 
 
 def read_config(file: Path, name: str) -> dict[str, Any]:
@@ -68,11 +69,16 @@ def read_config(file: Path, name: str) -> dict[str, Any]:
 
 def model_file(name: str, part: str) -> Path:
     """The file `part` of the model `name`."""
+    if (file := find_file(name, part)) is None:
+        raise SepoError(f"cannot load {name}: it has no {part}", GIVE)
+    return file
+
+
+def find_file(name: str, part: str) -> Path | None:
+    """The file `part` of the model `name`, if it has one."""
     with model_errors(name):
         file = cached_file(resolve(name), part, revision=revision(name), _raise_exceptions_for_missing_entries=False)
-    if file is None:
-        raise SepoError(f"cannot load {name}: it has no {part}", GIVE)
-    return Path(file)
+    return None if file is None else Path(file)
 
 
 def resolve(name: str) -> str:
@@ -178,8 +184,11 @@ def model_errors(name: str) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """The first sentence of an error's message, after the name of its class where it says too little without."""
-    lines = str(error).strip().splitlines()
-    text = " ".join(line.strip() for line in (lines[:2] if lines and lines[0].endswith(":") else lines[:1]))
+    lines = [stripped for line in str(error).splitlines() if (stripped := line.strip())][:_LONGEST_REASON]
+    last = 0
+    if lines and lines[0].endswith(":"):  # what follows is a list, or the error itself
+        last = next((place for place, line in enumerate(lines) if line.endswith(".")), len(lines) - 1)
+    text = " ".join(lines[: last + 1])
     plain = type(error).__module__ != "builtins" or isinstance(error, OSError | ValueError | RuntimeError | ImportError)
     return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from sepo_data.errors import SepoError, first_line
 from sepo_data.schemas.manifest import ModelRecord
 from sepo_data.storage.cache import file_sha256
+from sepo_train.models.adapted import ADAPTER_WEIGHTS, put_adapter
 from sepo_train.models.adapters import check_fits, read_adapter
 from sepo_train.models.device import default_device, is_out_of_memory, torch_dtype
 from sepo_train.models.files import ADAPTER, adapter_base, load_config, model_errors, model_file, resolve, revision
@@ -25,11 +26,7 @@ if TYPE_CHECKING:
     from sepo_train.models.device import Dtype
     from sepo_train.models.weights import Held
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
 OTHER_KIND = "it is another kind of model; a causal language model is needed"
-
-OTHER_BASE = "it is the adapter of another model: check base_model_name_or_path in its adapter_config.json"
 
 _CONFIGS = frozenset({"config.json", ADAPTER})
 
@@ -41,15 +38,15 @@ def load_model(name: str, *, dtype: Dtype, trust_remote_code: bool = False) -> P
         SepoError: there is no such model, its weights are incomplete, damaged or pickled, memory is too small, or it
             needs code that comes with it, and `trust_remote_code` does not allow to run it.
     """
+    if (base := adapter_base(name)) is not None:
+        adapter_weights(name, trust_remote_code=trust_remote_code)
     model = load_complete(
-        adapter_base(name) or name,
-        AutoModelForCausalLM,
-        dtype=dtype,
-        hint=OTHER_KIND,
-        trust_remote_code=trust_remote_code,
+        base or name, AutoModelForCausalLM, dtype=dtype, hint=OTHER_KIND, trust_remote_code=trust_remote_code
     )
-    if adapter_base(name) is not None:
-        load_adapter(model, name, trust_remote_code=trust_remote_code)
+    if base is not None:
+        put_adapter(model, name)
+        model._hf_peft_config_loaded = True  # noqa: SLF001 - else transformers does not switch it off and on
+        try_out(model, name)
     return model.eval()
 
 
@@ -100,20 +97,6 @@ def try_out(model: PreTrainedModel, name: str) -> None:
     with model_errors(name):
         ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
         model(input_ids=ids)
-
-
-def load_adapter(model: PreTrainedModel, name: str, *, trust_remote_code: bool = False) -> None:
-    """Load the adapter `name` onto its base `model`."""
-    adapter_weights(name, trust_remote_code=trust_remote_code)
-    with model_errors(name):
-        loading = model.load_adapter(
-            resolve(name),
-            adapter_kwargs={"revision": revision(name)},
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-        )
-    check_loaded(name, loading.to_dict(), kind=f"an adapter of {adapter_base(name)}", hint=OTHER_BASE)
-    try_out(model, name)
 
 
 def adapter_weights(name: str, *, trust_remote_code: bool = False) -> Held:

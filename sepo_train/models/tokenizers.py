@@ -13,12 +13,14 @@ from sepo_data.errors import SepoError
 from sepo_data.schemas.manifest import TokenizerRecord
 from sepo_data.stages.directory import TOKENIZER
 from sepo_data.tokenization.bounded_template import apply_template
-from sepo_train.models.files import check_own_config, model_errors, resolve, revision
+from sepo_train.models.files import adapter_base, check_own_config, find_file, model_errors, resolve, revision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
+
+_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 _CONVERSATION = [
     {"role": "user", "content": "What is next?"},
@@ -30,11 +32,15 @@ _CONVERSATION = [
 def load_tokenizer(
     name: str, *, chat_template: Path | None = None, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of the model `name`, with the chat template of the Jinja file `chat_template` if given."""
-    check_own_config(name)
-    with model_errors(name):
+    """Load the tokenizer of the model `name`, with the chat template of the Jinja file `chat_template` if given.
+
+    PEFT saves an adapter without a tokenizer; then it is that of its base model.
+    """
+    owner = name if any(find_file(name, file) for file in _FILES) else adapter_base(name) or name
+    check_own_config(owner)
+    with model_errors(owner):
         tokenizer = AutoTokenizer.from_pretrained(
-            resolve(name), revision=revision(name), trust_remote_code=trust_remote_code
+            resolve(owner), revision=revision(owner), trust_remote_code=trust_remote_code
         )
         if tokenizer.is_fast:
             _try_out(tokenizer)

@@ -8,10 +8,10 @@ import torch
 from transformers import set_seed
 
 from sepo_data.errors import SepoError
-from sepo_train.models.files import adapter_base, model_errors, resolve, revision
-from sepo_train.models.load import OTHER_BASE, adapter_weights, load_model
+from sepo_train.models.adapted import put_adapter
+from sepo_train.models.files import adapter_base
+from sepo_train.models.load import adapter_weights, load_model
 from sepo_train.models.lora import merge_lora
-from sepo_train.models.weights import check_loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -60,15 +60,9 @@ def trainable_model(name: str, training: Training) -> PreTrainedModel:
 
 def load_to_merge(name: str, base: str, *, trust_remote_code: bool = False) -> PreTrainedModel:
     """The adapter `name` on its model `base`, wrapped by PEFT, which can merge them."""
-    from peft import PeftModel, get_peft_model_state_dict
-
+    adapter_weights(name, trust_remote_code=trust_remote_code)
     model = load_model(base, dtype="float32", trust_remote_code=trust_remote_code)
-    held = adapter_weights(name, trust_remote_code=trust_remote_code)
-    with model_errors(name):
-        adapted = PeftModel.from_pretrained(model, resolve(name), revision=revision(name))
-        expected = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
-    check_loaded(name, {"missing_keys": expected - held.names}, kind=f"an adapter of {base}", hint=OTHER_BASE)
-    return cast("PreTrainedModel", adapted)
+    return cast("PreTrainedModel", put_adapter(model, name))
 
 
 def in_training_dtype(model: PreTrainedModel, training: Training) -> torch.autocast:

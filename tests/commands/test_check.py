@@ -38,7 +38,7 @@ def test_a_dataset_with_a_tokenizer(sepo, pipeline, prefs, tiny_model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["files", "streaming"])
-def test_a_hub_dataset_with_a_tokenizer(sepo, hub_double, prefs, tiny_model, tmp_path, name):
+def test_a_hub_dataset_with_a_tokenizer(sepo, hub_double, prefs, tiny_model, tmp_path, *, name):
     """`datasets` asks for torch, which this command leaves out."""
     with hub_double.HubDouble() as hub:
         repo = hub.repos["datasets", "tester/pairs"] = hub_double.Repo(private=False)

@@ -68,7 +68,12 @@ def adapter_copy(adapter, tmp_path):
         ({"task_type": "SEQ_CLS"}, "for the task SEQ_CLS"),
         ({"task_type": "none of them"}, "none of them"),
         ({"peft_type": "none of them"}, "none of them"),
-        ({"peft_type": "PROMPT_TUNING"}, "does not support prompt learning"),
+        ({"peft_type": "PROMPT_TUNING"}, "is a prompt-tuning adapter"),
+        ({"peft_type": "PREFIX_TUNING"}, "is a prefix-tuning adapter"),
+        ({"peft_type": "XLORA"}, "is an X-LoRA adapter"),
+        ({"alora_invocation_tokens": [5, 6]}, "is an activated-LoRA adapter"),
+        ({"use_dora": True}, "lacks 4 weights of an adapter of .*lora_magnitude_vector"),
+        ({"modules_to_save": ["norm"]}, "lacks 5 weights of an adapter of .*norm"),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -216,10 +216,12 @@ def test_commands(sepo_server, twelve_pairs, tiny_models, tmp_path, canary):
     manifest = json.loads((tmp_path / "policy" / "sepo.json").read_text("utf-8"))
     assert manifest["options"]["trust_remote_code"] is True
     canary.unlink()
-    # A hostile selection is trained on, and its code does not run.
+    # A hostile selection is refused; unverified it is trained on, and its code does not run.
     edit(selection / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "mine.Tokenizer"]})
     write_code(selection / "tokenizer", canary)
     config_of_its_own(selection / "tokenizer", canary)
     plain = ["train", selection, "--policy", tiny_models["ref"], "--epochs=0.1", "--out", tmp_path / "plain"]
-    assert run(*plain, "--trust-remote-code")[0] == 0
+    code, _, stderr = run(*plain)
+    assert (code, "is damaged" in stderr) == (1, True)
+    assert run(*plain, "--trust-remote-code", "--no-verify")[0] == 0
     assert not canary.exists()

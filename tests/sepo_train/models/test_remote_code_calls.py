@@ -21,9 +21,8 @@ LOADS = {
 CANNOT = {
     ("sepo_data/readers/hub_reader.py", "load_dataset_builder"): "datasets 5 runs no script",
     ("sepo_data/readers/hub_reader.py", "load_from_disk"): "it maps Arrow files",
-    ("sepo_train/models/load.py", "load_adapter"): "ours, which is told; and PEFT's, after check_adapter_code",
+    ("sepo_train/models/adapted.py", "PeftConfig.from_pretrained"): "after check_adapter_code",
     ("sepo_train/models/load.py", "AutoHfQuantizer.from_config"): "methods of transformers' own, by name",
-    ("sepo_train/training/trainable_model.py", "PeftModel.from_pretrained"): "after check_adapter_code",
 }
 """Calls that cannot run code of a model."""
 
