@@ -14,6 +14,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from sepo_data.analysis.query_text import nested_operators, operators, without_texts
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_CHARACTERS = 1_000_000
-MOST_OPERATORS = 300  # half of the least number that was seen to end a process, with a stack of 8 MB
+MOST_OPERATORS = 300  # within each other: half of the least number that was seen to end a process of an 8 MB stack
+MOST_ALTERNATIVES = 100  # of OR, from which on a list is suggested
+MOST_GROWTH = 100_000  # characters or numbers that a function makes of a number
 DEEPEST_BRACKETS = 40  # the parser of Polars takes fewer than 50
 PLAIN_OPERATORS, PLAIN_COPIES, PLAIN_BRACKETS = 60, 6, 8  # up to these no trial is needed
 TRIAL_SECONDS = 15.0
 TRIAL_BYTES = 8 << 30  # of address space, of which threads and mapped libraries take a part
 
-# A row of `-` begins a comment; of `=`, `*`, `/` or `#` it is decoration, as no expression has two of them in a row.
-_OPERATOR = re.compile(
-    r"-+|=+|\*+|/+|#+|[+%^|&~<>!:@?\[]"
-    r"|\b(?:AND|OR|XOR|NOT|IS|IN|LIKE|ILIKE|RLIKE|REGEXP|SIMILAR|BETWEEN|DIV|COLLATE|INTERVAL|CASE|WHEN"
-    r"|SELECT|UNION|INTERSECT|EXCEPT|JOIN|AT|OVER|ESCAPE|WITH|FROM|EXPLAIN)\b",
-    re.IGNORECASE,
-)
 _COPIED = re.compile(r"\b(?:BETWEEN|CASE|SELECT)\b", re.IGNORECASE)
+_OR = re.compile(r"\bOR\b", re.IGNORECASE)
+_GROWING = re.compile(r"\b(?P<name>[LR]PAD|RANGE|GENERATE_SERIES)\b[\"`]?", re.IGNORECASE)
+_CALL = re.compile(r"\s*\(")
+_NUMBER = re.compile(r"\s*[-+]?(?P<number>\d{1,18})\s*(?=[,)])")
 _BRACKETS = re.compile(r"[()\[\]{}]")
+_BRACKETS_AND_COMMAS = re.compile(r"[()\[\]{},]")
 
 _TRIAL = """
 import base64, io, json, sys
@@ -58,20 +59,66 @@ except pl.exceptions.PolarsError:
 def check_bounds(sql: str) -> None:
     """Raise a `SepoError` if `sql` is longer or more deeply nested than a query may be.
 
-    Operators are counted in texts and comments as well, so that nothing depends on telling them apart as Polars does.
+    Operators are counted in texts and comments as well where these may be told apart otherwise than Polars does.
     """
     if len(sql) > MOST_CHARACTERS:
         raise SepoError(
             f"the query has {len(sql):,} characters, and at most {MOST_CHARACTERS:,} are read",
-            "put long lists into a dataset of their own, or select further with another program",
-        )
-    if (operators := _operators(sql)) > MOST_OPERATORS:
-        raise SepoError(
-            f"the query has {operators:,} operators and keywords, and at most {MOST_OPERATORS} are read",
-            "a list may be as long as it needs: write x IN (1, 2, 3) for x = 1 OR x = 2 OR x = 3",
+            "put a long list into several queries, each with a part of it, or filter the answer with another program",
         )
     if (depth := _depth(sql)) > DEEPEST_BRACKETS:
         raise SepoError(f"the query has {depth:,} brackets within each other, and at most {DEEPEST_BRACKETS} are read")
+    if (found := nested_operators(sql)) > MOST_OPERATORS:
+        raise SepoError(
+            f"the query has {found:,} operators and keywords within each other, and at most {MOST_OPERATORS} are read",
+            "a list may be as long as it needs: write x IN (1, 2, 3) for x = 1 OR x = 2 OR x = 3"
+            if len(_OR.findall(sql)) > MOST_ALTERNATIVES
+            else "divide it into several columns or queries, and leave out comments and unusual quotes",
+        )
+    _check_growth(sql)
+
+
+def _check_growth(sql: str) -> None:
+    """Raise where a function makes long texts or lists of a number that is large, or that no one can see."""
+    plain = without_texts(sql)
+    if plain is None and (found := _GROWING.search(sql)):
+        raise SepoError(
+            f"{found['name']}: its numbers cannot be found between the comments and quotes of the query",
+            "leave out comments within comments, and quotes other than 'text' and \"name\"",
+        )
+    for found in _GROWING.finditer(plain or ""):
+        call = _CALL.match(found.string, found.end())
+        if call is None:
+            continue  # a column, or RANGE of a window
+        name = found["name"].upper()
+        numbers = _numbers(found.string, call.end(), name)
+        if not numbers or max(numbers) > MOST_GROWTH:
+            raise SepoError(
+                f"{name} takes whole numbers that are written out, of at most {MOST_GROWTH:,}",
+                f"for example {name}(token, 20)" if name.endswith("PAD") else f"for example {name}(0, 20)",
+            )
+
+
+def _numbers(sql: str, at: int, name: str) -> list[int]:
+    """The numbers that decide on the size of the answer, of a call with arguments at `at`; none if one is no number."""
+    if name.endswith("PAD"):
+        at = _end_of_argument(sql, at) + 1
+    numbers = []
+    while found := _NUMBER.match(sql, at):
+        numbers.append(int(found["number"]))
+        if name.endswith("PAD") or sql[found.end()] == ")":
+            return numbers
+        at = found.end() + 1
+    return []
+
+
+def _end_of_argument(sql: str, at: int) -> int:
+    depth = 0
+    for bracket in _BRACKETS_AND_COMMAS.finditer(sql, at):
+        if bracket[0] == "," and not depth:
+            return bracket.start()
+        depth += (bracket[0] in "([{") - (bracket[0] in ")]}")
+    return len(sql)
 
 
 def check_by_trial(sql: str, frames: Mapping[str, pl.LazyFrame]) -> None:
@@ -102,20 +149,17 @@ def check_by_trial(sql: str, frames: Mapping[str, pl.LazyFrame]) -> None:
 def is_plain(sql: str) -> bool:
     """True if `sql` is so short and flat that Polars plans it at once."""
     return (
-        _operators(sql) <= PLAIN_OPERATORS
+        operators(sql) <= PLAIN_OPERATORS
+        and nested_operators(sql) <= PLAIN_OPERATORS
         and len(_COPIED.findall(sql)) <= PLAIN_COPIES
         and _depth(sql) <= PLAIN_BRACKETS
     )
 
 
-def _operators(sql: str) -> int:
-    return sum(1 for _ in _OPERATOR.finditer(sql))
-
-
 def _depth(sql: str) -> int:
     """Brackets that are open at once, at most; closing ones without an opening one do not count."""
     depth = deepest = 0
-    for bracket in _BRACKETS.findall(sql):
+    for bracket in _BRACKETS.findall(without_texts(sql) or sql):
         depth = depth + 1 if bracket in "([{" else max(depth - 1, 0)
         deepest = max(deepest, depth)
     return deepest

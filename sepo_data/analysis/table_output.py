@@ -30,7 +30,8 @@ def write_file(
 ) -> str:
     """Write the file `out` atomically; returns a note for people, as `write` does."""
     with new_file(out, overwrite=overwrite) as file:
-        return write(frame, file, form, csv_safe=csv_safe)
+        cut = write(frame, file, form, csv_safe=csv_safe)
+    return f"the first {TABLE_ROWS} rows; an --out of .ndjson, .csv or .parquet gives all" if cut else ""
 
 
 def write(

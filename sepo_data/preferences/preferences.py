@@ -216,10 +216,9 @@ def _shape(source: Source, sources: Sequence[Source], reading: Reading) -> Shape
         if column in source.columns or not any(column in other.columns for other in sources)
     }
     good = (row.value for row in source.slice(0, min(SEARCHED_ROWS, source.rows)) if row.value is not None)
+    sample = list(islice(good, SAMPLE_ROWS))  # an error of reading names the file itself
     try:
-        return detect_shape(
-            source.columns, list(islice(good, SAMPLE_ROWS)), roles=columns, pairs=reading.pairs_from_ranking
-        )
+        return detect_shape(source.columns, sample, roles=columns, pairs=reading.pairs_from_ranking)
     except SepoError as error:
         raise SepoError(f"{source.name}: {error}", error.hint) from None
 

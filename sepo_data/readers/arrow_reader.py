@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sepo_data.errors import SepoError, first_line
+from sepo_data.readers.copy_limit import check_unpacked
 from sepo_data.readers.materialized import cached_copy, content_key
 from sepo_data.readers.rows import DataFile, Row, Table, python_rows, refuse_equal_columns
+from sepo_data.readers.unpacked import ipc_sizes, longest_value, plain_bytes
 from sepo_data.storage.cache import cached_fact
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 1000  # rows turned into Python objects at a time, at most
 BATCH_BYTES = 16 << 20  # of their values in Arrow, about
+REPEATED_BYTES = 512 << 20  # of a batch at most, however long the values are that its rows share
+ODD_BYTES = 8 << 20  # of shared values; writers end a dictionary after 1 MiB
 MAX_GROUP_ROWS = 50_000  # of a Parquet row group that is read from its first row to reach any of them
 
 
@@ -34,10 +38,10 @@ def read_parquet(file: DataFile, limit: int | None) -> Table:
     largest = max((facts.row_group(group).num_rows for group in range(facts.num_row_groups)), default=0)
     refuse_equal_columns(file.address, columns)
     if min(largest, limit or largest) <= MAX_GROUP_ROWS:
-        return Table(tuple(columns), facts.num_rows, partial(_read, file, _parquet_batches))
+        return Table(tuple(columns), facts.num_rows, partial(_read, file, partial(_parquet_batches, file.address)))
     with _arrow_errors(file):
         name, size = f"{content_key([file.path])}.arrow", file.path.stat().st_size
-        arrow = cached_copy(name, partial(_write_as_arrow, file.path), origin=file.address, packed=size)
+        arrow = cached_copy(name, partial(_write_as_arrow, file), origin=file.address, packed=size, arrow=True)
     return read_arrow(replace(file, path=arrow), limit)
 
 
@@ -47,15 +51,17 @@ def read_arrow(file: DataFile, _limit: int | None) -> Table:
         with pa.memory_map(str(file.path)) as mapped:
             columns = _open_ipc(mapped)[0]
         refuse_equal_columns(file.address, columns)
-        lengths = cached_fact("rows of arrow", [file.path], partial(_checked_lengths, file.path))
+        lengths = cached_fact("rows of arrow", [file.path], partial(_checked_lengths, file))
     starts = tuple(accumulate(lengths, initial=0))
     return Table(tuple(columns), starts[-1], partial(_read, file, partial(_ipc_batches, starts)))
 
 
-def _checked_lengths(path: Path) -> list[int]:
+def _checked_lengths(file: DataFile) -> list[int]:
     """The rows of each batch. Using a damaged offset would end the process, so all offsets are validated before."""
     lengths = []
-    with pa.memory_map(str(path)) as mapped:
+    with pa.memory_map(str(file.path)) as mapped:
+        check_unpacked(sum(ipc_sizes(mapped)), file.address, mapped.size())
+        mapped.seek(0)
         for batch in _open_ipc(mapped)[1]:
             batch.validate()  # that all columns have its number of rows
             for column in batch.columns:
@@ -87,7 +93,7 @@ def _read(
         for first, batch in batches(file.path, start):
             if first >= stop:
                 return
-            size = rows_at_once(batch.nbytes, batch.num_rows)
+            size = rows_at_once(plain_bytes(batch), batch.num_rows)
             for at in range(max(first, start), min(first + batch.num_rows, stop), size):
                 part = batch.slice(at - first, min(size, stop - at))
                 yield from python_rows(at, at + part.num_rows, partial(_values, part, at))
@@ -108,20 +114,27 @@ def _arrow_errors(file: DataFile) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, MemoryError):
+            raise SepoError(f"{file.address} cannot be read: it needs more memory than there is") from error
         raise SepoError(f"{file.address} cannot be read: {first_line(error)}") from error
 
 
-def _parquet_batches(path: Path, start: int) -> Iterator[tuple[int, Any]]:
+def _parquet_batches(origin: str, path: Path, start: int) -> Iterator[tuple[int, Any]]:
     """Pairs (number of the first row, batch), from the row group that holds row `start`."""
+    packed, odd = path.stat().st_size, 0
     # With a buffer, pages are read one by one; without, all pages of a column of the group at once.
-    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
+    with pq.ParquetFile(path, buffer_size=1 << 20) as file, path.open("rb") as raw:
         first = 0
         for group in range(file.num_row_groups):
             facts = file.metadata.row_group(group)
             if first + facts.num_rows > start:
                 at = first
-                size = rows_at_once(facts.total_byte_size, facts.num_rows)
+                shared = longest_value(facts, raw)
+                size = min(rows_at_once(facts.total_byte_size, facts.num_rows), max(1, REPEATED_BYTES // (shared or 1)))
                 for batch in file.iter_batches(size, row_groups=[group]):
+                    if shared > ODD_BYTES:
+                        odd += plain_bytes(batch)
+                        check_unpacked(odd, origin, packed)
                     yield at, batch
                     at += batch.num_rows
             first += facts.num_rows
@@ -134,10 +147,10 @@ def write_stream(schema: pa.Schema, batches: Iterable[Any], sink: BinaryIO) -> N
             writer.write(batch)
 
 
-def _write_as_arrow(path: Path, sink: BinaryIO) -> None:
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-    write_stream(schema, (batch for _first, batch in _parquet_batches(path, 0)), sink)
+def _write_as_arrow(file: DataFile, sink: BinaryIO) -> None:
+    with pq.ParquetFile(file.path) as parquet:
+        schema = parquet.schema_arrow
+    write_stream(schema, (batch for _first, batch in _parquet_batches(file.address, file.path, 0)), sink)
 
 
 def _ipc_batches(starts: Sequence[int], path: Path, start: int) -> Iterator[tuple[int, Any]]:

@@ -41,7 +41,9 @@ Enough = Callable[[Path], bool]
 """Returns whether the file written so far holds all the rows that are requested."""
 
 
-def cached_copy(name: str, write: Callable[[BinaryIO], None], *, origin: str, packed: int | None = None) -> Path:
+def cached_copy(
+    name: str, write: Callable[[BinaryIO], None], *, origin: str, packed: int | None = None, arrow: bool = False
+) -> Path:
     """The file `name` in the cache folder, written first if it does not exist.
 
     Args:
@@ -49,11 +51,12 @@ def cached_copy(name: str, write: Callable[[BinaryIO], None], *, origin: str, pa
         write: writes its content.
         origin: what is copied, in errors.
         packed: bytes of a compressed origin, which limit those of the copy.
+        arrow: the origin is Parquet or Arrow.
     """
     file = _folder() / name
     if not file.exists():
         with _cache_errors(file), atomic_write(file) as sink:
-            write(bounded(sink, origin, packed))
+            write(bounded(sink, origin, packed, arrow=arrow))
     return file
 
 

@@ -159,7 +159,7 @@ def test_a_panic_of_polars_is_an_error_of_the_query():
 
     frame = pl.LazyFrame({"a": [1]}).map_batches(panic)
     for form in ("table", "json"):
-        with pytest.raises(SepoError, match="the query failed: .*index out of bounds"):
+        with pytest.raises(SepoError, match=r"the query failed: .*index out of bounds"):
             written(frame, form)
 
 
@@ -176,3 +176,10 @@ def test_a_closed_pipe_keeps_its_error_number():
     with os.fdopen(writer, "wb", buffering=0) as stream, pytest.raises(BrokenPipeError) as caught:
         write(pl.LazyFrame({"a": range(100_000)}), stream, "ndjson")
     assert caught.value.errno == errno.EPIPE
+
+
+def test_a_table_in_a_file_names_the_formats_that_hold_all(tmp_path):
+    frame = pl.LazyFrame({"a": range(41)})
+    note = write_file(frame, tmp_path / "a.txt", "table")
+    assert note == "the first 40 rows; an --out of .ndjson, .csv or .parquet gives all"
+    assert write_file(frame.head(40), tmp_path / "b.txt", "table") == ""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sepo_data.errors import SepoError
 from sepo_data.preferences.preferences import read_preferences
 from sepo_data.preferences.reading import Reading
+from sepo_data.readers.source import Source
 from sepo_data.shapes.pairs import Pair, SkippedRow
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
@@ -72,6 +73,17 @@ def test_sample_reaches_past_bad_rows(tmp_path):
 VALUES = (
     st.none() | st.text(max_size=4) | st.integers() | st.lists(st.fixed_dictionaries({"role": st.text(max_size=2)}))
 )
+
+
+def test_an_error_of_reading_names_the_file_once(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "q", "chosen": "yes", "rejected": "no"}\n')
+
+    def fail(*_):
+        raise SepoError("a.jsonl cannot be read")
+
+    monkeypatch.setattr(Source, "slice", fail)
+    with pytest.raises(SepoError, match=r"^a\.jsonl cannot be read$"):
+        read_preferences(Reading(str(tmp_path / "a.jsonl")))
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(list(GOOD)), VALUES) | st.binary(max_size=20), max_size=6))

@@ -43,6 +43,6 @@ def test_a_length_that_is_wrong_anywhere(tmp_path, monkeypatch, stream, compress
         file.write_bytes(whole[:at] + struct.pack("<q", wrong) + whole[at + 8 :])
         found = read(file)
         if isinstance(found, str):
-            assert "wrong.arrow cannot be read" in found
+            assert "wrong.arrow cannot be read" in found or "wrong.arrow takes more than" in found
         else:
             assert found == TABLE.to_pylist()[: len(found)]
