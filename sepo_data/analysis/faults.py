@@ -6,7 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.readers.shard_faults import ShardFault, listing_faults
+from sepo_data.readers.shard_faults import MANIFEST, ShardFault, listing_faults
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import DATASETS, INFO, TOKENIZER
 from sepo_data.stages.repair import damage
@@ -32,15 +32,18 @@ def read_faults(folder: Path, manifest: Manifest, *, verify: bool) -> list[Shard
     if not manifest.complete:
         return shard_faults(folder, manifest, again=True) if verify else listing_faults(folder, manifest)
     faults = damage(folder, manifest, again=True) if verify else listing_faults(folder, manifest)
-    missing = [name for name in (INFO, TOKENIZER) if not (folder / name).exists()]
-    return [*faults, *(ShardFault(name, "is missing") for name in missing if name not in {f.file for f in faults})]
+    wanted = {INFO} if manifest.files else {INFO, TOKENIZER}
+    missing = sorted(name for name in wanted - {fault.file for fault in faults} if not (folder / name).exists())
+    return [*faults, *(ShardFault(name, "is missing") for name in missing)]
 
 
 def fault_lines(folder: Path, manifest: Manifest, faults: Sequence[ShardFault]) -> Iterator[tuple[str, str]]:
     """Label and text of the lines below those of `sepo info`: each fault, and what to type next."""
     for fault in faults:
         yield "fault", str(fault)
-    if faults:
+    if any(fault.file == MANIFEST for fault in faults):
+        yield "mend with", f"{_maker(folder, manifest)} --overwrite, with its options of then; nothing is kept"
+    elif faults:
         yield "mend with", f"{_maker(folder, manifest)}, with the options above; files without a fault are kept"
 
 
@@ -49,11 +52,16 @@ def verified_line(manifest: Manifest) -> tuple[str, str]:
     if manifest.stage not in DATASETS:
         return "verified", f"nothing: the files of a {manifest.stage} have no record"
     size = sum(shard.bytes for shard in manifest.shards)
-    return "verified", f"{len(manifest.shards)} shards, {size:,} bytes: each is what the manifest says"
+    tokenizer = " and the tokenizer" if manifest.files else ""
+    return "verified", f"{len(manifest.shards)} shards, {size:,} bytes{tokenizer}: each is what the manifest says"
 
 
 def damage_error(folder: Path, faults: Sequence[ShardFault]) -> SepoError:
     """The error with which `sepo info --verify` ends after it printed the faults."""
+    if edited := next((fault for fault in faults if fault.file == MANIFEST), None):
+        return SepoError(
+            f"{folder} is damaged: {edited}", "the command that made the directory makes it anew with --overwrite"
+        )
     files = len({fault.file for fault in faults})
     return SepoError(
         f"{folder} is damaged: {files} {'file is' if files == 1 else 'files are'} not what the manifest says",

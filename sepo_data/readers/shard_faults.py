@@ -7,11 +7,14 @@ import re
 import stat
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
 
 from sepo_data.errors import SepoError
 from sepo_data.readers.arrow_stream import check_texts, map_stream, stream_errors
-from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.schemas.validate import column_differences
 from sepo_data.storage.cache import cache_folder, file_sha256, file_sha256s
 from sepo_data.storage.download import fetched
@@ -27,10 +30,14 @@ if TYPE_CHECKING:
 
 MANIFEST = "sepo.json"
 STATE = "state.json"
+TOKENIZER = "tokenizer"
 MAKERS = {Stage.REWARDS: "score", Stage.SELECTION: "select"}
 """The command that makes each stage dataset."""
 
 LISTED_FAULTS = 10
+LOADED = (".json", ".jinja")
+"""Suffixes of the files that decide what a tokenizer is, wherever in its folder they lie."""
+
 _NAME = re.compile(r"data-\d{5,}-of-(\d{5,})\.arrow", re.ASCII)
 
 
@@ -57,18 +64,22 @@ def listing_faults(folder: Path, manifest: Manifest) -> list[ShardFault]:
     misnamed = {fault.file for fault in faults}
     reasons = {shard.file: _size_fault(folder / shard.file, shard) for shard in shards if shard.file not in misnamed}
     faults += [ShardFault(file, reason) for file, reason in reasons.items() if reason]
-    return [*faults, *_state_faults(folder, [shard.file for shard in shards])] if manifest.complete else faults
+    edited = plan_faults(folder, manifest)
+    if not manifest.complete:
+        return [*faults, *edited]
+    faults += _state_faults(folder, [shard.file for shard in shards])
+    return [*faults, *edited, *_tokenizer_faults(folder, manifest)]
 
 
 def data_faults(folder: Path, manifest: Manifest, *, hashes: bool = True, again: bool = False) -> list[ShardFault]:
-    """As `listing_faults`; of the shards without a fault, also compare numbers of rows and columns with `manifest`.
+    """As `listing_faults`; of the shards without a fault, also compare rows, columns and tokens with `manifest`.
 
     A shard is opened only after its hash was compared. In a store, where that would download it, only with `again`.
 
     Args:
         folder: a complete or, where `manifest.complete` is false, an incomplete dataset.
         manifest: its manifest, with the shards that should be there.
-        hashes: compare the SHA-256 of each shard.
+        hashes: compare the SHA-256 of each shard and of each file of the tokenizer.
         again: hash each file now, whatever is remembered of it.
     """
     faults = listing_faults(folder, manifest)
@@ -79,6 +90,8 @@ def data_faults(folder: Path, manifest: Manifest, *, hashes: bool = True, again:
         whole = [shard for shard in manifest.shards if shard.file not in known]
         reasons = compare([_here(folder / shard.file) for shard in whole], whole, manifest, again=again)
         faults += [ShardFault(shard.file, reason) for shard, reason in zip(whole, reasons, strict=True) if reason]
+    if hashes and manifest.complete:
+        faults += _changed_files(folder, manifest, {fault.file for fault in faults}, again=again)
     order = {shard.file: place for place, shard in enumerate(manifest.shards)}
     return sorted(faults, key=lambda fault: order.get(fault.file, len(order)))
 
@@ -98,6 +111,8 @@ def damage_error(folder: Path, manifest: Manifest, faults: Sequence[ShardFault])
     maker = f"the same `sepo {MAKERS[manifest.stage]}` makes what is damaged again"
     if not is_remote(folder) and folder.absolute().is_relative_to(cache_folder().absolute()):
         maker = "it is a copy of a directory in a store: delete it, and it is downloaded again"
+    elif any(fault.file == MANIFEST for fault in faults):
+        maker = f"`sepo {MAKERS[manifest.stage]}` with --overwrite makes it anew; no repair trusts an edited {MANIFEST}"
     hint = f"`sepo info {folder} --verify` checks every file; {maker}"
     if len(faults) == 1:
         return SepoError(f"{folder} is damaged: {faults[0]}", hint)
@@ -158,7 +173,7 @@ def _hash_fault(record: ShardRecord, sha256: str, names: dict[str, str]) -> str:
 def _table_faults(
     files: Sequence[Path], shards: Sequence[ShardRecord], manifest: Manifest, *, again: bool
 ) -> list[str]:
-    """Faults of the tables: their rows and columns and, where all is read again, their tokens."""
+    """Faults of the tables: their rows, their columns and their numbers of tokens."""
     reasons, first = [], None
     for file, shard in zip(files, shards, strict=True):
         try:
@@ -166,24 +181,25 @@ def _table_faults(
             first = table.schema if first is None else first
             with stream_errors(file):
                 check_texts(table.schema)
-                reasons.append(_table_fault(table, shard, manifest.stage, first, tokens=again))
+                reasons.append(_table_fault(table, shard, manifest.stage, first))
         except SepoError as error:
             reasons.append(str(error).removeprefix(f"{file} "))
     return reasons
 
 
-def _table_fault(table: pa.Table, record: ShardRecord, stage: Stage, first: pa.Schema, *, tokens: bool) -> str:
+def _table_fault(table: pa.Table, record: ShardRecord, stage: Stage, first: pa.Schema) -> str:
     if table.num_rows != record.rows:
         return f"has {table.num_rows:,} rows, not {record.rows:,}"
     if wrong := column_differences(table.schema, stage):
         return f"is not a valid {stage} shard: {wrong[0]}"
     if not table.schema.equals(first):
         return "has other columns than the first shard"
-    if tokens:
-        for part, count in record.tokens.items():
-            found = sum(table.column(f"{part}_tokens").to_pylist()) if f"{part}_tokens" in table.column_names else None
-            if found != count:
-                return f"has {found:,} {part} tokens, not {count:,}"
+    for part in dict.fromkeys(("prompt", *SIDES, *record.tokens)):
+        if f"{part}_tokens" not in table.column_names:
+            return f"has no {part} tokens, of which {MANIFEST} counts {record.tokens[part]:,}"
+        found, count = pc.sum(table.column(f"{part}_tokens")).as_py() or 0, record.tokens.get(part, 0)
+        if found != count:
+            return f"has {found:,} {part} tokens, not {count:,}"
     return ""
 
 
@@ -208,6 +224,69 @@ def _state_faults(folder: Path, names: list[str]) -> list[ShardFault]:
     else:
         reason = "names the shards in another order"
     return [ShardFault(STATE, reason)]
+
+
+def plan_faults(folder: Path, manifest: Manifest) -> list[ShardFault]:
+    """The difference of the plan in `manifest` from the fingerprints that were written with it, where there is one."""
+    plan = manifest.fingerprint
+    written = _fingerprint(folder / MANIFEST, "fingerprint")
+    if written not in (None, plan):
+        return [ShardFault(MANIFEST, f"is edited: its plan has the fingerprint {plan}, not {written}, as it says")]
+    if (other := _fingerprint(folder / STATE, "_fingerprint")) not in (None, plan):
+        return [ShardFault(MANIFEST, f"and {STATE} name different plans ({plan} and {other}): one was edited")]
+    return []
+
+
+def _fingerprint(file: Path, key: str) -> str | None:
+    """The text under `key` in a JSON file; None where it cannot be read."""
+    try:
+        found = json.loads(read_text(file))[key]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _tokenizer_faults(folder: Path, manifest: Manifest) -> list[ShardFault]:
+    """Files of the tokenizer that are lost; none where `manifest` has no record of them."""
+    faults = []
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        if parts[:1] != (TOKENIZER,) or len(parts) == 1 or ".." in parts or "\0" in name:
+            faults.append(ShardFault(MANIFEST, f"lists {name}, which is no file of a tokenizer"))
+        elif reason := _absence(folder / name):
+            faults.append(ShardFault(name, reason))
+    return faults
+
+
+def foreign_files(folder: Path, manifest: Manifest) -> list[str]:
+    """Names of files in `folder`, of this machine, that would change its tokenizer and have no record."""
+    if not manifest.files or is_remote(folder):
+        return []
+    found = (file.relative_to(folder).as_posix() for file in (folder / TOKENIZER).rglob("*") if file.suffix in LOADED)
+    return sorted(set(found) - manifest.files.keys())
+
+
+def _absence(file: Path) -> str:
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return "" if stat.S_ISREG(mode) else "is not a file"
+
+
+def _changed_files(folder: Path, manifest: Manifest, known: set[str], *, again: bool) -> list[ShardFault]:
+    """Files of the tokenizer with another hash than `manifest` has, apart from the `known`, and those it has not."""
+    names = [] if MANIFEST in known else [name for name in manifest.files if name not in known]
+    found = file_sha256s([_here(folder / name) for name in names], again=again)
+    recorded = [manifest.files[name] for name in names]
+    added = [ShardFault(name, "is no file of this tokenizer") for name in foreign_files(folder, manifest)]
+    return added + [
+        ShardFault(name, f"is changed: its SHA-256 begins with {sha256[:12]}, not with {record[:12]}")
+        for name, sha256, record in zip(names, found, recorded, strict=True)
+        if sha256 != record
+    ]
 
 
 def _here(file: Path) -> Path:

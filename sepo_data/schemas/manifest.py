@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt
 
 from sepo_data.schemas.stages import Stage
 
@@ -42,7 +42,7 @@ class InputRecord(_Record):
     fingerprint: str = Field(description="SHA-256 of the content; for a stage dataset, its own plan's fingerprint")
     split: str | None = None
     shape: str | None = Field(None, description="the detected preference shape")
-    rows: int = Field(description="rows read, skipped ones included")
+    rows: NonNegativeInt = Field(description="rows read, skipped ones included")
 
 
 class ModelRecord(_Record):
@@ -67,12 +67,12 @@ class ShardRecord(_Record):
     """One finished data file."""
 
     file: str
-    rows: int
-    bytes: int
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
     sha256: str
-    tokens: dict[str, int]
-    skipped: dict[str, int] = {}
-    notes: dict[str, int] = Field({}, description="further counts, such as boundary_merged and truncated")
+    tokens: dict[str, NonNegativeInt]
+    skipped: dict[str, NonNegativeInt] = {}
+    notes: dict[str, NonNegativeInt] = Field({}, description="further counts, such as boundary_merged and truncated")
 
 
 class Manifest(_Record):
@@ -96,6 +96,7 @@ class Manifest(_Record):
     complete: bool = False
     seconds: float | None = None
     shards: list[ShardRecord] = []
+    files: dict[str, str] = Field({}, description="SHA-256 of each file of the tokenizer, by its name in the directory")
     results: dict[str, JsonValue] = Field({}, description="measurements of the run")
 
     def plan(self) -> dict[str, JsonValue]:

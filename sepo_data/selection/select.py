@@ -188,6 +188,7 @@ def _plan(rewards: Path, parent: Manifest, selection: Selection) -> Manifest:
             "complete": False,
             "seconds": None,
             "shards": [],
+            "files": {},
             "results": {},
         }
     )

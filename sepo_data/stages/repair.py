@@ -29,10 +29,10 @@ NAMED = 10
 
 
 def damage(path: Path, manifest: Manifest, *, again: bool = False) -> list[ShardFault]:
-    """The files of a dataset that are not as `manifest` completed it, apart from the tokenizer; `again` reads all."""
+    """The files of a dataset that are not as `manifest` completed it; `again` reads all."""
     faults = shard_faults(path, manifest.model_copy(update={"complete": True}), again=again)
     known = {fault.file for fault in faults}
-    if known <= {INFO, STATE}:
+    if known <= {INFO, STATE, *manifest.files}:
         wrong = [name for name, content in last_files(path, manifest).items() if not _holds(path / name, content)]
         faults += [ShardFault(name, "is changed") for name in wrong if name not in known]
     if _split_skipped(path, manifest.shards) is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import RefusedError
+from sepo_data.readers.shard_faults import plan_faults
 from sepo_data.stages.directory import (
     DATASETS,
     MANIFEST,
@@ -28,8 +29,9 @@ from sepo_data.storage.location import is_remote, make_folder, public_name, remo
 from sepo_data.storage.locks import any_locked, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from sepo_data.readers.shard_faults import ShardFault
     from sepo_data.schemas.manifest import Manifest
     from sepo_data.storage.locks import Lock
 
@@ -47,8 +49,8 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
 
     Raises:
         RefusedError: `path` holds another stage, another plan (the keys that differ are named) or files that sepo did
-            not write, `overwrite` would delete an input of `manifest` or another stage directory inside, or a process
-            is writing there that needs it for itself.
+            not write, its manifest was edited, `overwrite` would delete an input of `manifest` or another stage
+            directory inside, or a process is writing there that needs it for itself.
         SepoError: the manifest there is damaged.
     """
     if path.exists() and not path.is_dir():
@@ -69,6 +71,7 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
         _refuse_to_delete_input(path, manifest)
         _refuse_to_delete_stages(path)
         return None
+    _refuse_edited(path, plan_faults(path, previous))
     differing = previous.differing_keys(manifest)
     if differing and _holds_work(path):
         raise RefusedError(
@@ -78,9 +81,11 @@ def find_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Mani
         )
     if differing:
         return None
-    if previous.stage in DATASETS and previous.complete and (not is_complete(path) or damage(path, previous)):
-        return previous.model_copy(update={"complete": False})
-    return previous
+    if previous.stage not in DATASETS or not previous.complete:
+        return previous
+    faults = damage(path, previous)
+    _refuse_edited(path, faults)
+    return previous.model_copy(update={"complete": is_complete(path) and not faults})
 
 
 def open_run(path: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest:
@@ -216,6 +221,12 @@ def _holds_work(path: Path) -> bool:
 
 def _has_writers(path: Path) -> bool:
     return any_locked((path / RECORDS).glob(f"*{WRITER_LOCK}"))
+
+
+def _refuse_edited(path: Path, faults: Sequence[ShardFault]) -> None:
+    """Raise if one of `faults` is of the manifest itself: nothing is left that a repair could compare files with."""
+    if edited := next((fault for fault in faults if fault.file == MANIFEST), None):
+        raise RefusedError(f"{path} is damaged: {edited}", "choose another --out, or make it anew with --overwrite")
 
 
 def _refuse_to_disturb(path: Path) -> None:

@@ -28,6 +28,7 @@ from sepo_data.preferences.skipped import skipped_lines
 from sepo_data.schemas.manifest import Manifest, ShardRecord
 from sepo_data.schemas.validate import check_table
 from sepo_data.stages.directory import MANIFEST, SKIPPED, is_complete, read_manifest, shard_index, shard_name
+from sepo_data.stages.folder_files import file_hashes, recorded_files, saved_files, write_files
 from sepo_data.stages.records import (
     RECORDS,
     is_false,
@@ -39,9 +40,8 @@ from sepo_data.stages.records import (
 )
 from sepo_data.stages.repair import count_reasons, last_files
 from sepo_data.stages.runs import directory_lock, drop_records, locked_run, writer_lock
-from sepo_data.stages.verify import file_fault
-from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers, scratch_folder, write_text
-from sepo_data.storage.location import make_folder
+from sepo_data.stages.verify import shard_faults
+from sepo_data.storage.atomic import atomic_write, disk_full, remove_leftovers, write_text
 from sepo_data.storage.locks import any_locked, try_lock
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class StageWriter:
     path: Path
     manifest: Manifest
     shards: int
+    files: dict[str, str] = field(default_factory=dict)  # hashes of those that `write_folder` found or wrote
     release: Callable[[], object] = field(default=lambda: None, repr=False)  # the writer lock of this process
 
     def pending(self) -> list[int]:
@@ -158,11 +159,10 @@ class StageWriter:
     def unlisted(self) -> list[int]:
         """The pending shards that are whole, as the run that was complete wrote them: only their record is lost."""
         written = {shard_index(shard.file): shard for shard in self.manifest.shards}
-        return [
-            index
-            for index in self.pending()
-            if index in written and not file_fault(self.path / self._file_name(index), written[index])
-        ]
+        lost = [index for index in self.pending() if index in written]
+        listed = {"complete": False, "shards": [written[index] for index in lost]}
+        faulty = {fault.file for fault in shard_faults(self.path, self.manifest.model_copy(update=listed))}
+        return [index for index in lost if self._file_name(index) not in faulty]
 
     def keep_shard(self, index: int, skipped: Sequence[SkippedRow]) -> bool:
         """Record one of the `unlisted` shards, if `skipped` has as many rows as were skipped when it was written."""
@@ -181,26 +181,17 @@ class StageWriter:
         return [index for index, name in names if is_false(self.path, index, name) and self._drop_if_false(index)]
 
     def write_folder(self, name: str, save: Callable[[Path], object]) -> list[str]:
-        """Add the files that `save` writes into the folder it is given; equal files that are present are left alone.
+        """Add the files that `save` writes into the folder it is given; those that have their recorded hash are kept.
 
         Returns:
             The names of the files that were added or replaced.
         """
-        with scratch_folder() as scratch:
-            (scratch / name).mkdir()
-            save(scratch / name)
-            made = {f"{name}/{file.name}": file.read_bytes() for file in sorted((scratch / name).iterdir())}
-        if not (wanted := [file for file, content in made.items() if not _has(self.path / file, content)]):
+        if recorded := recorded_files(self.path, self.manifest):
+            self.files = recorded
             return []
-        with directory_lock(self.path):
-            make_folder(self.path / name)
-            for file in wanted:
-                if not _has(self.path / file, made[file]):  # another process may have written it meanwhile
-                    with atomic_write(self.path / file) as sink:
-                        sink.write(made[file])
-            if is_complete(self.path):
-                drop_records(self.path)
-        return wanted
+        made = saved_files(name, save)
+        self.files = file_hashes(made)
+        return write_files(self.path, self.manifest, made)
 
     def finish_if_complete(self, *, seconds: float, results: dict[str, Any] | None = None) -> Manifest | None:
         """`finish`, in the first process that finds every shard written; later ones get the complete manifest.
@@ -232,8 +223,8 @@ class StageWriter:
         entries = [entry for each in range(self.shards) if (entry := read_entry(record_path(self.path, each)))]
         records = [ShardRecord.model_validate(entry["record"]) for entry in entries]
         skipped = [row for entry in entries for row in entry["skipped"]]
-        done: dict[str, Any] = {"complete": True, "shards": records}
-        if records != self.manifest.shards:
+        done: dict[str, Any] = {"complete": True, "shards": records, "files": self.files or self.manifest.files}
+        if [record.sha256 for record in records] != [shard.sha256 for shard in self.manifest.shards]:
             done |= {"seconds": round(seconds, 3), "results": results or {}}
         self.manifest = self.manifest.model_copy(update=done)
         with _full_disk_errors(f"the last files of {self.path}", "with these, as all shards are done"):
@@ -280,10 +271,6 @@ def open_stage(path: Path, manifest: Manifest, *, shards: int, overwrite: bool =
     if not started.complete:
         stage.drop_false_records()
     return stage
-
-
-def _has(file: Path, content: bytes) -> bool:
-    return file.exists() and file.read_bytes() == content
 
 
 @contextmanager

@@ -123,9 +123,9 @@ def _of_stage(
             "leave the others out, or name the data that it was made from",
         )
     fingerprint = read_stage(folder, Stage.SELECTION, Stage.REWARDS).fingerprint
+    frame = scan(folder, verify=verify)  # compares the files of the tokenizer as well
     tokenizers = (load_tokenizer(models[0], trust_remote_code=trust), load_stage_tokenizer(folder))
     check_same_vocabulary(*tokenizers, roles=("the model", "the data"))
-    frame = scan(folder, verify=verify)
     columns = frame.collect_schema().names()
     held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint, verify=verify)
     rows = frame.select("pair_id", *ID_COLUMNS).collect()

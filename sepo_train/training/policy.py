@@ -153,10 +153,11 @@ def policy_tokenizer(
         SepoError: the two have different vocabularies.
     """
     read_stage(selection, Stage.SELECTION)
+    conversational = is_conversational(selection, verify=verify)  # compares the files of the tokenizer as well
     tokenizer = load_tokenizer(policy, trust_remote_code=trust_remote_code)
     rendered_by = load_stage_tokenizer(selection)
     check_same_vocabulary(tokenizer, rendered_by, roles=("policy", "selection"))
-    if is_conversational(selection, verify=verify) and (difference := template_difference(tokenizer, rendered_by)):
+    if conversational and (difference := template_difference(tokenizer, rendered_by)):
         progress.note(
             f"the chat template of {policy} renders {difference} of the selection; the policy learns from the "
             "selection's prompts, and is saved with the selection's template"

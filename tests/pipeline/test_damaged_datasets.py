@@ -21,6 +21,7 @@ from sepo_data.schemas.stages import Stage
 from sepo_data.selection.select import select
 from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.scan import scan
+from sepo_data.stages.writer import open_stage
 from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.training.reference_logps import stored_ref_logps
 from sepo_train.training.selected_pairs import SelectedPairs
@@ -51,13 +52,22 @@ def datasets_of(tmp_path_factory, rewards_of, write_rewards, tiny_model):
             for first in range(SHARDS)
         ]
         write_rewards(folder / name, tables, tokenizer=tokenizer, beta=beta)
-        for file in tiny_model.glob("*token*"):
-            shutil.copy(file, folder / name / "tokenizer")
+        with_tokenizer(folder / name, tiny_model)
         select(folder / name, folder / f"{name}-selection")
     return {
         Stage.REWARDS: (folder / "rewards", folder / "foreign"),
         Stage.SELECTION: (folder / "rewards-selection", folder / "foreign-selection"),
     }
+
+
+def with_tokenizer(folder, model):
+    """Give the dataset the tokenizer of `model`, and the record of its files."""
+
+    def save(place):
+        for file in model.glob("*token*"):
+            shutil.copy(file, place)
+
+    open_stage(folder, read_manifest(folder), shards=SHARDS).write_folder("tokenizer", save)
 
 
 def rewrite(file, change):
@@ -230,9 +240,31 @@ def with_record(folder, file):
     rewrite(folder / "sepo.json", edit)
 
 
+def tokenizer(folder, draw, other):
+    """Another file of the tokenizer, one less, or one more."""
+    files = sorted((folder / "tokenizer").iterdir())
+    changes = [
+        lambda: files[0].write_bytes(files[0].read_bytes() + b"\n"),
+        lambda: files[-1].write_bytes(b""),
+        lambda: draw.choice(files).unlink(),
+        lambda: shutil.rmtree(folder / "tokenizer"),
+        lambda: (folder / "tokenizer" / "special_tokens_map.json").write_text("{}"),
+    ]
+    changes[draw.number]()
+
+
+def plans(folder, draw, _other):
+    """Another option, alone or with the fingerprint that fits it."""
+    rewrite(folder / "sepo.json", lambda fields: fields["options"].update(beta=1000.0))
+    if draw.number:
+        plan = read_manifest(folder)
+        (folder / "sepo.json").write_text(plan.to_json(), encoding="utf-8")
+
+
 KINDS = {
     flip: 12, swap: 2, duplicate: 2, resize: 6, lose: 8, foreign: 4, state: len(STATES), broken_json: 12,
     records: len(RECORDS), records_and_state: 4, columns: 10,
+    tokenizer: 5, plans: 2,
 }  # fmt: skip
 """Damages, each with the number of times that it is drawn."""
 
@@ -285,7 +317,7 @@ def test_no_reader_gives_a_wrong_value(tmp_path, datasets_of, tiny_model, damage
                 refused += 1
             finally:
                 shutil.rmtree(out, ignore_errors=True)
-        if damage in {flip, swap, duplicate, resize, lose, foreign, records_and_state, columns}:
+        if damage in {flip, swap, duplicate, resize, lose, foreign, records_and_state, columns, tokenizer, plans}:
             assert refused == len(expected) - (number > 0), "bytes that are not those of the manifest"
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from sepo_data.analysis.faults import fault_lines, read_faults, verified_line
+from sepo_data.analysis.faults import damage_error, fault_lines, read_faults, verified_line
 from sepo_data.analysis.info import lines, read_info, summary
 from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord
 from sepo_data.schemas.stages import Stage
@@ -14,6 +14,7 @@ from sepo_data.selection.select import select
 from sepo_data.stages.runs import open_run
 from sepo_data.stages.writer import open_stage
 from sepo_data.storage.location import location
+from tests.fixtures.damage import OF_FILES, OF_PLANS
 
 MODEL = ModelRecord(name="", weights="w" * 64, parameters=1)
 
@@ -39,7 +40,8 @@ def test_a_whole_directory(tmp_path, rewards):
     for folder in (rewards, tmp_path / "selection"):
         assert found(folder, verify=False) == found(folder, verify=True) == []
         size = sum(file.stat().st_size for file in folder.glob("*.arrow"))
-        text = f"3 shards, {size:,} bytes: each is what the manifest says"
+        tokenizer = " and the tokenizer" if folder != rewards else ""
+        text = f"3 shards, {size:,} bytes{tokenizer}: each is what the manifest says"
         assert verified_line(read_info(folder)) == ("verified", text)
 
 
@@ -98,11 +100,12 @@ def test_counts_of_the_manifest_are_compared_with_the_rows(rewards):
 
 
 def test_the_lines_name_each_fault_and_the_command_that_mends_it(tmp_path, rewards):
-    def with_models(fields):
-        fields["input"]["name"] = "my prefs.jsonl"
-        fields["models"] = {role: MODEL.model_dump() | {"name": f"{role}/"} for role in ("oracle", "ref")}
-
-    edit(rewards / "sepo.json", with_models)
+    models = {role: MODEL.model_copy(update={"name": f"{role}/"}) for role in ("oracle", "ref")}
+    manifest = read_info(rewards)
+    source = manifest.input.model_copy(update={"name": "my prefs.jsonl"})
+    manifest = manifest.model_copy(update={"input": source, "models": models})
+    (rewards / "sepo.json").write_text(manifest.to_json(), encoding="utf-8")
+    edit(rewards / "state.json", lambda fields: fields.update(_fingerprint=manifest.fingerprint))
     select(rewards, tmp_path / "selection")
     for folder, command in (
         (rewards, f"sepo score 'my prefs.jsonl' --oracle oracle/ --ref ref/ --out {rewards}"),
@@ -119,6 +122,27 @@ def test_the_lines_name_each_fault_and_the_command_that_mends_it(tmp_path, rewar
         answer = summary(folder, manifest, faults)
         assert not answer["complete"]
         assert answer["faults"] == [{"file": "data-00002-of-00003.arrow", "reason": "is missing"}]
+
+
+@pytest.mark.parametrize("name", OF_PLANS)
+def test_an_edited_manifest_is_made_anew_and_never_repaired(tmp_path, rewards, name):
+    select(rewards, tmp_path / "selection")
+    OF_PLANS[name](tmp_path / "selection")
+    manifest = read_info(tmp_path / "selection")
+    for verify in (False, True):
+        faults = read_faults(tmp_path / "selection", manifest, verify=verify)
+        assert "sepo.json" in {fault.file for fault in faults}
+        *_, (label, text) = fault_lines(tmp_path / "selection", manifest, faults)
+        assert (label, "--overwrite" in text) == ("mend with", True)
+        assert "--overwrite" in damage_error(tmp_path / "selection", faults).hint
+
+
+@pytest.mark.parametrize("name", [name for name in OF_FILES if "tokenizer" in name])
+def test_the_files_of_the_tokenizer_are_compared(tmp_path, rewards, name):
+    select(rewards, tmp_path / "selection")
+    OF_FILES[name](tmp_path / "selection")
+    [fault] = found(tmp_path / "selection", verify=True)
+    assert fault.startswith("tokenizer/")
 
 
 def test_an_incomplete_directory(tmp_path, rewards_of):

@@ -39,6 +39,8 @@ MANIFEST = Manifest(
     results={"layout": "shared", "curve": [1, 2.5, None]},
 )
 
+SHARD = MANIFEST.shards[0].model_dump(mode="json")
+
 
 def changed(**parts):
     """MANIFEST with dotted keys changed, by way of its JSON."""
@@ -143,6 +145,12 @@ def test_totals():
         {"schema_version": "two"},
         {"stage": "scores"},
         {"input__rows": "many"},
+        {"input__rows": -1},
+        {"shards": [{**SHARD, "rows": -1}]},
+        {"shards": [{**SHARD, "bytes": -1}]},
+        {"shards": [{**SHARD, "tokens": {"chosen": -1}}]},
+        {"shards": [{**SHARD, "skipped": {"null": -1}}]},
+        {"shards": [{**SHARD, "notes": {"truncated": -1}}]},
     ],
 )
 def test_what_this_version_does_not_know_is_refused(parts):

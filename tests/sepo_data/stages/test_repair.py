@@ -4,15 +4,16 @@ import shutil
 
 import pytest
 
-from sepo_data.errors import SepoError
+from sepo_data.errors import RefusedError, SepoError
 from sepo_data.shapes.pairs import SkippedRow
+from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.records import RECORDS
 from sepo_data.stages.repair import changed_text, damage, damage_text
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.writer import open_stage
 from sepo_data.storage.download import fetched
 from sepo_data.storage.location import location
-from tests.fixtures.damage import OF_FILES, OF_SHARDS, cut, flip, lose, lose_shards
+from tests.fixtures.damage import OF_FILES, OF_PLANS, OF_SHARDS, cut, flip, lose, lose_shards
 from tests.sepo_data.stages.test_writer import PLAN
 
 SKIPPED = [[SkippedRow(0, "null", "ü\u2028\x85"), SkippedRow(1, "tie", "")], [], [SkippedRow(5, "null", "")]]
@@ -49,9 +50,8 @@ def test_the_same_command_makes_again_what_was_lost(whole, tables, name):
     times = {file.name: file.stat().st_mtime_ns for file in whole.glob("*.arrow")}
     harm(whole)
     run = find_run(whole, PLAN)
-    tokenizer_alone = "tokenizer" in name
-    assert (run.complete, len(run.shards)) == (tokenizer_alone, 3)
-    assert bool(damage(whole, run)) is not tokenizer_alone
+    assert (run.complete, len(run.shards)) == (False, 3)
+    assert damage(whole, run)
     manifest, written = write(whole, tables)
     assert written == lost
     assert manifest.complete
@@ -63,6 +63,40 @@ def test_the_same_command_makes_again_what_was_lost(whole, tables, name):
     times = {file: file.stat().st_mtime_ns for file in whole.rglob("*")}
     assert write(whole, tables) == (manifest, [])
     assert {file: file.stat().st_mtime_ns for file in whole.rglob("*")} == times, "nothing is left to do"
+
+
+@pytest.mark.parametrize("name", OF_PLANS)
+def test_an_edited_plan_is_not_repaired(whole, tables, name):
+    OF_PLANS[name](whole)
+    edited = everything(whole)
+    plan = read_manifest(whole)
+    for asked in (PLAN, plan):  # the options of then, and those that the edited manifest names
+        with pytest.raises(RefusedError, match=r"is damaged: sepo\.json ") as caught:
+            open_stage(whole, asked, shards=3)
+        assert "--overwrite" in caught.value.hint
+    assert everything(whole) == edited
+    assert open_stage(whole, PLAN, shards=3, overwrite=True).pending() == [0, 1, 2]
+
+
+def test_an_edited_plan_of_an_incomplete_dataset_is_not_resumed(tmp_path, tables):
+    open_stage(tmp_path, PLAN, shards=3).write_shard(0, tables[0])
+    OF_PLANS["another option"](tmp_path)
+    with pytest.raises(RefusedError, match=r"sepo\.json is edited"):
+        open_stage(tmp_path, read_manifest(tmp_path), shards=3)
+
+
+def test_what_a_newer_version_would_write_is_no_damage(whole, tables):
+    """The tokenizer is the recorded one; only its files are written in another way today."""
+    before = everything(whole)
+    stage = open_stage(whole, PLAN, shards=3)
+    assert stage.write_folder("tokenizer", lambda folder: (folder / "tokenizer.json").write_text("{ }")) == []
+    assert everything(whole) == before
+    lose("tokenizer")(whole)
+    stage = open_stage(whole, PLAN, shards=3)
+    assert stage.write_folder("tokenizer", lambda folder: (folder / "tokenizer.json").write_text("{ }"))
+    manifest = stage.finish_if_complete(seconds=0.0)
+    assert damage(whole, manifest) == []
+    assert write(whole, tables) == (manifest, [])
 
 
 def test_what_is_wrong_is_named(whole):
