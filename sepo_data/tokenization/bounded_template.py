@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, optimizeconst
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
 
 from sepo_data.errors import SepoError
+from sepo_data.tokenization.template_filters import BoundedFilters
+from sepo_data.tokenization.template_format import bounded_format
 from sepo_data.tokenization.template_sizes import (
+    ELEMENT,
     GROWING,
     MOST_CHARACTERS,
+    SHORT,
     TemplateTooLargeError,
+    element_size,
     result_size,
     size_of_call,
     weight,
@@ -27,7 +33,7 @@ from sepo_data.tokenization.template_sizes import (
 from sepo_data.tokenization.time_limit import OverTimeError, time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
@@ -39,14 +45,20 @@ MOST_WORK = 1 << 30
 MOST_PIECES = 4 << 20
 """Pieces that a template prints for one conversation."""
 
-SHORT = 1000
-"""Characters of a text that is not worth counting."""
-
 MOST_TERMS = 30
 """Of a sum that is added up before its size is looked at."""
 
 SECONDS = 10.0
-"""Of computing, for one call: a conversation, or a batch of them, takes milliseconds."""
+"""Of computing, for one call: a conversation takes milliseconds."""
+
+SECONDS_EACH = 0.1
+"""More of them for each conversation of a call."""
+
+FEW = 16
+"""Arguments of a call that are not worth counting."""
+
+HOLDER = 2 * SHORT
+"""Bytes of an object that a template makes to hold others, and for each of those."""
 
 
 def apply_template(tokenizer: PreTrainedTokenizerBase, conversations: Any, /, **options: Any) -> Any:  # noqa: ANN401
@@ -54,17 +66,24 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, conversations: Any, /, **
 
     Raises:
         TemplateTooLargeError: the template makes more than MOST_CHARACTERS for one conversation.
-        SepoError: it computes for more than SECONDS.
+        SepoError: it computes for longer than the conversations may take, or the memory is full.
         Exception: the template raises it.
     """
     _bound_transformers()
+    batch = bool(conversations) and not isinstance(conversations[0], dict)
+    seconds = SECONDS + SECONDS_EACH * (len(conversations) if batch else 1)
     try:
-        with time_limit(SECONDS):
+        with time_limit(seconds):
             return tokenizer.apply_chat_template(conversations, **options)
     except OverTimeError:
         raise SepoError(
-            f"the chat template of {tokenizer.name_or_path} computes for more than {SECONDS:.0f} s",
+            f"the chat template of {tokenizer.name_or_path} computes for more than {seconds:.0f} s",
             "a template takes milliseconds; give another one with --chat-template FILE",
+        ) from None
+    except MemoryError:
+        raise SepoError(
+            f"the chat template of {tokenizer.name_or_path} makes more than the memory holds",
+            "give another one with --chat-template FILE",
         ) from None
 
 
@@ -117,6 +136,13 @@ class _BoundedCode(CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    @optimizeconst
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - the name of the node
+        copies = isinstance(node.arg, nodes.Slice)
+        self.write("environment.counted(" if copies else "")
+        super().visit_Getitem(node, frame)
+        self.write(")" if copies else "")
+
     def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802 - the name of the node
         self._visit_weighed(super().visit_List, node, frame)
 
@@ -131,7 +157,7 @@ class _BoundedCode(CodeGenerator):
 
     def _visit_weighed(self, visit: Callable[[Any, Frame], None], node: nodes.Expr, frame: Frame) -> None:
         """A list that holds another one twice, and is held twice, and so on, soon has no end for who compares it."""
-        self.write("environment.bounded(")
+        self.write("environment.held(")
         visit(node, frame)
         self.write(")")
 
@@ -165,7 +191,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as there
         self._work = 0
         super().__init__(*args, finalize=self.bounded, **options)
-        self.filters = _BoundedFilters(self.filters)
+        self.filters = BoundedFilters(self.filters, self)
         self.globals.pop("lipsum", None)
 
     def concat(self, parts: Iterable[str]) -> str:  # an attribute there
@@ -177,7 +203,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 raise TemplateTooLargeError
         else:
             parts = list(parts)
-        self._count(sum(map(len, parts)))
+        self.count(sum(map(len, parts)))
         return "".join(parts)
 
     def joined(self, parts: tuple[object, ...]) -> str:
@@ -185,60 +211,89 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return self.concat([str(self.bounded(part)) for part in parts])
 
     def bounded(self, value: object) -> object:
-        """`value`, which is printed or put into a list, unless its text would be too large."""
+        """`value`, which is printed, unless its text would be too large."""
         if not isinstance(value, str):
-            self._count(weight(value))
+            self.count(weight(value))
         elif len(value) > SHORT:
-            self._count(len(value))
+            self.count(len(value))
+        return value
+
+    def held(self, value: object) -> object:
+        """`value`, a list or a dictionary that has just been made of others, unless they are too many."""
+        self.count(weight(value, node=ELEMENT))
         return value
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401, ARG002
         """The result of an operator in the template."""
         short = isinstance(left, str) and isinstance(right, str) and len(left) <= SHORT and len(right) <= SHORT
         if operator != "+" or not short:
-            self._count(result_size(operator, left, right))
+            self.count(result_size(operator, left, right))
         return self.binop_table[operator](left, right)
 
     def call(self, context: Context, function: Any, /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as there
         """The result of a function or a method in the template."""
-        if (args or named) and (name := getattr(function, "__name__", "")) in GROWING:
-            owner = getattr(getattr(function, "__wrapped__", function), "__self__", None)  # the sandbox wraps `format`
-            if name == "join":
-                args = (list(args[0]),)
-            if isinstance(owner, str | bytes | int):
-                self._count(size_of_call(name, owner, args, named))
+        if args or named:
+            name = getattr(function, "__name__", "")
+            owner = getattr(function, "__self__", None)
+            if name == "get" and isinstance(owner, dict):  # a value that exists already
+                return super().call(context, function, *args, **named)
+            if name in GROWING and isinstance(owner, str | bytes | int):
+                if name == "join":
+                    args = tuple(map(self.listed, args))
+                self.count(size_of_call(name, owner, args, named))
+            if len(args) > FEW:
+                self.work(len(args) * ELEMENT)
         result = super().call(context, function, *args, **named)
-        return self.bounded(result) if type(result) is dict else result  # `dict(a=x, b=x)` holds x twice
+        kind = type(result)
+        if kind is str:
+            return result if len(result) <= SHORT else self.counted(result)
+        if kind is dict:
+            return self.held(result)  # `dict(a=x, b=x)` holds x twice
+        if isinstance(result, _HOLDERS):
+            self.work(HOLDER * (1 + len(args) + len(named)))
+        elif kind is list or kind is tuple:
+            owner = getattr(function, "__self__", None)
+            self.work(len(owner) if isinstance(owner, str | bytes) else 0)  # `split` copies it
+        return self.counted(result)
 
-    def _count(self, size: int) -> None:
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ANN401 - as there
+        """`value` within bounds if it is the method `format` or `format_map` of a text."""
+        return None if super().wrap_str_format(value) is None else bounded_format(self, value)
+
+    def counted(self, result: Any) -> Any:  # noqa: ANN401 - any value
+        """`result`, a copy that has been made, unless there are too many of them."""
+        if isinstance(result, str | bytes):
+            if (size := len(result)) > SHORT:
+                self._work += size
+                if size > MOST_CHARACTERS or self._work > MOST_WORK:
+                    raise TemplateTooLargeError
+        elif isinstance(result, list | tuple | set | dict):
+            self.work((1 + len(result)) * ELEMENT)
+        return result
+
+    def listed(self, value: Any) -> Any:  # noqa: ANN401 - any value
+        """`value`, of which a list is about to be made; a list if it is an iterator."""
+        if hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+            self.work(len(value) * ELEMENT if hasattr(value, "__len__") else 0)
+            return value
+        made: list[Any] = []
+        rest = iter(value)
+        while some := list(islice(rest, SHORT)):
+            self.work(sum(map(element_size, some)))
+            made += some
+        return made
+
+    def count(self, size: int) -> None:
+        """Count a value of `size` characters."""
+        if size > MOST_CHARACTERS:
+            raise TemplateTooLargeError
+        self.work(size)
+
+    def work(self, size: int) -> None:
+        """Count `size` characters, or bytes, of work."""
         self._work += size
-        if size > MOST_CHARACTERS or self._work > MOST_WORK:
+        if self._work > MOST_WORK:
             raise TemplateTooLargeError
 
 
-class _BoundedFilters(dict[str, "Callable[..., Any]"]):
-    """Filters, those that make a large value of a small one within bounds; also those that are set later."""
-
-    def __init__(self, filters: Mapping[str, Callable[..., Any]]) -> None:
-        super().__init__()
-        for name, function in filters.items():
-            self[name] = function
-
-    def __setitem__(self, name: str, function: Callable[..., Any]) -> None:
-        super().__setitem__(name, _bounded(name, function) if name in GROWING else function)
-
-
-def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    passed = getattr(function, "jinja_pass_arg", None)  # the environment or a context comes first
-
-    def bounded(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - any filter
-        first, (value, *rest) = (args[:1], args[1:]) if passed else ((), args)
-        if name in {"join", "sum"} and not isinstance(value, str | dict):
-            value = list(value)
-        if size_of_call(name, value, rest, named) > MOST_CHARACTERS:
-            raise TemplateTooLargeError
-        return function(*first, value, *rest, **named)
-
-    if passed:
-        bounded.jinja_pass_arg = passed  # type: ignore[attr-defined]
-    return bounded
+_HOLDERS = (Namespace, Cycler, Joiner)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sepo_data.shapes.pairs import Message, Text
 
+MOST_ALIKE = 50
+"""Pairs that are rendered in one call."""
+
 
 @dataclass(frozen=True, slots=True)
 class RenderedPair:
@@ -60,6 +63,9 @@ def _render_alike(
     """
     if not pairs:
         return []
+    if len(pairs) > MOST_ALIKE:  # else a template without end would be stopped late
+        parts = [pairs[start : start + MOST_ALIKE] for start in range(0, len(pairs), MOST_ALIKE)]
+        return [row for part in parts for row in _render_alike(part, tokenizer, special)]
     try:
         return _render(pairs, tokenizer, special)
     except SepoError:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from tokenizers import Tokenizer, models
@@ -11,7 +12,7 @@ from sepo_data.errors import SepoError
 from sepo_data.shapes.pairs import Pair, SkippedRow
 from sepo_data.tokenization import bounded_template
 from sepo_data.tokenization.bounded_template import apply_template
-from sepo_data.tokenization.chat_template import render_pairs
+from sepo_data.tokenization.chat_template import MOST_ALIKE, render_pairs
 from sepo_data.tokenization.template_sizes import MOST_CHARACTERS, TemplateTooLargeError
 from sepo_data.tokenization.time_limit import OverTimeError, time_limit
 
@@ -71,9 +72,67 @@ TOO_LARGE = {
     "long translation": "{{ ('a' * 1000000).translate({97: 'b' * 1000000}) }}",
     "one text many times": "{{ ['a' * 1000000] * 100000 }}",
     "printed many times": "{% set a = 'a' * 1000000 %}{% for i in range(99999) %}{{ a }}{% endfor %}",
+    "old and new by name": "{{ ('a' * 1000000)|replace(new='b' * 1000000, old='a') }}",
+    "indent of other lines": "{{ ('a\r' * 100000)|indent(10000, true) }}",
+    "indent by a text": "{{ ('a\n' * 100000)|indent('a' * 10000, true) }}",
+    "JSON indented by a text": "{{ ([1] * 100000)|tojson(indent='a' * 10000) }}",
+    "JSON with long separators": "{{ ([1] * 100000)|tojson(separators=('a' * 10000, ':')) }}",
+    "links": "{{ ('http://a.b ' * 100000)|urlize(target='a' * 10000) }}",
+    "wrapped by a text": "{{ ('a ' * 100000)|wordwrap(2, wrapstring='a' * 10000) }}",
+    "translation by a list": "{{ ('\t' * 100000).translate(['b' * 10000] * 50) }}",
+    "pprint": "{{ {'k' * 1000000: [1] * 1000}|pprint }}",
+    "width of format in a list": "{{ '{0:{1[0]}}'.format('a', [10**9]) }}",
+    "width of format as a text": "{{ '{:{}}'.format('a', '1000000000') }}",
+    "width of format_map": "{{ '{a:{b}}'.format_map({'a': 1, 'b': 10**9}) }}",
+    "fields of format": "{{ ('{0}' * 1000000).format('a' * 1000000) }}",
+    "fields of a filter": "{{ ('%(a)s' * 1000000)|format(a='a' * 1000000) }}",
+    "keys with brackets": "{{ '%((a))9999999999d' % {'(a)': 1} }}",
+    "values": doubled("{% set n.s = {'a': n.s, 'b': n.s}.values() %}"),
+    "bytes": "{{ ('ab' * 8000000).encode('utf-32')|length }}",
+    "numbers": "{{ [2**4000] * 100000 }}",
     "kept many times": "{% set a = 'a' * 10000000 %}{% set n = namespace(l=[]) %}"
     "{% for i in range(99999) %}{% set n.l = n.l + [a[1:]] %}{% endfor %}",
 }
+
+
+KEPT = {
+    "list": "x|list",
+    "list of batches": "x|batch(1)|list",
+    "sorted": "x|sort",
+    "slice": "x[1:]",
+    "encoded": "x.encode('utf-32')",
+    "upper": "x|upper",
+    "upper, a method": "x.upper()",
+    "title": "x|title",
+    "trim": "(x ~ ' ')|trim",
+    "reverse": "x|reverse",
+    "mapped": "x|map('upper')|list",
+    "split": "x.split('b')",
+    "range": "range(99999)|list",
+    "block": "x ~ 'a'",
+    "varargs": "f(*x)",
+}
+
+
+@pytest.mark.parametrize("value", KEPT.values(), ids=KEPT)
+def test_a_template_that_keeps_too_much(monkeypatch, value):
+    monkeypatch.setattr(bounded_template, "MOST_WORK", 1 << 24)
+    template = (
+        "{% set n = namespace(k=none) %}{% macro f() %}{% set n.k = namespace(a=n.k, b=varargs) %}{% endmacro %}"
+        "{% set x = 'ab' * 100000 %}"
+        f"{{% for i in range(400) %}}{{% set n.k = namespace(a=n.k, b={value}) %}}{{% endfor %}}"
+    )
+    with pytest.raises(TemplateTooLargeError):
+        rendered(template)
+
+
+def test_small_objects_that_hold_each_other(monkeypatch):
+    monkeypatch.setattr(bounded_template, "MOST_WORK", 1 << 24)
+    for made in ("namespace(a=n.k)", "cycler(n.k)", "joiner(n.k)"):
+        with pytest.raises(TemplateTooLargeError):
+            rendered(
+                "{% set n = namespace() %}{% for i in range(99999) %}{% set n.k = " + made + " %}{% endfor %}",
+            )
 
 
 @pytest.mark.parametrize("template", TOO_LARGE.values(), ids=TOO_LARGE)
@@ -133,6 +192,45 @@ def test_a_template_that_computes_too_long_ends_the_command(monkeypatch, templat
     else:
         run()
     assert "--chat-template" in caught[0].hint
+
+
+def pairs_of(count):
+    return [
+        Pair(row, CONVERSATION, *([{"role": "assistant", "content": text}] for text in ("a", "b")))
+        for row in range(count)
+    ]
+
+
+def test_a_full_memory_ends_the_command(monkeypatch):
+    def full(*_args, **_options):
+        raise MemoryError
+
+    tokenizer = tokenizer_of("{{ messages }}")
+    monkeypatch.setattr(tokenizer, "apply_chat_template", full)
+    with pytest.raises(SepoError, match="more than the memory holds"):
+        render_pairs(pairs_of(2), tokenizer)
+
+
+def test_the_time_limit_grows_with_the_conversations(monkeypatch):
+    allowed, sizes = [], []
+
+    @contextmanager
+    def noted(seconds):
+        allowed.append(seconds)
+        yield
+
+    tokenizer = tokenizer_of("{% for m in messages %}{{ m.content }}{% endfor %}")
+    apply = tokenizer.apply_chat_template
+    monkeypatch.setattr(bounded_template, "time_limit", noted)
+    monkeypatch.setattr(
+        tokenizer,
+        "apply_chat_template",
+        lambda given, **options: (sizes.append(len(given)), apply(given, **options))[1],
+    )
+    rows = render_pairs(pairs_of(2 * MOST_ALIKE + 1), tokenizer)
+    assert [row.pair.source_row for row in rows] == list(range(2 * MOST_ALIKE + 1))
+    assert sizes == [MOST_ALIKE, 2 * MOST_ALIKE, MOST_ALIKE, 2 * MOST_ALIKE, 1, 2]
+    assert allowed == pytest.approx([10 + 0.1 * size for size in sizes])
 
 
 def test_waiting_is_no_computing(monkeypatch):
