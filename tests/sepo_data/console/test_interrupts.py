@@ -54,9 +54,20 @@ sys.exit(128 + stopped_by() if stopped_by() else 0)
 """
 
 
-def run(call, **options):
+def handle_signals():
+    """Undo what the tests were started with: a job in the background ignores Ctrl-C."""
+    for number in (signal.SIGINT, *interrupts.PREEMPTIONS):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def run(call, prepare=handle_signals):
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, call], capture_output=True, text=True, check=False, timeout=30, **options
+        [sys.executable, "-c", PROGRAM, call],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        preexec_fn=prepare,
     )
 
 
@@ -90,7 +101,7 @@ def test_an_ignored_signal_stays_ignored():
     """As under nohup, and of a job in the background."""
     done = run(
         'send("SIGHUP"), send("SIGINT"), print("goes on")',
-        preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)],
+        lambda: [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)],
     )
     assert (done.returncode, done.stdout) == (0, "goes on\n")
 
