@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from sepo_data.schemas.manifest import Manifest
 from tests.fixtures.hostile import ALL, BAR, COLOURS, HOSTILE, forged, unsafe
 
 if TYPE_CHECKING:
@@ -100,7 +101,11 @@ def plant_manifest(file: Path) -> None:
         fields[name] = {"beta" if name == "options" else "seed": ALL, ALL: ALL}
     fields |= {"parent": ALL, "created": ALL}
     fields["shards"][0]["skipped"] = fields["shards"][0]["notes"] = {ALL: 1}
-    file.write_text(json.dumps(fields), encoding="utf-8")
+    del fields["fingerprint"]
+    manifest = Manifest.model_validate(fields)
+    file.write_text(manifest.to_json(), encoding="utf-8")
+    state = file.with_name("state.json")
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"_fingerprint": manifest.fingerprint}))
 
 
 PLAN = f"EXPLAIN SELECT * FROM pairs WHERE prompt = '{HOSTILE['colour']}'"  # noqa: S608 - no database of anybody
