@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 KILL = """
 import os, signal
 from contextlib import contextmanager
-import sepo_data.storage.atomic, sepo_data.stages.writer
+import sepo_data.storage.atomic, sepo_data.stages.folder_files, sepo_data.stages.writer
 
 moment, name, log = {moment!r}, {name!r}, open({log!r}, "a", buffering=1)
 write, drop = sepo_data.storage.atomic.atomic_write, sepo_data.stages.writer.drop_records
@@ -47,6 +47,7 @@ def dropping(path):
     drop(path)
 
 sepo_data.storage.atomic.atomic_write = sepo_data.stages.writer.atomic_write = watched
+sepo_data.stages.folder_files.atomic_write = watched
 sepo_data.stages.writer.drop_records = dropping
 """
 
