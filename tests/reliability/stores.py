@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.fixtures.stores import SERVER
+from tests.fixtures.stores import running_s3
 from tests.reliability.harness import content, difference
 
 if TYPE_CHECKING:
@@ -57,25 +55,10 @@ def store() -> Iterator[None]:
     """Run moto's S3 server on this machine, with an empty bucket, and name it in the environment."""
     import s3fs
 
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        os.environ |= {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(server.stdout.readline())}",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+    with running_s3() as environment:
+        os.environ |= environment
         s3fs.S3FileSystem(use_listings_cache=False).makedirs(BUCKET.removeprefix("s3://"), exist_ok=True)
         yield
-    finally:
-        server.kill()
-        server.communicate(timeout=10)
 
 
 def disturb_store(workshop: Workshop, stage: Stage, dice: Random, tally: Tally) -> None:

@@ -1,6 +1,5 @@
 """Damaged models: each is refused with a sentence that names it, or works; none fails otherwise, or takes its time."""
 
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -12,18 +11,9 @@ from transformers import AutoModelForSequenceClassification, LlamaConfig
 
 from tests.fixtures.damaged_models import edit, refused, use
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.filterwarnings("ignore")]
 
 WEIGHT = "model.layers.0.mlp.up_proj.weight"
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(before)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Damaged adapters, and random values at random places: refused by name, or they work."""
 
 import json
-import logging
 import random
 import shutil
 
@@ -15,18 +14,9 @@ from sepo_train.training.settings import Training
 from sepo_train.training.trainable_model import trainable_model
 from tests.fixtures.damaged_models import edit, refused, use
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.filterwarnings("ignore")]
 
 SEED = 15
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(before)
 
 
 @pytest.fixture(scope="module")
