@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class SepoError(Exception):
@@ -37,3 +37,18 @@ class HubError(SepoError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its class if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def is_failure(error: BaseException) -> bool:
+    """True for an error of the work itself: an `Exception`, or a panic of code in Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and the errors that it was raised from or while, the latest first."""
+    current: BaseException | None = error
+    seen: set[int] = set()
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
-from sepo_data.share import BASIS_POINTS, format_share, share_of
+from sepo_data.share import BASIS_POINTS, MOST_DIGITS, format_share, share_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,10 +50,6 @@ class HoldoutSize:
     def count_of(self, pairs: int) -> int:
         """The number of holdout pairs among `pairs` pairs: max(1, floor(share x pairs)) of a share, in integers."""
         return share_of(pairs, self.share) if self.share else self.pairs
-
-
-MOST_DIGITS = 18
-"""Before or behind the decimal point of a size: Python would compute 1e999999999 as an integer, without an end."""
 
 
 def parse_holdout(value: str | float) -> HoldoutSize:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from sepo_data.errors import SepoError, first_line
+from sepo_data.errors import SepoError, first_line, is_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,8 +53,8 @@ def stream_errors(file: Path) -> Iterator[None]:
     except SepoError:
         raise
     except BaseException as error:
-        # A panic is no Exception. Arrow raises whatever fits: a length of 2^60 is a MemoryError or an OverflowError.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        # Arrow raises whatever fits: a length of 2^60 is a MemoryError or an OverflowError.
+        if not is_failure(error):
             raise
         raise SepoError(f"{file} cannot be read: {first_line(error)}", AGAIN) from error
 

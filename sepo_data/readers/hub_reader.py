@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from sepo_data.console.output import print_notes
 from sepo_data.console.text import did_you_mean, listed
-from sepo_data.errors import HubError, SepoError, first_line
+from sepo_data.errors import HubError, SepoError
 from sepo_data.readers.arrow_reader import BATCH_ROWS, read_arrow, rows_at_once, write_stream
 from sepo_data.readers.materialized import cached_copy
 from sepo_data.readers.rows import DataFile, Row, Table, python_rows
 from sepo_data.readers.splits import choose_split
-from sepo_data.storage.hub import explain, not_cached, out_of_reach
+from sepo_data.storage.hub import explain, not_cached, out_of_reach, without_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +156,7 @@ def _hub_problem(dataset: str, config: str | None, error: Exception) -> SepoErro
 def _problem(dataset: str, config: str | None, error: Exception) -> SepoError:
     import datasets
 
-    text = _without_token(error)
+    text = without_token(error)
     if isinstance(error, FileNotFoundError) and "revision" in text.lower():
         return HubError(text, "a revision is a branch, a tag or a commit")
     if isinstance(error, RuntimeError) and "scripts are no longer supported" in text:
@@ -167,7 +167,7 @@ def _problem(dataset: str, config: str | None, error: Exception) -> SepoError:
     if isinstance(error, FileNotFoundError):
         return HubError(text, "a private or gated dataset needs HF_TOKEN or `hf auth login`")
     if isinstance(error, datasets.exceptions.DatasetsError):
-        cause = f": {_without_token(error.__cause__)}" if error.__cause__ else ""
+        cause = f": {without_token(error.__cause__)}" if error.__cause__ else ""
         return SepoError(f"the Hub dataset {dataset} cannot be read: {text}{cause}")
     if isinstance(error, ValueError) and "config" in text.lower():
         configs = datasets.get_dataset_config_names(dataset)
@@ -175,12 +175,3 @@ def _problem(dataset: str, config: str | None, error: Exception) -> SepoError:
         guess = did_you_mean(config, configs) if config else "choose one with --subset"
         return SepoError(f"the Hub dataset {dataset} has {wrong} {listed(configs)}", guess)
     return HubError(f"{type(error).__name__}: {text}")
-
-
-def _without_token(error: BaseException) -> str:
-    """The first line of an error's message, without the token of the Hub."""
-    import huggingface_hub
-
-    token = huggingface_hub.get_token()
-    text = first_line(error)
-    return text.replace(token, "***") if token else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -20,12 +19,11 @@ from sepo_data.readers.hub_reader import read_hub, read_saved, stream_hub
 from sepo_data.readers.rows import DataFile, Row, Table
 from sepo_data.readers.text_reader import COLUMN_ROWS
 from sepo_data.storage.cache import cached_fact
+from sepo_data.storage.hub import HUB_ID
 from sepo_data.storage.location import public_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 Content = tuple[str, Path, int | None]
 """Part of a fingerprint: the name of a file, its path, and the number of bytes that count; None for all."""
@@ -173,7 +171,7 @@ def _of_hub(
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, siblings)
     # `data/pairs.jsonl` could be a Hub id, but is more often a mistyped file.
-    if not _HUB_ID.fullmatch(dataset) or format_of(path.name):
+    if not HUB_ID.fullmatch(dataset) or format_of(path.name):
         raise SepoError(f"{dataset}: no such file or folder, and it is no Hub id (name or user/name) either", hint)
     try:
         if streaming:

@@ -10,18 +10,18 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from sepo_data.errors import HubError, first_line
+from sepo_data.errors import HubError, causes, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     Kind = Literal["model", "dataset"]
 
 ANSWER_SECONDS = 4.0
 """Time that the Hub has for its first answer. The libraries would wait and repeat for minutes."""
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 NO_NETWORK = "check the connection, the proxy and HF_ENDPOINT, or name a local copy"
@@ -38,14 +38,14 @@ def out_of_reach(repository: str, kind: Kind) -> str:
     """
     from huggingface_hub import constants
 
-    if not _ID.fullmatch(repository) or repository.endswith(".gguf"):
+    if not HUB_ID.fullmatch(repository) or repository.endswith(".gguf"):
         return ""
     if constants.is_offline_mode():
         return _offline_reason()
     failed: list[BaseException | int] = []
     asking = threading.Thread(target=_ask, args=(f"{constants.ENDPOINT}/api/{kind}s/{repository}", failed), daemon=True)
     asking.start()  # a resolver has no time limit
-    asking.join(float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_SECONDS) + 0.5)
+    asking.join(_answer_seconds() + 0.5)
     if asking.is_alive():
         failed.append(TimeoutError())
     if not failed:
@@ -91,9 +91,9 @@ def not_cached(reason: str, repository: str) -> HubError:
 
 def explain(error: BaseException, repository: str, kind: Kind) -> HubError | None:
     """The meaning of an error of the libraries for `repository` on the Hub; None if it has none."""
-    causes = list(_causes(error))
-    names = {parent.__name__ for cause in causes for parent in type(cause).__mro__}
-    status = next((code for code in map(_status, causes) if code), None)
+    chain = list(causes(error))
+    names = {parent.__name__ for cause in chain for parent in type(cause).__mro__}
+    status = next((code for code in map(_status, chain) if code), None)
     if names & {"LocalEntryNotFoundError", "OfflineModeIsEnabled"} and (reason := out_of_reach(repository, kind)):
         return not_cached(reason, repository)
     if "GatedRepoError" in names:
@@ -107,7 +107,6 @@ def explain(error: BaseException, repository: str, kind: Kind) -> HubError | Non
     return None
 
 
-_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _MODEL_FILES = ("config.json", "adapter_config.json", "tokenizer.json")
 _NETWORK = {
@@ -117,13 +116,16 @@ _NETWORK = {
 """Base classes of the errors of the network, in the libraries for HTTP and below them."""
 
 
+def _answer_seconds() -> float:
+    return float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_SECONDS)
+
+
 def _ask(url: str, failed: list[BaseException | int]) -> None:
     from huggingface_hub import get_session
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined] # it has no __all__
 
-    seconds = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_SECONDS)
     try:
-        status = get_session().head(url, headers=build_hf_headers(), timeout=seconds).status_code
+        status = get_session().head(url, headers=build_hf_headers(), timeout=_answer_seconds()).status_code
         if status >= _SERVER_ERROR or status == _TOO_MANY:
             failed.append(status)
     except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises
@@ -160,21 +162,21 @@ def _no_answer(error: BaseException) -> str:
     from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT).netloc
-    causes = list(_causes(error))
-    names = {parent.__name__ for cause in causes for parent in type(cause).__mro__}
-    text = " ".join(map(str, causes))
-    if any(isinstance(cause, socket.gaierror) for cause in causes) or "ame resolution" in text or "not known" in text:
+    chain = list(causes(error))
+    names = {parent.__name__ for cause in chain for parent in type(cause).__mro__}
+    text = " ".join(map(str, chain))
+    if any(isinstance(cause, socket.gaierror) for cause in chain) or "ame resolution" in text or "not known" in text:
         what = f"no address was found for {host}; there is no network or no DNS"
     elif "ProxyError" in names:
-        what = f"the proxy does not let through to {host}: {_without_token(error)}"
-    elif any(isinstance(cause, ssl.SSLError) for cause in causes) or "SSL" in text:
-        what = f"no secure connection to {host}: {_without_token(error)}"
+        what = f"the proxy does not let through to {host}: {without_token(error)}"
+    elif any(isinstance(cause, ssl.SSLError) for cause in chain) or "SSL" in text:
+        what = f"no secure connection to {host}: {without_token(error)}"
     elif names & {"TimeoutError", "TimeoutException", "Timeout"}:
         what = f"{host} does not answer; HF_HUB_ETAG_TIMEOUT=30 waits longer"
     elif "refused" in text:
         what = f"{host} refuses the connection"
     else:
-        what = f"{host}: {type(error).__name__}: {_without_token(error)}"
+        what = f"{host}: {type(error).__name__}: {without_token(error)}"
     return f"the Hub cannot be reached: {what}"
 
 
@@ -183,16 +185,7 @@ def _status(error: BaseException) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    current: Any = error
-    seen: set[int] = set()
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _without_token(error: BaseException) -> str:
+def without_token(error: BaseException) -> str:
     """The first line of an error's message, without the token of the Hub."""
     from huggingface_hub import get_token
 

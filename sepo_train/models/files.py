@@ -13,7 +13,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from sepo_data.console.output import print_notes
-from sepo_data.errors import HubError, SepoError
+from sepo_data.errors import HubError, SepoError, causes, is_failure
 from sepo_data.storage.hub import explain, reach_model
 from sepo_train.models.adapters import read_base
 from sepo_train.models.gguf import is_gguf, safetensors_folder
@@ -162,16 +162,16 @@ def model_errors(name: str) -> Iterator[None]:
     except SepoError:
         raise
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of code in Rust
+        if not is_failure(error):
             raise
-        causes = list(_chain(error))
-        if any(map(is_refusal, causes)):
+        chain = list(causes(error))
+        if any(map(is_refusal, chain)):
             raise refusal(name, resolve(name), revision(name)) from error
-        if any(isinstance(cause, HFValidationError) for cause in causes):
+        if any(isinstance(cause, HFValidationError) for cause in chain):
             raise SepoError(f"{name} is neither a local folder nor the id of a model on the Hub", GIVE) from error
         if not Path(name).exists() and (explained := explain(error, name, "model")) is not None:
             raise HubError(f"{name} is no local folder, and {explained}", explained.hint) from None
-        if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in causes):
+        if any(isinstance(cause, HfHubHTTPError | LocalEntryNotFoundError) for cause in chain):
             raise HubError(
                 f"model {name} is neither a local folder nor was it found on the Hub",
                 "check the spelling; for a private or gated model log in with `hf auth login` or set HF_TOKEN",
@@ -191,10 +191,3 @@ def _reason(error: BaseException) -> str:
     text = " ".join(lines[: last + 1])
     plain = type(error).__module__ != "builtins" or isinstance(error, OSError | ValueError | RuntimeError | ImportError)
     return text if text and plain else f"{type(error).__name__}: {text}".removesuffix(": ")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    current: Any = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__
