@@ -6,9 +6,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.readers.shard_faults import MANIFEST, ShardFault, listing_faults
+from sepo_data.readers.shard_faults import ShardFault, listing_faults
+from sepo_data.schemas.folder import DATASETS, INFO, MANIFEST, TOKENIZER
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import DATASETS, INFO, TOKENIZER
 from sepo_data.stages.repair import damage
 from sepo_data.stages.verify import shard_faults
 
@@ -56,7 +56,7 @@ def verified_line(manifest: Manifest) -> tuple[str, str]:
     return "verified", f"{len(manifest.shards)} shards, {size:,} bytes{tokenizer}: each is what the manifest says"
 
 
-def damage_error(folder: Path, faults: Sequence[ShardFault]) -> SepoError:
+def verification_error(folder: Path, faults: Sequence[ShardFault]) -> SepoError:
     """The error with which `sepo info --verify` ends after it printed the faults."""
     if edited := next((fault for fault in faults if fault.file == MANIFEST), None):
         return SepoError(

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.analysis.throughput import read_throughput, throughput_text
+from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import DATASETS, read_manifest
+from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.records import finished_shards
 
 if TYPE_CHECKING:

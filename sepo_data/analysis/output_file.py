@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from sepo_data.errors import RefusedError, SepoError
-from sepo_data.stages.directory import MANIFEST
+from sepo_data.schemas.folder import MANIFEST
 from sepo_data.storage.atomic import atomic_write, remove_leftovers
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from sepo_data.analysis.query_bounds import check_bounds, check_by_trial
 from sepo_data.analysis.read_only import check_read_only
 from sepo_data.console.text import did_you_mean, listed, shortened
 from sepo_data.errors import SepoError, first_line
+from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.stages.directory import TOKENIZER
 from sepo_data.stages.scan import scan
 
 if TYPE_CHECKING:

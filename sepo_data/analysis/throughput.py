@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.stages.directory import shards_of
-from sepo_data.stages.records import RECORDS, shard_entries
+from sepo_data.schemas.folder import RECORDS, shards_of
+from sepo_data.stages.records import shard_entries
 from sepo_data.storage.locks import seems_locked
 
 if TYPE_CHECKING:

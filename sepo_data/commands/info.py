@@ -27,7 +27,7 @@ def run(
     Shards that are missing or have another size are faults; --verify compares their bytes as well, and ends with exit
     code 1 where it finds a fault.
     """
-    from sepo_data.analysis.faults import damage_error, fault_lines, read_faults, verified_line
+    from sepo_data.analysis.faults import fault_lines, read_faults, verification_error, verified_line
     from sepo_data.analysis.info import lines, read_info, summary
 
     manifest = read_info(directory)
@@ -39,4 +39,4 @@ def run(
         found += [verified_line(manifest)] if verify and not faults else []
         print_lines(f"{label:<12} {text}" for label, text in found)
     if verify and faults:
-        raise damage_error(directory, faults)
+        raise verification_error(directory, faults)

@@ -93,10 +93,10 @@ def run(
     Response by response: max(1, floor(share x n)) of its n tokens, the earlier of two equal rewards first.
     """
     with session(quiet=quiet, no_progress=no_progress) as terminal:
+        from sepo_data.schemas.folder import MANIFEST
         from sepo_data.selection.parse import grid_rules, parse_rule, parse_weights
         from sepo_data.selection.select import select_many
         from sepo_data.selection.selection import Selection
-        from sepo_data.stages.directory import MANIFEST
 
         sides = {side: quota for side, quota in (("chosen", chosen), ("rejected", rejected)) if quota}
         if grid and sides:

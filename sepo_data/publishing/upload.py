@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sepo_data.console.progress import SILENT, Progress
-from sepo_data.errors import HubError, RefusedError, SepoError, first_line
-from sepo_data.stages.directory import MANIFEST
-from sepo_data.storage.hub import out_of_reach
+from sepo_data.errors import HubError, RefusedError, SepoError
+from sepo_data.schemas.folder import MANIFEST
+from sepo_data.storage.hub import out_of_reach, without_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -154,10 +154,10 @@ def hub_errors(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         found = _refusal(repo_id, error.response.status_code, error.server_message or "")
     except ValueError as error:
-        found = SepoError(f"the Hub does not take {repo_id}: {_without_token(error)}", f"look at its {CARD}")
+        found = SepoError(f"the Hub does not take {repo_id}: {without_token(error)}", f"look at its {CARD}")
     except no_connection as error:
         found = HubError(
-            f"the Hub cannot be reached: {type(error).__name__}: {_without_token(error)}",
+            f"the Hub cannot be reached: {type(error).__name__}: {without_token(error)}",
             "check the connection, and push again: files that arrived are not uploaded twice",
         )
     else:
@@ -177,10 +177,3 @@ def _refusal(repo_id: str, status: int, reason: str) -> HubError:
             )
         case _:
             return HubError(f"the Hub refuses {repo_id} with status {status}{reason}", "push again later")
-
-
-def _without_token(error: BaseException) -> str:
-    """The first line of an error's message, without the token of the Hub."""
-    from huggingface_hub import get_token
-
-    return first_line(error).replace(get_token() or "\0", "***")

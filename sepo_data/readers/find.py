@@ -11,8 +11,8 @@ from sepo_data.errors import SepoError
 from sepo_data.readers.data_files import files_of_folder, files_of_pattern, files_of_split
 from sepo_data.readers.formats import format_of, known_formats, read_pipe
 from sepo_data.readers.rows import DataFile
-from sepo_data.readers.shard_faults import MANIFEST
 from sepo_data.readers.stage_files import check_recorded, stage_files
+from sepo_data.schemas.folder import MANIFEST
 from sepo_data.storage.download import fetched, file_names, matching_names
 from sepo_data.storage.location import is_remote, location, public_name
 

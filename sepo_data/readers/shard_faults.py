@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from sepo_data.errors import SepoError
 from sepo_data.readers.arrow_stream import check_texts, map_stream, stream_errors
+from sepo_data.schemas.folder import COMMANDS, MANIFEST, STATE, TOKENIZER, shard_name
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.schemas.validate import column_differences
 from sepo_data.storage.cache import cache_folder, file_sha256, file_sha256s
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sepo_data.schemas.manifest import Manifest, ShardRecord
-
-MANIFEST = "sepo.json"
-STATE = "state.json"
-TOKENIZER = "tokenizer"
-MAKERS = {Stage.REWARDS: "score", Stage.SELECTION: "select"}
-"""The command that makes each stage dataset."""
 
 LISTED_FAULTS = 10
 LOADED = (".json", ".jinja")
@@ -50,11 +45,6 @@ class ShardFault:
 
     def __str__(self) -> str:
         return f"{self.file} {self.reason}"
-
-
-def shard_name(index: int, shards: int) -> str:
-    """The name of data file `index` of `shards`, as `datasets` names them."""
-    return f"data-{index:05d}-of-{shards:05d}.arrow"
 
 
 def listing_faults(folder: Path, manifest: Manifest) -> list[ShardFault]:
@@ -108,11 +98,12 @@ def damage_error(folder: Path, manifest: Manifest, faults: Sequence[ShardFault])
     """The error of a reader that found `faults`, at least one."""
     others = len(faults) - LISTED_FAULTS
     more = [f"and {others:,} more"] if others > 0 else []
-    maker = f"the same `sepo {MAKERS[manifest.stage]}` makes what is damaged again"
+    command = f"sepo {COMMANDS[manifest.stage]}"
+    maker = f"the same `{command}` makes what is damaged again"
     if not is_remote(folder) and folder.absolute().is_relative_to(cache_folder().absolute()):
         maker = "it is a copy of a directory in a store: delete it, and it is downloaded again"
     elif any(fault.file == MANIFEST for fault in faults):
-        maker = f"`sepo {MAKERS[manifest.stage]}` with --overwrite makes it anew; no repair trusts an edited {MANIFEST}"
+        maker = f"`{command}` with --overwrite makes it anew; no repair trusts an edited {MANIFEST}"
     hint = f"`sepo info {folder} --verify` checks every file; {maker}"
     if len(faults) == 1:
         return SepoError(f"{folder} is damaged: {faults[0]}", hint)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
 from sepo_data.readers.rows import DataFile
-from sepo_data.readers.shard_faults import MAKERS, MANIFEST, STATE, damage_error, data_faults
+from sepo_data.readers.shard_faults import damage_error, data_faults
+from sepo_data.schemas.folder import COMMANDS, DATASETS, MANIFEST, STATE
 from sepo_data.schemas.manifest import Manifest
 from sepo_data.storage.location import read_text
 
@@ -30,7 +31,9 @@ def stage_files(folder: Path, address: str, split: str | None) -> list[DataFile]
     if manifest is None:
         return None
     if not manifest.complete or not (folder / STATE).exists():
-        raise SepoError(f"{address} is incomplete", f"run the same `sepo {MAKERS[manifest.stage]}` again to resume it")
+        raise SepoError(
+            f"{address} is incomplete", f"run the same `sepo {COMMANDS[manifest.stage]}` again to resume it"
+        )
     if split:
         raise SepoError(f"{address} is one dataset without splits", "leave out --split")
     if faults := data_faults(folder, manifest):
@@ -62,4 +65,4 @@ def _manifest(folder: Path, address: str) -> Manifest | None:
         raise SepoError(
             f"{address} has a {MANIFEST} that cannot be read", f"`sepo info {address}` reports why"
         ) from error
-    return manifest if manifest.stage in MAKERS else None
+    return manifest if manifest.stage in DATASETS else None

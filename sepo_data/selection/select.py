@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
+from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema, text_options
 from sepo_data.schemas.validate import check_table
@@ -19,7 +20,7 @@ from sepo_data.selection.rules.top import top
 from sepo_data.selection.selection import Selection, mask_columns
 from sepo_data.selection.token_classes import token_classes
 from sepo_data.share import format_share
-from sepo_data.stages.directory import TOKENIZER, read_stage
+from sepo_data.stages.directory import read_stage
 from sepo_data.stages.restore import note_changed, open_restored
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.scan import scan

@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sepo_data.readers.shard_faults import foreign_files
-from sepo_data.stages.directory import MANIFEST, is_complete, read_manifest
+from sepo_data.schemas.folder import MANIFEST
+from sepo_data.stages.directory import is_complete, read_manifest
 from sepo_data.stages.runs import directory_lock, drop_records
 from sepo_data.storage.atomic import atomic_write, scratch_folder, write_text
 from sepo_data.storage.location import make_folder
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from sepo_data.schemas.manifest import Manifest
 
 
-def saved_files(name: str, save: Callable[[Path], object]) -> dict[str, bytes]:
-    """The files that `save` writes into the folder it is given, by their names below a folder called `name`."""
+def saved_files(save: Callable[[Path], object]) -> dict[str, bytes]:
+    """The files that `save` writes into the folder it is given, by their names there."""
     with scratch_folder() as scratch:
-        (scratch / name).mkdir()
-        save(scratch / name)
-        files = sorted(file for file in (scratch / name).rglob("*") if file.is_file())
-        return {file.relative_to(scratch).as_posix(): file.read_bytes() for file in files}
+        folder = scratch / "saved"
+        folder.mkdir()
+        save(folder)
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def recorded_files(path: Path, manifest: Manifest) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.readers.shard_faults import file_fault
+from sepo_data.schemas.folder import RECORDS
 from sepo_data.schemas.manifest import ShardRecord
 from sepo_data.shapes.pairs import SkippedRow
 from sepo_data.storage.atomic import write_text
@@ -16,8 +17,6 @@ from sepo_data.storage.version import file_version
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-RECORDS = ".sepo"
 
 
 def finished_shards(path: Path) -> list[ShardRecord]:

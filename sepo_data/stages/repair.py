@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from sepo_data.readers.shard_faults import ShardFault
+from sepo_data.schemas.folder import INFO, SKIPPED, STATE, shard_index
 from sepo_data.shapes.pairs import SkippedRow
-from sepo_data.stages.directory import INFO, SKIPPED, STATE, shard_index
 from sepo_data.stages.hf_files import dataset_info, dataset_state
 from sepo_data.stages.records import is_recorded, write_entry
-from sepo_data.stages.verify import ShardFault, shard_faults
+from sepo_data.stages.verify import shard_faults
 from sepo_data.storage.location import read_text
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.stages.directory import TOKENIZER
+from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.stages.repair import changed_text, damage_text
 from sepo_data.stages.writer import open_stage
 

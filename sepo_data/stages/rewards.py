@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from sepo_data.errors import SepoError
+from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.shapes.tool_calls import json_text
-from sepo_data.stages.directory import DATASETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,14 +15,9 @@ from typing import TYPE_CHECKING
 
 from sepo_data.errors import RefusedError
 from sepo_data.readers.shard_faults import plan_faults
-from sepo_data.stages.directory import (
-    DATASETS,
-    MANIFEST,
-    TOKENIZER,
-    is_complete,
-    read_manifest,
-)
-from sepo_data.stages.records import RECORDS, finished_shards
+from sepo_data.schemas.folder import DATASETS, MANIFEST, RECORDS, TOKENIZER
+from sepo_data.stages.directory import is_complete, read_manifest
+from sepo_data.stages.records import finished_shards
 from sepo_data.stages.repair import damage, reopen
 from sepo_data.storage.atomic import SUFFIX, remove_leftovers, write_text
 from sepo_data.storage.location import is_remote, make_folder, public_name, remove_tree

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
+from sepo_data.schemas.folder import MANIFEST
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import MANIFEST, read_stage
+from sepo_data.stages.directory import read_stage
 from sepo_data.storage.atomic import write_text
 
 if TYPE_CHECKING:

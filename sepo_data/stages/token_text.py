@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.stages.directory import TOKENIZER
+from sepo_data.schemas.folder import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from sepo_data.readers.arrow_stream import map_stream
-from sepo_data.readers.shard_faults import ShardFault, data_faults, file_fault
-from sepo_data.stages.directory import INFO
+from sepo_data.readers.shard_faults import ShardFault, data_faults
+from sepo_data.schemas.folder import INFO
 from sepo_data.stages.hf_files import dataset_info
 from sepo_data.storage.location import is_remote, read_text
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sepo_data.schemas.manifest import Manifest
-
-__all__ = ["ShardFault", "file_fault", "shard_faults"]
 
 
 def shard_faults(folder: Path, manifest: Manifest, *, hashes: bool = True, again: bool = False) -> list[ShardFault]:

@@ -25,19 +25,12 @@ import pyarrow as pa
 
 from sepo_data.errors import SepoError
 from sepo_data.preferences.skipped import skipped_lines
+from sepo_data.schemas.folder import MANIFEST, RECORDS, SKIPPED, shard_index, shard_name
 from sepo_data.schemas.manifest import Manifest, ShardRecord
 from sepo_data.schemas.validate import check_table
-from sepo_data.stages.directory import MANIFEST, SKIPPED, is_complete, read_manifest, shard_index, shard_name
+from sepo_data.stages.directory import is_complete, read_manifest
 from sepo_data.stages.folder_files import file_hashes, recorded_files, saved_files, write_files
-from sepo_data.stages.records import (
-    RECORDS,
-    is_false,
-    is_recorded,
-    lock_path,
-    read_entry,
-    record_path,
-    write_entry,
-)
+from sepo_data.stages.records import is_false, is_recorded, lock_path, read_entry, record_path, write_entry
 from sepo_data.stages.repair import count_reasons, last_files
 from sepo_data.stages.runs import directory_lock, drop_records, locked_run, writer_lock
 from sepo_data.stages.verify import shard_faults
@@ -99,13 +92,9 @@ class StageWriter:
     @contextmanager
     def claimed(self, index: int) -> Iterator[bool]:
         """Lock shard `index` while the block runs; False where another process holds it, or it is not pending."""
-        lock = try_lock(lock_path(self.path, index))
-        try:
+        with self._locked(index) as mine:
             # Another process may have finished it before the lock was acquired.
-            yield lock is not None and not self._is_present(index) and self._is_open()
-        finally:
-            if lock is not None:
-                lock.release()
+            yield mine and not self._is_present(index) and self._is_open()
 
     def free_of_dead(self, indices: Iterable[int]) -> None:
         """Free the shards that dead processes hold; in a store, that takes as long as a lease lasts."""
@@ -189,7 +178,7 @@ class StageWriter:
         if recorded := recorded_files(self.path, self.manifest):
             self.files = recorded
             return []
-        made = saved_files(name, save)
+        made = {f"{name}/{file}": content for file, content in saved_files(save).items()}
         self.files = file_hashes(made)
         return write_files(self.path, self.manifest, made)
 
@@ -242,14 +231,20 @@ class StageWriter:
 
     def _drop_if_false(self, index: int) -> bool:
         """Delete a record, unless another process is writing the shard at this moment."""
-        if (lock := try_lock(lock_path(self.path, index))) is None:
-            return False
-        try:
-            if false := is_false(self.path, index, self._file_name(index)):
+        with self._locked(index) as mine:
+            if false := mine and is_false(self.path, index, self._file_name(index)):
                 record_path(self.path, index).unlink(missing_ok=True)
             return false
+
+    @contextmanager
+    def _locked(self, index: int) -> Iterator[bool]:
+        """Hold the lock of shard `index` while the block runs; False where another process does."""
+        lock = try_lock(lock_path(self.path, index))
+        try:
+            yield lock is not None
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def _is_open(self) -> bool:
         """True if the directory still belongs to this run and is incomplete."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import RefusedError
-from sepo_data.stages.records import RECORDS
+from sepo_data.schemas.folder import RECORDS
 from sepo_data.stages.runs import DIRECTORY_LOCK, drop_records
 from sepo_data.storage.atomic import SUFFIX, remove_leftovers
 from sepo_data.storage.location import make_folder, remove_tree

@@ -13,8 +13,9 @@ from sepo_data import scan
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT, parse_holdout
 from sepo_data.preferences.reading import Reading
+from sepo_data.schemas.folder import MANIFEST
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.stages.directory import MANIFEST, read_manifest, read_stage
+from sepo_data.stages.directory import read_manifest, read_stage
 from sepo_data.stages.lineage import read_ancestors
 from sepo_data.stages.seen_pairs import read_oracle_record
 from sepo_train.engine.layout import Tree

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from sepo_data.errors import SepoError
+from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.schemas.manifest import TokenizerRecord
-from sepo_data.stages.directory import TOKENIZER
 from sepo_data.tokenization.bounded_template import apply_template
 from sepo_train.models.files import adapter_base, check_own_config, find_file, model_errors, resolve, revision
 

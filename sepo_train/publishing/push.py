@@ -9,8 +9,9 @@ from sepo_data.console.progress import SILENT, Progress
 from sepo_data.publishing.citation import PAPER
 from sepo_data.publishing.public_manifest import base_name, public_manifest, without_folders
 from sepo_data.publishing.upload import CARD, check_upload, open_repository, upload
+from sepo_data.schemas.folder import MANIFEST, SKIPPED
 from sepo_data.schemas.stages import Stage
-from sepo_data.stages.directory import MANIFEST, SKIPPED, read_stage
+from sepo_data.stages.directory import read_stage
 from sepo_train.models.files import ADAPTER
 from sepo_train.publishing.model_card import card_of
 

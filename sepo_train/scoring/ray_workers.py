@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError, first_line
-from sepo_data.stages.directory import is_complete, read_manifest, shards_of
+from sepo_data.schemas.folder import shards_of
+from sepo_data.stages.directory import is_complete, read_manifest
 from sepo_data.stages.records import finished_shards
 from sepo_data.storage.location import is_remote
 from sepo_train.scoring.options import DEFAULTS, ScoringOptions

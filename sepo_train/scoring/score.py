@@ -10,7 +10,7 @@ from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.preferences.skipped import enforce_on_bad_row
-from sepo_data.stages.directory import TOKENIZER
+from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.stages.records import finished_shards
 from sepo_data.stages.restore import note_changed
 from sepo_data.stages.rewards import rewards_table

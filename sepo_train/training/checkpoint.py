@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 
 from sepo_data.errors import SepoError
-from sepo_data.stages.directory import MANIFEST
+from sepo_data.schemas.folder import MANIFEST
 from sepo_data.storage.atomic import disk_full, write_text
 from sepo_train.models.adapters import write_base
 from sepo_train.models.lora import merge_lora as merged

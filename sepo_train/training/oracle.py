@@ -14,11 +14,11 @@ from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.preferences.skipped import OnBadRow, enforce_on_bad_row, skipped_lines
+from sepo_data.schemas.folder import SKIPPED
 from sepo_data.schemas.manifest import Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.selection.quota import Quota
 from sepo_data.share import BASIS_POINTS, format_share
-from sepo_data.stages.directory import SKIPPED
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.seen_pairs import write_seen_pairs
 from sepo_data.stages.versions import installed_versions

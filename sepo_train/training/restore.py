@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.stages.directory import SKIPPED
+from sepo_data.schemas.folder import SKIPPED
+from sepo_data.stages.folder_files import saved_files
 from sepo_data.stages.runs import open_run
 from sepo_data.stages.seen_pairs import read_oracle_record
-from sepo_data.storage.atomic import atomic_write, scratch_folder
+from sepo_data.storage.atomic import atomic_write
+from sepo_data.storage.location import make_folder
 from sepo_train.models.files import ADAPTER
 from sepo_train.models.load import adapter_weights, count_parameters
 from sepo_train.models.tokenizers import load_tokenizer, tokenizer_record
@@ -68,12 +70,11 @@ def restored(
 
 def _restore_tokenizer(out: Path, tokenizer: PreTrainedTokenizerBase, *, trust_remote_code: bool) -> list[str]:
     """Write the files of `tokenizer` that `out` lacks, or all where those there are no longer of this tokenizer."""
-    with scratch_folder() as scratch:
-        tokenizer.save_pretrained(scratch / "tokenizer")
-        files = {file.name: file.read_bytes() for file in sorted((scratch / "tokenizer").iterdir())}
+    files = saved_files(tokenizer.save_pretrained)
     usable = _is_usable(out, tokenizer, trust_remote_code=trust_remote_code)
     missing = [name for name in files if not (out / name).exists()]
     for name in (wanted := missing if missing or usable else list(files)):
+        make_folder((out / name).parent)
         with atomic_write(out / name) as file:
             file.write(files[name])
     return wanted

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from sepo_data.analysis.faults import damage_error, fault_lines, read_faults, verified_line
+from sepo_data.analysis.faults import fault_lines, read_faults, verification_error, verified_line
 from sepo_data.analysis.info import lines, read_info, summary
 from sepo_data.schemas.manifest import InputRecord, Manifest, ModelRecord
 from sepo_data.schemas.stages import Stage
@@ -134,7 +134,7 @@ def test_an_edited_manifest_is_made_anew_and_never_repaired(tmp_path, rewards, n
         assert "sepo.json" in {fault.file for fault in faults}
         *_, (label, text) = fault_lines(tmp_path / "selection", manifest, faults)
         assert (label, "--overwrite" in text) == ("mend with", True)
-        assert "--overwrite" in damage_error(tmp_path / "selection", faults).hint
+        assert "--overwrite" in verification_error(tmp_path / "selection", faults).hint
 
 
 @pytest.mark.parametrize("name", [name for name in OF_FILES if "tokenizer" in name])

@@ -14,7 +14,7 @@ def save(folder):
 
 
 def test_files_are_written_once_and_again_where_they_differ(tmp_path):
-    files = saved_files("tokenizer", save)
+    files = {f"tokenizer/{name}": content for name, content in saved_files(save).items()}
     names = ["tokenizer/additional_chat_templates/tools.jinja", "tokenizer/tokenizer.json"]
     assert sorted(files) == names
     assert sorted(write_files(tmp_path, PLAN, files)) == names
@@ -26,7 +26,7 @@ def test_files_are_written_once_and_again_where_they_differ(tmp_path):
 
 
 def test_files_without_a_record_go_where_they_would_be_loaded(tmp_path):
-    files = saved_files("tokenizer", save)
+    files = {f"tokenizer/{name}": content for name, content in saved_files(save).items()}
     recorded = PLAN.model_copy(update={"files": file_hashes(files)})
     write_files(tmp_path, recorded, files)
     for name in ("added_tokens.json", "LICENSE"):

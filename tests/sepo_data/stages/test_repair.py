@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from sepo_data.errors import RefusedError, SepoError
+from sepo_data.schemas.folder import RECORDS
 from sepo_data.shapes.pairs import SkippedRow
 from sepo_data.stages.directory import read_manifest
-from sepo_data.stages.records import RECORDS
 from sepo_data.stages.repair import changed_text, damage, damage_text
 from sepo_data.stages.runs import find_run
 from sepo_data.stages.writer import open_stage

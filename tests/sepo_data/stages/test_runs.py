@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 from sepo_data.errors import RefusedError
+from sepo_data.schemas.folder import RECORDS
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages import runs
 from sepo_data.stages.directory import read_manifest
-from sepo_data.stages.records import RECORDS
 from sepo_data.stages.runs import exclusive_run, find_run, open_run
 from sepo_data.stages.writer import open_stage
 from sepo_data.storage.atomic import SUFFIX, write_text
