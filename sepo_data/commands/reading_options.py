@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,10 @@ def build_reading(
     ] = None,
     streaming: Annotated[bool, option(INPUT, "--streaming", help="read a Hub dataset row by row")] = False,
     query: Annotated[str | None, option(INPUT, metavar="SQL", help="rows of a SQLite or DuckDB file")] = None,
+    delimiter: Annotated[
+        str | None,
+        option(INPUT, metavar="CHARACTER", help="between the fields of a CSV file: semicolon, tab, pipe, ..."),
+    ] = None,
     columns: Annotated[
         dict[str, str],
         option(
@@ -68,6 +73,14 @@ def build_reading(
             help="roles of columns with other names: chosen=response_j,prompt=question",
         ),
     ] = "",  # type: ignore[assignment]
+    ignore: Annotated[
+        str,
+        option(
+            INPUT,
+            metavar="A,B",
+            help="columns that look like context and are none; <image> for marks of pictures in texts",
+        ),
+    ] = "",
     pairs_from_ranking: Annotated[
         PairChoice, option(INPUT, help="the pairs that a row of ranked responses gives")
     ] = "best-worst",
@@ -98,8 +111,10 @@ def build_reading(
         subset=subset,
         revision=revision,
         query=query,
+        delimiter=delimiter,
         streaming=streaming,
         columns=columns,
+        ignore=parse_names(ignore),
         pairs_from_ranking=pairs_from_ranking,
         limit=limit,
         shuffle=shuffle,
@@ -113,13 +128,23 @@ reads_preferences = takes("reading", build_reading)
 
 
 def typed_reading(reading: Reading) -> str:
-    """The dataset and how it is read, as a person types it on the command line."""
-    parts = [f"{name}={weight:g}" for name, weight in reading.mix]
+    """The dataset and how it is read, as a person types it on the command line.
+
+    Without a seed that nothing is shuffled by: it would be that of something else in the next command.
+    """
+    reading = reading if reading.shuffle else replace(reading, seed=0)
+    parts = [f"{name}={weight}" for name, weight in reading.mix]
     words = ["--mix", *parts] if parts else [reading.dataset]
     for entry in fields(reading):
         value = getattr(reading, entry.name)
         if entry.name in {"dataset", "mix", "keep_columns"} or not value or value == entry.default:
             continue
-        roles = [",".join(f"{role}={column}" for role, column in value.items())] if entry.name == "columns" else None
-        words += [f"--{entry.name.replace('_', '-')}", *(roles or ([] if value is True else [str(value)]))]
+        words += [f"--{entry.name.replace('_', '-')}", *([] if value is True else [_typed(value)])]
     return " ".join(map(quote, words))
+
+
+def _typed(value: object) -> str:
+    """The value of an option as a person types it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{role}={column}" for role, column in value.items())
+    return ",".join(value) if isinstance(value, tuple) else str(value)

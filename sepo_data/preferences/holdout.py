@@ -52,7 +52,7 @@ class HoldoutSize:
         return share_of(pairs, self.share) if self.share else self.pairs
 
 
-def parse_holdout(value: str | float) -> HoldoutSize:
+def parse_holdout(value: str | float | HoldoutSize) -> HoldoutSize:
     """Read a number of pairs (`2000`) or a share of them (`5%`, `0.05`); 0 holds nothing out.
 
     Raises:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sepo_data.checked import checked
 from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
 from sepo_data.preferences.duplicates import scan_pairs
@@ -14,12 +15,15 @@ from sepo_data.preferences.mixture import SOURCE, Mixture, mixture
 from sepo_data.preferences.order import Order, reading_order, runs
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.readers.source import Source, open_source
+from sepo_data.shapes.context.doubts import PICTURE_MARK
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.shapes.record import column_of
 from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -102,6 +106,16 @@ class Preferences:
         return " ".join(found)
 
     @property
+    def unread(self) -> list[str]:
+        """The columns that are neither read nor kept; those of a mixture with the name of their part before them."""
+        return [
+            f"{part.source.name}: {column}" if part.mixed else column
+            for part in self.parts
+            for column in part.shape.unread
+            if column not in part.keep
+        ]
+
+    @property
     def added(self) -> dict[str, str]:
         """The columns that reading adds to `Pair.extra`, each with its meaning."""
         columns = {SOURCE: "the part of the mixture"} if isinstance(self.source, Mixture) else {}
@@ -174,7 +188,8 @@ class Preferences:
         return list(new.values()), repeated
 
 
-def read_preferences(reading: Reading | str) -> Preferences:
+@checked()
+def read_preferences(reading: Reading | str | Path) -> Preferences:
     """Open a dataset of preference pairs, or a mixture of several, and detect the shape of each.
 
     `dedupe` and `holdout` read all rows once, here.
@@ -187,6 +202,7 @@ def read_preferences(reading: Reading | str) -> Preferences:
             config=reading.subset,
             revision=reading.revision,
             query=reading.query,
+            delimiter=reading.delimiter,
             streaming=reading.streaming,
             limit=None if reading.shuffle else reading.limit,
         )
@@ -194,6 +210,7 @@ def read_preferences(reading: Reading | str) -> Preferences:
     ]
     keep = tuple(dict.fromkeys(reading.keep_columns))
     _refuse_unknown(keep, sources, reading)
+    _refuse_ignored(sources, reading)
     parts = tuple(Part(source, _shape(source, sources, reading), keep, bool(reading.mix)) for source in sources)
     order = reading_order([source.rows for source in sources], reading)
     rows = min(sources[0].rows, reading.limit or sources[0].rows) if order is None else len(order)
@@ -213,14 +230,27 @@ def _shape(source: Source, sources: Sequence[Source], reading: Reading) -> Shape
     columns = {
         role: column
         for role, column in reading.columns.items()
-        if column in source.columns or not any(column in other.columns for other in sources)
+        if column_of(column, source.columns) or not any(column_of(column, other.columns) for other in sources)
     }
-    good = (row.value for row in source.slice(0, min(SEARCHED_ROWS, source.rows)) if row.value is not None)
+    searched = min(SEARCHED_ROWS, source.rows)
+    good = (row.value for row in source.slice(0, searched) if row.value is not None)
     sample = list(islice(good, SAMPLE_ROWS))  # an error of reading names the file itself
+    if searched and not sample:
+        raise _unusable(source, next(iter(source.slice(0, 1))))
     try:
-        return detect_shape(source.columns, sample, roles=columns, pairs=reading.pairs_from_ranking)
+        return detect_shape(
+            source.columns, sample, roles=columns, pairs=reading.pairs_from_ranking, ignore=reading.ignore
+        )
     except SepoError as error:
         raise SepoError(f"{source.name}: {error}", error.hint) from None
+
+
+def _unusable(source: Source, first: Row) -> SepoError:
+    reason = f"{first.problem} in {first.detail}" if first.detail else first.problem
+    hint = "convert it: iconv -f WINDOWS-1252 -t UTF-8 IN > OUT, or whichever encoding it has"
+    return SepoError(
+        f"{source.name}: none of the first rows can be used: {reason}", hint if first.problem == "invalid_utf8" else ""
+    )
 
 
 def _mixed_shape(parts: Sequence[Part]) -> Shape:
@@ -255,3 +285,14 @@ def _refuse_unknown(keep: Sequence[str], sources: Sequence[Source], reading: Rea
         names = listed(source.name for source in sources)
         present = f"{names} has no column {listed(unknown)}; it has {listed(columns)}"
         raise SepoError(present, "; ".join(guesses))
+
+
+def _refuse_ignored(sources: Sequence[Source], reading: Reading) -> None:
+    """Raise for a column to ignore that no part has, or that `columns` gives a role to."""
+    columns = dict.fromkeys(column for source in sources for column in source.columns)
+    ignored = [column for column in reading.ignore if column != PICTURE_MARK]
+    if unknown := [column for column in ignored if column_of(column, columns) is None]:
+        guesses = [f"for {column}, {guess}" for column in unknown[:3] if (guess := did_you_mean(column, columns))]
+        raise SepoError(f"--ignore: there is no column {listed(unknown)}", "; ".join(guesses))
+    if both := [column for column in ignored if column in reading.columns.values()]:
+        raise SepoError(f"--columns reads {listed(both)}, which --ignore leaves out", "name it in one of them")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sepo_data.checked import at_least, check_fields, path_text
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HoldoutSize, parse_holdout
+from sepo_data.shapes.pairs import PairChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pydantic import JsonValue
-
-    from sepo_data.shapes.pairs import PairChoice
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class Reading:
         subset: configuration of a Hub dataset that has several.
         revision: of a Hub dataset: a branch, a tag or a commit.
         query: the SQL that reads a database.
+        delimiter: the character between the fields of CSV files, or its name: `comma`, `tab`, `semicolon` or `pipe`.
         streaming: read a Hub dataset row by row, without downloading its files first.
         columns: role to column, for columns that are not called like their role: `{"chosen": "response_j"}`.
+        ignore: columns that are no context, and are not read; `<image>` for marks of pictures in texts.
         pairs_from_ranking: the pairs that a row of ranked responses gives.
         keep_columns: side columns of the input to carry through.
         limit: the number of rows to read, skipped ones included.
@@ -48,17 +51,21 @@ class Reading:
     subset: str | None = None
     revision: str | None = None
     query: str | None = None
+    delimiter: str | None = None
     streaming: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
     pairs_from_ranking: PairChoice = "best-worst"
     keep_columns: tuple[str, ...] = ()
     limit: int | None = None
     shuffle: bool = False
     seed: int = 0
     dedupe: bool = False
-    holdout: float | str = 0
+    holdout: float | str | HoldoutSize = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", path_text(self.dataset))
+        check_fields(self, pairs_from_ranking=PairChoice, seed=at_least(0))
         if self.limit is not None and self.limit < 1:
             raise SepoError(f"a limit of {self.limit} rows leaves nothing to read", "choose 1 or more, or no limit")
         try:
@@ -85,6 +92,10 @@ class Reading:
         asked: dict[str, JsonValue] = {"limit": self.limit}
         if self.columns:
             asked["columns"] = [f"{role}={column}" for role, column in sorted(self.columns.items())]
+        if self.delimiter is not None:
+            asked["delimiter"] = self.delimiter
+        if self.ignore:
+            asked["ignore"] = [*sorted(self.ignore)]
         if self.pairs_from_ranking != "best-worst":
             asked["pairs_from_ranking"] = self.pairs_from_ranking
         if self.shuffle:
@@ -96,6 +107,6 @@ class Reading:
         return asked
 
 
-def as_reading(reading: Reading | str) -> Reading:
+def as_reading(reading: Reading | str | Path) -> Reading:
     """A reading, or the name of a dataset with default options."""
-    return Reading(reading) if isinstance(reading, str) else reading
+    return reading if isinstance(reading, Reading) else Reading(path_text(reading))

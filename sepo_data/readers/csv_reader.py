@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.readers.rows import DataFile, Row, Table, refuse_equal_columns
 from sepo_data.readers.text_reader import (
@@ -30,6 +31,22 @@ if TYPE_CHECKING:
 Record = list[str] | csv.Error
 """The fields of a record, or the reason that it has none."""
 
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+"""The usual characters between fields, each with the name that `--delimiter` takes as well."""
+
+
+def parse_delimiter(text: str) -> str:
+    """The character between fields from itself or from its name.
+
+    Raises:
+        SepoError: it is neither.
+    """
+    named = {name: character for character, name in DELIMITERS.items()} | {"\\t": "\t"}
+    character = named.get(text.strip().lower(), text)
+    if len(character) != 1 or character in '\r\n"' or not is_utf8(character):
+        raise SepoError(f"the delimiter {text!r} is no character", f"write one, or {listed(named)}")
+    return character
+
 
 def read_csv(file: DataFile, limit: int | None) -> Table:
     """The rows of a CSV file; every value is a string."""
@@ -41,10 +58,12 @@ def read_tsv(file: DataFile, limit: int | None) -> Table:
     return _read(file, limit, "\t")
 
 
-def _read(file: DataFile, limit: int | None, delimiter: str) -> Table:
+def _read(file: DataFile, limit: int | None, usual: str) -> Table:
+    delimiter = file.delimiter or usual
     _place, header = next(_records(delimiter, file, FIRST), (FIRST, []))
     if isinstance(header, csv.Error) or not is_utf8("".join(header)):
         raise SepoError(f"{file.address} does not begin with the names of its columns: {header}")
+    _refuse_one_column(file, delimiter, header)
     refuse_equal_columns(file.address, header)
     columns = tuple(header)
     form = TextFormat(f"csv {delimiter}", partial(_records, delimiter), partial(_row, columns), header=1)
@@ -74,6 +93,19 @@ def _records(delimiter: str, file: DataFile, place: Place) -> Iterator[tuple[Pla
                 return
             if record:
                 yield place, record
+
+
+def _refuse_one_column(file: DataFile, delimiter: str, header: list[str]) -> None:
+    """Raise if the only column has a name with another delimiter in it."""
+    others = [other for other in DELIMITERS if other != delimiter and any(other in name for name in header)]
+    if len(header) == 1 and others:
+        likely = max(others, key=header[0].count)
+        raise SepoError(
+            f"{file.address} has one column, {listed(header)}, with a {DELIMITERS[delimiter]} between fields"
+            if delimiter in DELIMITERS
+            else f"{file.address} has one column, {listed(header)}, with {delimiter} between fields",
+            f"if a {DELIMITERS[likely]} is between them, add --delimiter {DELIMITERS[likely]}",
+        )
 
 
 def _refuse_open_quote(delimiter: str, file: DataFile, place: Place, end: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.readers.arrow_reader import read_arrow, read_parquet
-from sepo_data.readers.csv_reader import read_csv, read_tsv
+from sepo_data.readers.csv_reader import DELIMITERS, read_csv, read_tsv
 from sepo_data.readers.database_reader import DATABASES, copy_answer
 from sepo_data.readers.json_reader import read_json, read_json_lines
 from sepo_data.readers.materialized import COMPRESSIONS, decompressed, piped
@@ -54,6 +54,11 @@ def reader_of(name: str) -> object:
     return READERS.get(_split_compression(format_of(name) or "")[0])
 
 
+def takes_delimiter(name: str) -> bool:
+    """True if a file of this format has its fields between delimiters."""
+    return reader_of(name) in {read_csv, read_tsv}
+
+
 def rows_name_columns(name: str) -> bool:
     """True if each row of a file of this format names its columns, so that rows may lack optional columns."""
     return reader_of(name) in {read_json_lines, read_json}
@@ -81,7 +86,7 @@ def format_of_content(path: Path, name: str) -> str:
     header = text.split(b"\n", 1)[0]
     if not header:
         raise SepoError(f"{name} is empty")
-    if b"," not in header and b"\t" not in header:
+    if not any(character.encode() in header for character in DELIMITERS):
         raise SepoError(f"{name} is neither JSON, CSV, TSV, Arrow nor Parquet", "give a file with a suffix")
     return ".csv" if header.count(b",") >= header.count(b"\t") else ".tsv"
 

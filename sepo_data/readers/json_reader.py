@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
@@ -14,7 +14,7 @@ from sepo_data.readers.rows import DataFile, Row, Table
 from sepo_data.readers.text_reader import FIRST, MAX_ROW_BYTES, Place, TextFormat, is_utf8, open_text, text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 
 _OVER_LINES = re.compile(rb'\{[ \t]*(\r?\n\s*"|"[^"\\\n]*"[ \t]*:[ \t]*\[[ \t]*\r?\n)')
@@ -44,19 +44,50 @@ def read_json(file: DataFile, limit: int | None) -> Table:
             f"{_unwrap('KEY')} extracts the rows in KEY; jq -c . IN > OUT.jsonl writes one object a line",
         )
     table = read_json_lines(file, limit)
-    if table.rows == len(table.columns) == 1:
-        _refuse_wrapped(file, table)
+    if table.rows == 1:
+        _refuse_wrapped(file, next(table.read(0, 1)).value or {})
     return table
 
 
-def _refuse_wrapped(file: DataFile, table: Table) -> None:
-    """Raise if the only value of the only row is a list of objects: these are the rows."""
-    (key,) = table.columns
-    items = (next(table.read(0, 1)).value or {}).get(key)
-    if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+def _refuse_wrapped(file: DataFile, only: Mapping[str, object]) -> None:
+    """Raise if the only object holds the rows: in a list under its only key, or as pandas or the Hub's viewer do."""
+    lists = {key: items for key, items in only.items() if _are_objects(items)}
+    if lists and (len(only) == 1 or ("data" in lists and "schema" in only)):
         raise SepoError(
-            f"{file.address} is one JSON object, and its rows are in {listed([key])}", f"extract them: {_unwrap(key)}"
+            f"{file.address} is one JSON object, and its rows are in {listed(lists)}",
+            f"extract them: {_unwrap(next(iter(lists)))}",
         )
+    if "rows" in lists and all("row" in item for item in lists["rows"]):
+        raise SepoError(
+            f"{file.address} is one JSON object, and its rows are in rows, each in row",
+            "extract them: jq -c '.rows[].row' IN > OUT.jsonl",
+        )
+    if (orient := _orient(only)) is not None:
+        raise SepoError(
+            f"{file.address} is a table of pandas in one JSON object, of orient={orient!r}",
+            "write it with DataFrame.to_json(OUT, orient='records', lines=True), where each row is an object; "
+            f"pandas.read_json(IN, orient={orient!r}) reads it back",
+        )
+
+
+def _are_objects(items: object) -> TypeGuard[list[dict[str, object]]]:
+    return isinstance(items, list) and bool(items) and all(isinstance(item, dict) for item in items)
+
+
+def _orient(only: Mapping[str, object]) -> str | None:
+    """The `orient` of DataFrame.to_json that made this object; None if it is a row. Row numbers are keys of it."""
+    if {"columns", "data"} <= only.keys() <= {"columns", "data", "index"}:
+        return "split"
+    inside = [value for value in only.values() if isinstance(value, dict)]
+    if not inside or len(inside) < len(only) or any(value.keys() != inside[0].keys() for value in inside):
+        return None
+    if _are_numbers(inside[0]):
+        return "columns"
+    return "index" if _are_numbers(only) else None
+
+
+def _are_numbers(keys: Collection[str]) -> bool:
+    return bool(keys) and all(key.isdecimal() for key in keys)
 
 
 def _unwrap(key: str) -> str:

@@ -22,6 +22,7 @@ class DataFile:
     address: str  # as the user would type it; `path` may be a copy of it, or its decompressed content
     name: str  # in the details of rows
     format: str  # its suffixes, which decide the reader: ".jsonl.gz"
+    delimiter: str | None = None  # between the fields of CSV, where the user has named it
 
 
 @dataclass(frozen=True, slots=True)

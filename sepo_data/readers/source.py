@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, cast
 
 from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import HubError, SepoError
+from sepo_data.readers.csv_reader import parse_delimiter
 from sepo_data.readers.database_reader import DATABASES
-from sepo_data.readers.find import find
-from sepo_data.readers.formats import format_of, read_file, rows_name_columns
+from sepo_data.readers.find import Found, find
+from sepo_data.readers.formats import format_of, read_file, rows_name_columns, takes_delimiter
 from sepo_data.readers.hub_reader import read_hub, read_saved, stream_hub
 from sepo_data.readers.rows import DataFile, Row, Table
 from sepo_data.readers.text_reader import COLUMN_ROWS
@@ -63,6 +64,7 @@ def open_source(
     config: str | None = None,
     revision: str | None = None,
     query: str | None = None,
+    delimiter: str | None = None,
     streaming: bool = False,
     limit: int | None = None,
 ) -> Source:
@@ -74,6 +76,7 @@ def open_source(
         config: of a Hub dataset.
         revision: of a Hub dataset: a branch, a tag or a commit.
         query: of SQLite and DuckDB databases: one SELECT statement.
+        delimiter: of CSV and TSV files: the character between fields, or its name.
         streaming: of a Hub dataset: download rows, not files.
         limit: the number of rows that are enough; at least 1000 are read, which decide columns and shape. A plain text
             file, the answer to a query and a pipe are read no further, and the fingerprint is that of the bytes read.
@@ -92,6 +95,8 @@ def open_source(
         found = find(dataset, split, limit)
         if query and not (isinstance(found, tuple) and any(file.format in DATABASES for file in found[0])):
             raise SepoError(f"{public_name(dataset)} is no database, so it takes no query", "leave out --query")
+        if delimiter is not None:
+            found = _delimited(found, delimiter, public_name(dataset))
         if found is None:
             table, split, fingerprint = _of_hub(dataset, split, config, revision, limit, streaming=streaming)
         elif config or revision:
@@ -111,6 +116,14 @@ def open_source(
     except OSError as error:
         raise SepoError(f"{public_name(dataset)} cannot be read: {error.strerror or error}") from error
     return _checked(Source(public_name(dataset), split, fingerprint, table.rows, table.columns, table.read))
+
+
+def _delimited(found: Found, delimiter: str, place: str) -> Found:
+    """The data files, with the delimiter between their fields."""
+    files, split = found if isinstance(found, tuple) else ([], None)
+    if not any(takes_delimiter(file.format) for file in files):
+        raise SepoError(f"{place} is no CSV file, so it takes no delimiter", "leave out --delimiter")
+    return [replace(file, delimiter=parse_delimiter(delimiter)) for file in files], split
 
 
 def _of_files(place: str, files: Sequence[DataFile], query: str | None, limit: int | None) -> tuple[Table, str]:

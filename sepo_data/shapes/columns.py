@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.text import did_you_mean, listed
 from sepo_data.errors import SepoError
-from sepo_data.shapes.record import Record, Row
+from sepo_data.shapes.record import Record, Row, column_of, list_at, value_at
 from sepo_data.shapes.skip_reasons import SkipRow
-from sepo_data.shapes.value_types import WRITTEN, type_of
+from sepo_data.shapes.value_types import RECORD_OF_LISTS, RECORD_OF_TURNS, WRITTEN, inner_names, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -28,8 +28,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "question": ("string", "record"),
     "instruction": ("string",),
     "input": ("string",),
-    "history": ("string", "lists"),
-    "system": ("string",),
+    "history": ("string", "lists", "turns", "records", "strings"),
+    "system": ("string", "turn", "turns", "strings"),
     "conversations": ("turns",),
     "messages": ("turns",),
     # the responses
@@ -51,8 +51,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "score_a": NUMBER,
     "score_b": NUMBER,
     # beside the text
-    "tools": ("records", "string"),
+    "tools": ("records", "record", "strings", "string"),
     "chat_template_kwargs": ("record", "string"),
+    "prefill": ("string",),
 }
 """Roles that `--columns` can name, each with the types of values that it takes. Shapes add roles of their own."""
 
@@ -63,26 +64,36 @@ ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
         "chosen rejected": (
             "chosen_response rejected_response", "response_chosen response_rejected", "chosen_answer rejected_answer",
             "chosen_text rejected_text", "preferred dispreferred", "preferred_response dispreferred_response",
-            "preferred_output dispreferred_output", "response_j response_k", "response_w response_l", "y_w y_l",
+            "preferred_output dispreferred_output", "preferred_output non_preferred_output",
+            "response_j response_k", "response_w response_l", "y_w y_l",
             "winner loser", "better worse", "better_response worse_response", "positive negative",
-            "accepted rejected", "selected rejected",
+            "accepted rejected", "selected rejected", "chosen.messages rejected.messages",
+            "chosen.conversations rejected.conversations",
         ),
     },
+    {"prompt": ("input.messages", "prompt.messages", "prompt.conversations")},
     {
         "response_a response_b": (
             "response_A response_B", "human_ref_A human_ref_B", "answer_a answer_b", "answer_A answer_B",
             "completion_a completion_b", "conversation_a conversation_b", "output_a output_b", "answer_0 answer_1",
             "response_0 response_1", "response_1 response_2", "response1 response2", "output_1 output_2",
+            "messages_a messages_b",
         ),
     },
     {"score_a score_b": ("score_0 score_1", "score_A score_B")},
     {"prompt_ids chosen_ids rejected_ids": ("prompt_input_ids chosen_input_ids rejected_input_ids",)},
+    {"chosen rejected": ("response rejected_response",)},
     {"rejected": ("rejected_response",)},
     {
         "question": ("query", "user_prompt", "problem", "input"),
-        "conversations": ("conversation", "dialogue", "dialog", "context"),
+        "conversations": ("conversation", "dialogue", "dialog", "context", "contents"),
     },
-    {"system": ("system_prompt", "system_message")},
+    {"system": ("system_prompt", "system_message", "system_instruction", "systemInstruction")},
+    {"system": ("input.system",)},
+    {"system": ("prompt.system",)},
+    {"tools": ("input.tools",)},
+    {"tools": ("prompt.tools",)},
+    {"tools": ("chosen.tools",)},
     {"completions": ("answers", "responses", "generations", "candidates")},
     {"rank": ("ranks", "ranking")},
     {"score": ("scores", "ratings", "rewards")},
@@ -158,6 +169,7 @@ def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[st
     # A table may have a million columns: only those that could play a role are looked into.
     meaningful = _OTHER_NAMES.union(ROLES, said.values())
     kinds = {column: type_of([row.get(column) for row in sample]) for column in columns if column in meaningful}
+    kinds |= _inner_kinds(kinds, sample, said.values())
     keys = {role: name for role, name in said.items() if name not in kinds and role in {"rank", "score"}}
     keys = {role: key for role, key in keys.items() if key in _entry_keys(sample)}
     _check_said({role: name for role, name in said.items() if role not in keys}, columns, kinds, sample)
@@ -169,7 +181,7 @@ def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[st
     names |= {role: role for role in wanted if role in free and role not in said and _fits(role, kinds[role])}
     if "instruction" not in names and names.get("input") == "input":
         del names["input"]  # without an instruction it is the question itself
-    if "loser" in free and names.get("winner") == "winner":
+    if "loser" in free and "winner" not in said and names.get("winner") == "winner":
         del names["winner"]  # the text of the winner, not its name
     rivals: list[Mapping[str, str]] = []
     for aliases in ALIASES:
@@ -185,6 +197,16 @@ def find_columns(columns: Sequence[str], sample: Sequence[Row], said: Mapping[st
     return Columns(names, own, written, keys, frozenset(said), rivals, records)
 
 
+def names_beside() -> frozenset[str]:
+    """Every name of a column that adds to a prompt, and may hold lists."""
+    return frozenset(name for role in ("history", "system", "tools") for name in spellings(role))
+
+
+def names_of_lists() -> frozenset[str]:
+    """Every name of a column that plays a role which takes no text."""
+    return frozenset(name for role in ROLES if "string" not in ROLES[role] for name in spellings(role))
+
+
 def spellings(role: str) -> tuple[str, ...]:
     """Every name that a column of this role alone may have."""
     return (role, *(name for aliases in ALIASES for name in aliases.get(role, ())))
@@ -195,9 +217,17 @@ def could_play(role: str, kind: str) -> bool:
     return kind != "unknown" and _fits(role, kind)
 
 
+def _inner_kinds(kinds: Mapping[str, str], sample: Sequence[Row], said: Iterable[str]) -> dict[str, str]:
+    """The types of the keys of objects that the user names, as in `input.messages`, or that go with a list of turns."""
+    opened = {column for column, kind in kinds.items() if kind.removeprefix(WRITTEN) == RECORD_OF_TURNS}
+    names = {name for name in _OTHER_NAMES if column_of(name, opened)}.union(said)
+    values = {name: [value_at(row, name) for row in sample] for name in names - kinds.keys()}
+    return {name: type_of(inside) for name, inside in values.items() if any(value is not None for value in inside)}
+
+
 def _candidates(aliases: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> list[dict[str, str]]:
     """Every way to fill roles that have no column yet: role to column."""
-    if "question" in aliases and any(role in names for role in PROMPT_ROLES):
+    if aliases.keys() & set(PROMPT_ROLES) and any(role in names for role in PROMPT_ROLES):
         return []
     found = []
     for roles, spellings in aliases.items():
@@ -225,14 +255,20 @@ def _fits(role: str, kind: str) -> bool:
 def _kind_for(role: str, kind: str) -> str:
     """Text that happens to be JSON stays text for a role that takes text, unless it is a conversation."""
     inside = kind.removeprefix(WRITTEN)
-    is_text = inside not in ROLES[role] or ("string" in ROLES[role] and inside not in {"turn", "turns"})
+    if inside == RECORD_OF_TURNS:
+        return kind
+    if inside == RECORD_OF_LISTS:
+        inside = "records" if "records" in ROLES[role] else "record"
+        kind = f"{WRITTEN}{inside}" if kind.startswith(WRITTEN) else inside
+    structured = {"turn", "turns", "lists", *(("records", "strings") if role in {"history", "system"} else ())}
+    is_text = inside not in ROLES[role] or ("string" in ROLES[role] and inside not in structured)
     return "string" if kind != inside and is_text else kind
 
 
 def _entry_keys(sample: Sequence[Row]) -> set[str]:
     """The keys of all objects in lists: only these can be ranked answers."""
-    lists = (value for row in sample for value in row.values() if isinstance(value, list))
-    return {str(key) for value in lists for entry in value if isinstance(entry, Mapping) for key in entry}
+    values = (list_at(row, column) for row in sample for column in row)
+    return {str(key) for value in values for entry in value if isinstance(entry, Mapping) for key in entry}
 
 
 def _check_said(
@@ -245,7 +281,8 @@ def _check_said(
         )
     if missing := [column for column in said.values() if column not in kinds]:
         inside = _entry_keys(sample) if said.keys() & {"rank", "score"} else set()
-        present = [*columns, *sorted(inside)]
+        opened = {name.rpartition(".")[0] for name in missing} & set(columns)
+        present = [*columns, *sorted(inside), *dict.fromkeys(inner_names(opened, sample))]
         guesses = [f"for {column}, {guess}" for column in missing[:3] if (guess := did_you_mean(column, present))]
         raise SepoError(
             f"--columns: the dataset has no column {listed(missing)}; it has {listed(columns)}", "; ".join(guesses)

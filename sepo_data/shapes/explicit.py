@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from sepo_data.shapes.columns import ANSWER
 from sepo_data.shapes.messages import answer, assistant, is_turn, shared_turns, speaker, turns, user
-from sepo_data.shapes.prompts import Prompt, end_in_answer, prompts, whole_dialogues
+from sepo_data.shapes.prompts import Prompt, end_in_answer, prompts, reads_history, whole_dialogues
 from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.value_types import both_begin_with, mostly
+from sepo_data.shapes.written import may_be_written
 
 if TYPE_CHECKING:
     from sepo_data.shapes.columns import Columns
@@ -44,8 +45,8 @@ def explicit_strings(columns: Columns) -> list[Shape]:
 def _need_template(columns: Columns) -> bool:
     """True if columns beside the strings have to reach a chat template."""
     sides = [value for role in columns.only(("tools", "chat_template_kwargs")) for (value,) in columns.values(role)]
-    needed = any(value.lstrip()[:1] in {"[", "{"} if isinstance(value, str) else value for value in sides)
-    return needed or "system" in columns.names or columns.are("lists", "history")
+    needed = any(may_be_written(value) if isinstance(value, str) else value for value in sides)
+    return needed or bool(columns.names.keys() & {"system", "prefill"}) or reads_history(columns)
 
 
 @shape(
@@ -132,8 +133,9 @@ def conversations(columns: Columns) -> list[Shape]:
 @shape(
     "swift",
     tier=2,
-    meaning="ms-swift's: a dialogue that ends in the chosen response. Also with `rejected_messages`, a complete"
-    " dialogue.",
+    meaning="ms-swift's: a dialogue that ends in the chosen response, which is all that follows the last user turn."
+    " A row is skipped where that holds the answer of a tool: its words are not the model's. Also with"
+    " `rejected_messages`, a complete dialogue.",
     example={
         "messages": [user("What colour is the sky?"), assistant("Blue.")],
         "rejected_response": "Green.",
@@ -141,7 +143,7 @@ def conversations(columns: Columns) -> list[Shape]:
 )
 def swift(columns: Columns) -> list[Shape]:
     """ms-swift: a dialogue that ends in the chosen response, and the rejected one beside it."""
-    besides = "chosen" in columns.names and "messages" not in columns.said
+    besides = columns.names.get("chosen", "response") != "response" and "messages" not in columns.said
     if besides or not columns.are("turns", "messages"):
         return []
     messages = columns.names["messages"]
@@ -151,7 +153,10 @@ def swift(columns: Columns) -> list[Shape]:
         return [Shape("swift", meaning, columns.only(("messages", "rejected_messages")), _two_dialogues)]
     if not columns.are(ANSWER, "rejected") or not end_in_answer(columns):
         return []
-    meaning = f"{messages} is a dialogue whose last turn is chosen; {columns.names['rejected']} is rejected."
+    rejected = columns.names["rejected"]
+    meaning = (
+        f"{messages} is a dialogue that ends, after the last user turn, in what is chosen; {rejected} is rejected."
+    )
     return [Shape("swift", meaning, columns.only(("messages", "rejected")), _dialogue_and_rejected)]
 
 
@@ -179,9 +184,10 @@ def _has_user_turn(asked: object, dialogue: object) -> bool:
 
 
 def _dialogues(role: str, record: Record) -> list[Parts]:
-    asked = record.text(role).strip()
+    """The turns that both share, one of which is the prompt column; where that is empty, they are the only prompt."""
+    asked = "" if record.get(role) is None else record.text(role).strip()
     prompt, chosen, rejected = shared_turns(turns(record, "chosen"), turns(record, "rejected"))
-    if not any(turn["role"] == "user" and turn["content"].strip() == asked for turn in prompt):
+    if asked and not any(turn["role"] == "user" and turn["content"].strip() == asked for turn in prompt):
         raise SkipRow("prompt_mismatch", f"no user turn before the responses is {record.name(role)}")
     return [(prompt, chosen, rejected)]
 
@@ -211,8 +217,10 @@ def _repeat_words(columns: Columns, prompt: Prompt) -> bool:
 
 def _after_turns(prompt: Prompt, record: Record) -> list[Parts]:
     """Both answers, without the turns of the prompt if both repeat them."""
-    before = prompt.read(record)
     chosen, rejected = answer(record, "chosen"), answer(record, "rejected")
+    if record.get(prompt.roles[0]) is None and chosen and rejected and chosen[0] == rejected[0]:
+        return [shared_turns(chosen, rejected)]  # whole dialogues, which need no prompt beside them
+    before = prompt.read(record)
     repeats = [side[: len(before)] == before for side in (chosen, rejected)]
     if before and all(repeats):
         return [(before, chosen[len(before) :], rejected[len(before) :])]
@@ -234,5 +242,8 @@ def _two_dialogues(record: Record) -> list[Parts]:
 
 
 def _dialogue_and_rejected(record: Record) -> list[Parts]:
+    """As ms-swift has it, the rejected response takes the place of all that follows the last user turn."""
     dialogue = turns(record, "messages")
-    return [(dialogue[:-1], dialogue[-1:], answer(record, "rejected"))]
+    asked = next((place for place in reversed(range(len(dialogue))) if dialogue[place]["role"] == "user"), None)
+    end = len(dialogue) - 1 if asked is None else min(asked + 1, len(dialogue) - 1)
+    return [(dialogue[:end], dialogue[end:], answer(record, "rejected"))]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sepo_data.shapes.skip_reasons import CODES
+from sepo_data.shapes.tool_calls import json_text
 
 PairChoice = Literal["best-worst", "all", "adjacent"]
 """The pairs of a row of ranked responses: the best and the worst, any two, or each and the next best."""
@@ -49,16 +50,47 @@ class Pair:
 
     @property
     def pair_id(self) -> str:
-        """16 hex digits of the SHA-256 of the canonical JSON of (prompt, chosen, rejected).
+        """16 hex digits of the SHA-256 of the canonical JSON of (prompt, chosen, rejected) and what `_beside` gives.
 
         Of the ids, until they are decoded.
         """
-        return _digest([self.prompt, self.chosen, self.rejected] if self.chosen or self.ids is None else self.ids)
+        if self.ids is not None and not self.chosen:
+            return _digest(self.ids)
+        parts: list[object] = [self.prompt, self.chosen, self.rejected]
+        beside = self._beside()
+        return _digest([*parts, beside] if beside else parts)
 
     @property
     def prompt_id(self) -> str:
         """The same of the prompt alone, or of its ids if it came as ids: equal for all pairs with one prompt."""
         return _digest(self.prompt if self.ids is None else self.ids[0])
+
+    def _beside(self) -> dict[str, str]:
+        """The rest of it that decides its tokens, as JSON text: templates write keys in the order in which they come.
+
+        Tool calls count only where their keys are in another order than the usual one, for they are in the messages.
+        """
+        turns = [turn for part in (self.prompt, self.chosen, self.rejected) if isinstance(part, list) for turn in part]
+        calls = [turn["tool_calls"] for turn in turns if "tool_calls" in turn]
+        found = {
+            "tools": self.tools,
+            "chat_template_kwargs": dict(sorted(self.template_kwargs.items())) if self.template_kwargs else None,
+            "tool_calls": calls if json_text(calls) != json_text(_in_usual_order(calls)) else None,
+        }
+        return {name: json_text(value) for name, value in found.items() if value is not None}
+
+
+USUAL_ORDER = ("id", "type", "function", "name", "arguments")
+"""The keys of a tool call in the order that most datasets have; any others are usual in alphabetical order."""
+
+
+def _in_usual_order(value: object) -> object:
+    if isinstance(value, list):
+        return [_in_usual_order(inner) for inner in value]
+    if not isinstance(value, Mapping):
+        return value
+    usual = [key for key in USUAL_ORDER if key in value]
+    return {key: _in_usual_order(value[key]) for key in [*usual, *sorted(value.keys() - USUAL_ORDER)]}
 
 
 def _digest(content: object) -> str:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes import messages as turns
-from sepo_data.shapes.record import Record, checked_text
+from sepo_data.shapes.record import Record, checked_text, objects_of
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.transcripts import is_transcript, open_transcript
 from sepo_data.shapes.value_types import mostly
+from sepo_data.shapes.written import may_be_written, parse_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sepo_data.shapes.columns import Columns
     from sepo_data.shapes.pairs import Message
+
+
+COUPLES = (
+    ("user", "assistant"),
+    ("user", "bot"),
+    ("human", "assistant"),
+    ("human", "gpt"),
+    ("human", "bot"),
+    ("question", "answer"),
+    ("q", "a"),
+    ("query", "response"),
+    ("prompt", "response"),
+    ("prompt", "completion"),
+    ("instruction", "output"),
+    ("input", "output"),
+)
+"""Keys of an object with what the user said and what the assistant said."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,7 @@ class Prompt:
         name: of the shape that it makes together with chosen and rejected.
         meaning: the columns and what they hold, as a sentence without its end.
         roles: of the columns.
-        read: a module-level function.
+        read: a module-level function, or a partial of one.
     """
 
     name: str
@@ -39,8 +59,10 @@ class Prompt:
 def prompts(columns: Columns) -> list[Prompt]:
     """Every way that fits: `prompt` alone if it is present, and `messages` or `history` only if there is no other."""
     name = columns.names.get
-    earlier = ("history",) if columns.are(("lists", "unknown"), "history") else ()
-    before = f" after the turns of {name('history')}" if columns.are("lists", "history") else ""
+    has_history = reads_history(columns)
+    earlier = ("history",) if has_history or columns.are("unknown", "history") else ()
+    before = f" after the turns of {name('history')}" if has_history else ""
+    flat = columns.are("strings", "history")
     if columns.are("turns", "prompt"):
         return [Prompt("explicit messages", f"{name('prompt')} is a list of turns", ("prompt",), _prompt_turns)]
     if columns.are("string", "prompt"):
@@ -48,14 +70,16 @@ def prompts(columns: Columns) -> list[Prompt]:
             meaning = f"{name('prompt')} is a Human/Assistant transcript"
             return [Prompt("prompt string and messages", meaning, ("prompt",), _prompt_transcript)]
         meaning = f"the user says {name('prompt')}{before}"
-        return [Prompt("prompt string and messages", meaning, ("prompt", *earlier), _prompt if earlier else _asked)]
+        read = partial(_prompt, flat=flat)
+        return [Prompt("prompt string and messages", meaning, ("prompt", *earlier), read)]
     found = []
     if columns.are(("string", "record"), "question"):
-        found.append(Prompt("question", f"the user says {name('question')}", ("question",), _question))
+        meaning = f"the user says {name('question')}{before}"
+        found.append(Prompt("question", meaning, ("question", *earlier), partial(_question, flat=flat)))
     if columns.are("string", "instruction"):
         below = f", with {name('input')} below it" if "input" in columns.names else ""
         meaning = f"the user says {name('instruction')}{below}{before}"
-        found.append(Prompt("alpaca", meaning, ("instruction", "input", *earlier), _alpaca))
+        found.append(Prompt("alpaca", meaning, ("instruction", "input", *earlier), partial(_alpaca, flat=flat)))
     if columns.are("turns", "conversations"):
         meaning = f"{name('conversations')} is a list of turns"
         found.append(Prompt("sharegpt", meaning, ("conversations",), _conversations))
@@ -77,6 +101,22 @@ def rival_prompts(roles: Mapping[str, str], columns: Columns) -> list[str]:
         if other not in roles.values() and mostly(b.strip() not in a for a, b in texts):
             found.append(other)
     return found
+
+
+def reads_history(columns: Columns) -> bool:
+    """True if `history` mostly holds the turns before the prompt; a list of texts does where the user has named it."""
+    flat = columns.are("strings", "history") and "history" in columns.said
+    if not flat and not columns.are(("lists", "turns", "records"), "history"):
+        return False
+    return mostly(found for record in columns.sample if (found := _has_turns(record, flat=flat)) is not None)
+
+
+def _has_turns(record: Record, *, flat: bool) -> bool | None:
+    """True if the history of this row can be read; None if it has none."""
+    try:
+        return True if _said_before(record, flat=flat) else None
+    except SkipRow:
+        return False
 
 
 def _last_resort(columns: Columns) -> list[Prompt]:
@@ -111,40 +151,65 @@ def _prompt_transcript(record: Record) -> list[Message]:
     return open_transcript(record.text("prompt"), record.name("prompt"))
 
 
-def _asked(record: Record) -> list[Message]:
-    return [turns.user(record.text("prompt"))]
+def _prompt(record: Record, *, flat: bool) -> list[Message]:
+    return _after_history(record, record.text("prompt"), flat=flat)
 
 
-def _prompt(record: Record) -> list[Message]:
-    return [*_said_before(record), *_asked(record)]
-
-
-def _question(record: Record) -> list[Message]:
-    asked, place = record.present("question"), record.name("question")
+def _question(record: Record, *, flat: bool) -> list[Message]:
+    asked, place = _object_of(record.present("question")), record.name("question")
     if isinstance(asked, Mapping):  # WebGPT's
-        return [turns.user(checked_text(asked.get("full_text"), f"{place}.full_text"))]
-    return [turns.user(checked_text(asked, place))]
+        return _after_history(record, checked_text(asked.get("full_text"), f"{place}.full_text"), flat=flat)
+    return _after_history(record, checked_text(asked, place), flat=flat)
 
 
-def _alpaca(record: Record) -> list[Message]:
+def _object_of(asked: object) -> object:
+    """WebGPT's object, which CSV files hold as text; any other value is itself."""
+    if isinstance(asked, str) and may_be_written(asked) and "full_text" in asked:
+        with suppress(ValueError):
+            written = parse_written(asked)
+            return written if isinstance(written, Mapping) and "full_text" in written else asked
+    return asked
+
+
+def _alpaca(record: Record, *, flat: bool) -> list[Message]:
     asked = record.text("instruction")
     more = "" if record.get("input") is None else record.text("input")
-    return [*_said_before(record), turns.user(f"{asked}\n\n{more}" if more.strip() else asked)]
+    return _after_history(record, f"{asked}\n\n{more}" if more.strip() else asked, flat=flat)
 
 
-def _said_before(record: Record) -> list[Message]:
-    """LLaMA-Factory's history: a list of [what the user said, what the assistant said]."""
+def _after_history(record: Record, asked: str, *, flat: bool) -> list[Message]:
+    """The turns before the prompt and the prompt, which may be the last of these turns already."""
+    before, last = _said_before(record, flat=flat), turns.user(asked)
+    return before if before[-1:] == [last] else [*before, last]
+
+
+def _said_before(record: Record, *, flat: bool) -> list[Message]:
+    """The turns of a history: a list of turns, of [what the user said, what the assistant said] or of such objects.
+
+    A list of texts is by the user and the assistant in turn, where it is `flat`.
+    """
     place = record.names.get("history", "")
-    before = record.get("history") or []
-    said: list[Message] = []
+    before = objects_of(record.get("history"), place) or []
     if not isinstance(before, list):
         raise SkipRow("wrong_type", f"{place} is {type(before).__name__}, not a list")
-    for number, both in enumerate(before):
-        if not isinstance(both, list) or len(both) != 2:  # noqa: PLR2004 - a question and an answer
-            raise SkipRow("wrong_type", f"{place}[{number}] is no list of a question and an answer")
-        asked, answered = (checked_text(text, f"{place}[{number}]") for text in both)
-        said += [turns.user(asked), turns.assistant(answered)]
-    return said
+    if before and turns.is_turn(before[0]):
+        return turns.turn_list(before, place)
+    if flat and all(isinstance(text, str) for text in before):
+        if len(before) % 2:
+            raise SkipRow("wrong_type", f"{place} has an odd number of texts")
+        before = [list(both) for both in zip(before[::2], before[1::2], strict=True)]
+    return [turn for number, both in enumerate(before) for turn in _question_and_answer(both, f"{place}[{number}]")]
+
+
+def _question_and_answer(both: object, place: str) -> list[Message]:
+    """The two turns of LLaMA-Factory's [what the user said, what the assistant said], or of an object with these."""
+    if isinstance(both, Mapping):
+        there = {str(key).casefold(): text for key, text in both.items() if text is not None}
+        both = next(([there[asked], there[said]] for asked, said in COUPLES if there.keys() == {asked, said}), both)
+    if not isinstance(both, list) or len(both) != 2:  # noqa: PLR2004 - a question and an answer
+        raise SkipRow("wrong_type", f"{place} is no list of a question and an answer")
+    asked, answered = (checked_text(text, place) for text in both)
+    return [turns.user(asked), turns.assistant(answered)]
 
 
 def _conversations(record: Record) -> list[Message]:

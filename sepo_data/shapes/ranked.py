@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes.messages import answer_turns
 from sepo_data.shapes.prompts import Prompt, prompts
-from sepo_data.shapes.record import shown
+from sepo_data.shapes.record import objects_of, shown
 from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
 from sepo_data.shapes.skip_reasons import SkipRow
+from sepo_data.shapes.transcripts import check_prose
+from sepo_data.shapes.value_types import WRITTEN, mostly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,13 +79,39 @@ def ranked(columns: Columns) -> list[Shape]:
     ]
 
 
+def ways_to_rank(columns: Columns, kinds: Mapping[str, str]) -> list[dict[str, str]]:
+    """Every column or key of numbers that could be the score of answers which nothing ranks; `kinds` are by column."""
+    if columns.are("strings", "completions"):
+        names = [name for name, kind in kinds.items() if kind.removeprefix(WRITTEN) in {"numbers", "ids"}]
+    elif columns.are("records", "completions") and _answers_with_merit(columns) is None:
+        entries = _entries(columns)
+        keys = {key for entry in entries for key in entry if isinstance(key, str)}
+        names = sorted(key for key in keys if mostly(is_number(entry.get(key)) for entry in entries))
+    else:
+        return []
+    return [{"score": name} for name in names]
+
+
+def ranked_columns(columns: Columns, kinds: Mapping[str, str]) -> list[str]:
+    """Columns of ranked or scored answers that are not called so; `kinds` are by column."""
+    if "completions" in columns.names:
+        return []
+    free = [name for name, kind in kinds.items() if kind == "records" and name not in columns.names.values()]
+    return [name for name in free if _answers_with_merit(_as_completions(columns, name)) is not None]
+
+
+def _as_completions(columns: Columns, name: str) -> Columns:
+    names = {**columns.names, "completions": name}
+    return replace(columns, names=names, sample=[replace(record, names=names) for record in columns.sample])
+
+
 Found = tuple["Callable[[Record], Answers]", str, dict[str, str]]
 """The function that reads answers, a sentence about the best one, and the role of its merit with its column."""
 
 
 def _answers_with_merit(columns: Columns) -> Found | None:
-    entries = [entry for (value,) in columns.values("completions") if isinstance(value, list) for entry in value]
-    there = Counter(key for entry in entries if isinstance(entry, Mapping) for key in entry if entry[key] is not None)
+    entries = _entries(columns)
+    there = Counter(key for entry in entries for key in entry if entry[key] is not None)
     common = {key for key, count in there.items() if count > len(entries) / 2}
     text = next((key for key in ANSWER_KEYS if key in common), None)
     rank = columns.keys.get("rank") or next((key for key in RANK_KEYS if key in common), None)
@@ -91,6 +121,15 @@ def _answers_with_merit(columns: Columns) -> Found | None:
     if text is not None and score is not None:
         return partial(_read_entries, text, score, 1), f"the best has the highest {score}", {"score": score}
     return None
+
+
+def _entries(columns: Columns) -> list[Mapping[str, object]]:
+    """The answers of the first rows that are objects."""
+    found: list[object] = []
+    for record in columns.sample:
+        with suppress(SkipRow):
+            found += _list(record, "completions")
+    return [entry for entry in found if isinstance(entry, Mapping)]
 
 
 def _answers_beside_merits(columns: Columns) -> Found | None:
@@ -109,6 +148,7 @@ def _read_entries(text: str, merit: str, sign: int, record: Record) -> Answers:
             raise SkipRow("wrong_type", f"{place}[{index}] is {type(entry).__name__}, not an answer with {text}")
         if entry.get(text) is None:
             raise SkipRow("null", f"{place}[{index}].{text}")
+        check_prose(entry[text], f"{place}[{index}].{text}", response=True)
         response = answer_turns(entry[text], f"{place}[{index}].{text}")
         found.append((response, sign * number(entry.get(merit), f"{place}[{index}].{merit}")))
     return found
@@ -119,6 +159,8 @@ def _read_lists(role: str, sign: int, record: Record) -> Answers:
     place = record.name("completions")
     if len(texts) != len(merits):
         raise SkipRow("wrong_type", f"{place} has {len(texts)} answers, {record.name(role)} {len(merits)} numbers")
+    for index, text in enumerate(texts):
+        check_prose(text, f"{place}[{index}]", response=True)
     return [
         (answer_turns(text, f"{place}[{index}]"), sign * number(merit, f"{record.name(role)}[{index}]"))
         for index, (text, merit) in enumerate(zip(texts, merits, strict=True))
@@ -126,10 +168,15 @@ def _read_lists(role: str, sign: int, record: Record) -> Answers:
 
 
 def _list(record: Record, role: str) -> list[object]:
-    value = record.present(role)
+    value = objects_of(record.present(role), record.name(role))
     if not isinstance(value, list):
         raise SkipRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not a list")
     return value
+
+
+def is_number(value: object) -> bool:
+    """True for a number that is no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def number(value: object, place: str) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sepo_data.shapes.skip_reasons import MAX_CHARACTERS, SkipRow
+from sepo_data.shapes.written import may_be_written, parse_written
 
 Row = Mapping[str, object]
 
@@ -17,7 +17,7 @@ class Record:
 
     Attributes:
         row: the values by column.
-        names: role to column.
+        names: role to column, or to a key of the objects in a column: `input.messages`.
         written: roles whose columns hold JSON text, as databases and CSV files hold lists.
     """
 
@@ -31,14 +31,14 @@ class Record:
 
     def get(self, role: str) -> object:
         """The value, or None if there is none."""
-        value = self.row.get(self.names[role]) if role in self.names else None
-        if role not in self.written or not isinstance(value, str):
-            return value
-        return read_json(value, self.name(role)) if value.strip() else None
+        value = value_at(self.row, self.names[role]) if role in self.names else None
+        if role in self.written and isinstance(value, str):
+            value = read_written(value, self.name(role)) if value.strip() else None
+        return objects_of(value, self.name(role)) if are_turns_by_key(value) else value
 
     def present(self, role: str) -> object:
         """The value; a row without one is skipped."""
-        if self.name(role) not in self.row:
+        if column_of(self.name(role), self.row) is None:
             raise SkipRow("missing_column", self.name(role))
         if (value := self.get(role)) is None:
             raise SkipRow("null", self.name(role))
@@ -47,6 +47,56 @@ class Record:
     def text(self, role: str) -> str:
         """A string, unchanged."""
         return checked_text(self.present(role), self.name(role))
+
+
+def column_of(name: str, columns: Collection[str]) -> str | None:
+    """The column of this name, or the one that holds objects with the key behind a dot; None if there is none."""
+    while name not in columns:
+        name, dot, _ = name.rpartition(".")
+        if not dot:
+            return None
+    return name
+
+
+def value_at(row: Row, name: str) -> object:
+    """The value of a column, or of a key of its object, which may be written as text; None where there is none."""
+    column = column_of(name, row)
+    if column is None or column == name:
+        return None if column is None else row[column]
+    inside = row[column]
+    if isinstance(inside, str):
+        try:
+            inside = parse_written(inside)
+        except ValueError:
+            return None
+    return value_at(inside, name[len(column) + 1 :]) if isinstance(inside, Mapping) else None
+
+
+def list_at(row: Row, column: str) -> list[object]:
+    """The list in a column, which may be written as text or be an object of lists; an empty one where there is none."""
+    value = row[column]
+    try:
+        value = objects_of(parse_written(value) if isinstance(value, str) and may_be_written(value) else value, column)
+    except (ValueError, SkipRow):
+        return []
+    return value if isinstance(value, list) else []
+
+
+def are_turns_by_key(value: object) -> bool:
+    """True for `{role: [...], content: [...]}`, as `Sequence({...})` of datasets stores a list of turns."""
+    return isinstance(value, Mapping) and any(isinstance(value.get(key), list) for key in ("role", "from"))
+
+
+def objects_of(value: object, place: str) -> object:
+    """A list of objects from an object of equally long lists; any other value is returned as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    lists = {key: inside for key, inside in value.items() if inside is not None}
+    if not all(isinstance(inside, list) for inside in lists.values()):
+        raise SkipRow("wrong_type", f"{place} is an object of lists and of other values")
+    if len({len(inside) for inside in lists.values()}) > 1:
+        raise SkipRow("wrong_type", f"{place} is an object of lists of different lengths")
+    return [dict(zip(lists, each, strict=True)) for each in zip(*lists.values(), strict=True)]
 
 
 def checked_text(value: object, place: str) -> str:
@@ -86,10 +136,10 @@ def check_unicode(value: object, place: str) -> None:
             inside += value
 
 
-def read_json(value: str, place: str) -> object:
-    """The value of a JSON text."""
+def read_written(value: str, place: str) -> object:
+    """The value of a JSON text, or of Python's repr."""
     check_size(len(value), place)
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_written(value)
+    except ValueError:
         raise SkipRow("wrong_type", f"{place} is no JSON text") from None

@@ -20,6 +20,7 @@ READING_REASONS = {
     "invalid_unicode": "A text holds half of a surrogate pair, which no tokenizer and no file can take.",
     "too_large": f"A text has more than {MAX_CHARACTERS:,} characters, which no context holds.",
     "invalid_ids": "A list of token ids holds something else than whole numbers from 0 to 2,147,483,647.",
+    "written_turns": "A conversation is written as text, or cut, where the other rows have prose.",
     # turns
     "unknown_role": "A turn has another role than system, user, assistant or tool.",
     "tool_calls": "A turn has a tool call, a name or reasoning where the first rows have none: no column holds it.",
@@ -49,6 +50,8 @@ TOKENIZING_REASONS = {
     "unknown_id": "An id of a row that is tokenized already is not among the tokenizer's.",
     "template_not_prefix": "The chat template renders the prompt differently once a response follows it.",
     "template_error": "The chat template refuses the messages.",
+    "lost_in_template": "The chat template leaves out a part of the messages, such as a tool call. Another one is "
+    "given with --chat-template; where it knows no tools, --ignore tools reads the rows without them.",
 }
 """Found while a pair is rendered and tokenized."""
 
@@ -56,7 +59,18 @@ NON_FINITE = "non_finite"
 SCORING_REASONS = {NON_FINITE: "A model gave NaN or infinite log-probabilities."}
 """Found while a pair is scored."""
 
-REASONS = {"reading": READING_REASONS, "tokenizing": TOKENIZING_REASONS, "scoring": SCORING_REASONS}
+SELECTING_REASONS = {
+    "invalid_span": "A span of `span` ends before it begins, or reaches beyond its response.",
+    "other_text": "The tokens of a response have another text than the response, so its spans mean nothing.",
+}
+"""Found while tokens are selected."""
+
+REASONS = {
+    "reading": READING_REASONS,
+    "tokenizing": TOKENIZING_REASONS,
+    "scoring": SCORING_REASONS,
+    "selecting": SELECTING_REASONS,
+}
 """Every reason, by the step that finds it."""
 
 CODES = frozenset(code for reasons in REASONS.values() for code in reasons)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sepo_data.shapes.record import check_size, check_unicode, read_json
+from sepo_data.shapes.record import check_size, check_unicode, objects_of, read_written
 from sepo_data.shapes.skip_reasons import SkipRow
 
 if TYPE_CHECKING:
@@ -19,9 +19,25 @@ MAX_DEPTH = 50
 """Levels of nesting in a tool or a tool call; deeper values are refused."""
 
 
+class WrittenArguments(dict[str, Any]):
+    """The arguments of a tool call that the data have as JSON text, with that `text`: some chat templates print it."""
+
+    def __init__(self, arguments: dict[str, Any], text: str) -> None:
+        super().__init__(arguments)
+        self.text = text
+
+
+def arguments_text(arguments: object) -> str:
+    """The arguments of a tool call as JSON text: that of the data, where they have one."""
+    if isinstance(arguments, str):
+        return arguments
+    written = getattr(arguments, "text", None)
+    return str(written) if written is not None else json.dumps(arguments, ensure_ascii=False)
+
+
 def tool_calls(value: object, place: str) -> list[Any]:
     """A list of `{type: function, function: {name, arguments}}`, with arguments as an object if their text is one."""
-    calls = _plain(read_json(value, place) if isinstance(value, str) else value, place)
+    calls = _plain(read_written(value, place) if isinstance(value, str) else value, place)
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise SkipRow("wrong_type", f"{place} is no list of tool calls")
     return [_call(call) for call in calls]
@@ -29,18 +45,25 @@ def tool_calls(value: object, place: str) -> list[Any]:
 
 def called(value: object, place: str) -> list[Any]:
     """The tool calls of a turn whose content is their JSON text: one call, or a list of them."""
-    calls = read_json(value, place) if isinstance(value, str) else value
+    calls = read_written(value, place) if isinstance(value, str) else value
     return tool_calls(calls if isinstance(calls, list) else [calls], place)
 
 
 def tools(record: Record) -> list[Any] | None:
-    """The row's descriptions of tools: a list, or the JSON text of one."""
-    return _side(record, "tools", list)
+    """The row's descriptions of tools: a list or a single one, or JSON text of these, also of each in the list."""
+    value, place = _side(record, "tools")
+    if isinstance(value, Mapping) and value.keys() & {"name", "function", "type"}:
+        value = objects_of(value, place) if isinstance(next(iter(value.values())), list) else [value]
+    if isinstance(value, list):
+        value = [_parsed(tool, f"{place}[{number}]") for number, tool in enumerate(value)]
+        if any(not isinstance(tool, Mapping) for tool in value):
+            raise SkipRow("wrong_type", f"{place} is no list of descriptions of tools")
+    return _plain_side(value, place, list)
 
 
 def template_kwargs(record: Record) -> dict[str, Any] | None:
     """The row's variables for the chat template: an object, or the JSON text of one."""
-    return _side(record, "chat_template_kwargs", dict)
+    return _plain_side(*_side(record, "chat_template_kwargs"), dict)
 
 
 def json_text(value: object) -> str:
@@ -48,15 +71,25 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _side(record: Record, role: str, kind: type[T]) -> T | None:
-    value = record.get(role)
-    if isinstance(value, str):
-        value = read_json(value, record.name(role)) if value.strip() else None
+def _side(record: Record, role: str) -> tuple[object, str]:
+    """The value of a column beside the text, and its name."""
+    place = record.names.get(role, role)
+    return _parsed(record.get(role), place), place
+
+
+def _parsed(value: object, place: str) -> object:
+    """The value of a text; None of an empty one."""
+    if not isinstance(value, str):
+        return value
+    return read_written(value, place) if value.strip() else None
+
+
+def _plain_side(value: object, place: str, kind: type[T]) -> T | None:
     if not value:
         return None
     if not isinstance(value, kind):
-        raise SkipRow("wrong_type", f"{record.name(role)} is {type(value).__name__}, not {kind.__name__}")
-    plain: T = _plain(value, record.name(role))
+        raise SkipRow("wrong_type", f"{place} is {type(value).__name__}, not {kind.__name__}")
+    plain: T = _plain(value, place)
     return plain
 
 
@@ -70,7 +103,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             return call  # arguments of a model that are no JSON stay text
         if isinstance(read, dict):
-            return call | {"function": function | {"arguments": read}}
+            return call | {"function": function | {"arguments": WrittenArguments(read, arguments)}}
     return call
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.shapes.ranked import number
-from sepo_data.shapes.record import shown
+from sepo_data.shapes.record import shown, value_at
 from sepo_data.shapes.skip_reasons import SkipRow
+from sepo_data.shapes.value_types import WRITTEN, mostly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from sepo_data.shapes.columns import Columns
     from sepo_data.shapes.record import Record
@@ -57,10 +59,61 @@ def find_verdict(columns: Columns) -> Verdict | None:
     return verdict
 
 
+def ways_to_prefer(columns: Columns, kinds: Mapping[str, str]) -> list[dict[str, str]]:
+    """Every column, or two of them, that could prefer one of two responses without a verdict; `kinds` are by column."""
+    if not {"response_a", "response_b"} <= columns.names.keys() or any(
+        set(verdict.roles) <= columns.names.keys() for verdict in VERDICTS
+    ):
+        return []
+    free = {name: kind.removeprefix(WRITTEN) for name, kind in kinds.items() if name not in columns.names.values()}
+    numbers = [name for name, kind in free.items() if kind == "number"]
+    scores = [{"score_a": a, "score_b": b} for a, b in pairwise(numbers) if _differ_in_one_letter(a, b)]
+    alone = [name for name in numbers if not any(name in way.values() for way in scores)]
+    words = [name for name, kind in free.items() if kind == "string" and _names_responses(columns, name)]
+    coded = [{role: name} for name in alone for role in _coded_roles(columns, name)]
+    return [*scores, *({"winner": name} for name in words), *coded]
+
+
+def _coded_roles(columns: Columns, name: str) -> list[str]:
+    """The roles in which the numbers of this column may prefer a response: an id or a grade prefers none."""
+    found = _numbers(value_at(record.row, name) for record in columns.sample)
+    if min(found, default=0) < 0:
+        return ["preference"]
+    if found == {0, 1}:
+        return ["labels", "choice"]
+    return ["choice"] if found == {1, 2} else []
+
+
+def _differ_in_one_letter(a: str, b: str) -> bool:
+    return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 1
+
+
+def _names_responses(columns: Columns, name: str) -> bool:
+    """True if most values of this column are verdicts in words."""
+    return are_verdicts(replace(record, names={**record.names, "winner": name}) for record in columns.sample)
+
+
+def are_verdicts(records: Iterable[Record]) -> bool:
+    """True if the winners of most rows are verdicts in words."""
+    return mostly(map(_is_verdict, records))
+
+
+def _is_verdict(record: Record) -> bool:
+    try:
+        _winner(record)
+    except SkipRow:
+        return False
+    return True
+
+
 def codes(columns: Columns, role: str) -> set[float]:
     """The numbers in the first rows of this column."""
+    return _numbers(value for (value,) in columns.values(role))
+
+
+def _numbers(values: Iterable[object]) -> set[float]:
     found = set()
-    for (value,) in columns.values(role):
+    for value in values:
         with suppress(SkipRow):
             found.add(float(value) if isinstance(value, bool) else number(value, ""))
     return found

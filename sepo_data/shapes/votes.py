@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING
 from sepo_data.shapes.columns import ANSWER
 from sepo_data.shapes.messages import answer, assistant, shared_turns, turns, user
 from sepo_data.shapes.prompts import Prompt, prompts, whole_dialogues
-from sepo_data.shapes.record import checked_text, read_json
+from sepo_data.shapes.record import checked_text, objects_of, read_written
 from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.value_types import NEARLY_ALL
 from sepo_data.shapes.verdicts import TIE, Verdict, choice, codes, find_verdict
+from sepo_data.shapes.written import is_cut, may_be_written, parse_written
 
 if TYPE_CHECKING:
     from sepo_data.shapes.columns import Columns
@@ -125,9 +125,9 @@ def _hold_lists(columns: Columns) -> bool:
 
 def _is_list_of_texts(text: str) -> bool:
     try:
-        value = json.loads(text) if text.startswith("[") else None
-    except (ValueError, RecursionError):
-        return False
+        value = parse_written(text) if may_be_written(text) else None
+    except ValueError:
+        return is_cut(text)  # and the row is skipped
     return isinstance(value, list) and all(item is None or isinstance(item, str) for item in value)
 
 
@@ -144,14 +144,14 @@ def _lists(verdict: Verdict, record: Record) -> list[Parts]:
 
 
 def _texts(record: Record, role: str) -> list[str]:
-    value = read_json(record.text(role), record.name(role))
+    value = read_written(record.text(role), record.name(role))
     if not isinstance(value, list):
         raise SkipRow("wrong_type", f"{record.name(role)} is no JSON list")
     return [checked_text(text, f"{record.name(role)}[{index}]") for index, text in enumerate(value)]
 
 
 def _summaries(record: Record) -> list[Parts]:
-    info, two = record.present("info"), record.present("summaries")
+    info, two = record.present("info"), objects_of(record.present("summaries"), record.name("summaries"))
     if not isinstance(info, Mapping) or not isinstance(two, list) or len(two) != 2:  # noqa: PLR2004
         raise SkipRow(
             "wrong_type", f"{record.name('info')} is no object, or {record.name('summaries')} not two of them"

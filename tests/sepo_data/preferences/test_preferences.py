@@ -263,3 +263,10 @@ def test_hub(hub_double, tmp_path):
         found["again"][2],
         "HubError unset HF_HUB_OFFLINE, or name a local copy",
     ]
+
+
+def test_a_dataset_without_a_usable_row_names_the_reason(tmp_path):
+    (tmp_path / "old.csv").write_bytes("prompt,chosen,rejected\nq,Café,no\nr,Café,no\n".encode("cp1252"))
+    with pytest.raises(SepoError, match=r"rows can be used: invalid_utf8 in old\.csv line 2") as caught:
+        read_preferences(str(tmp_path / "old.csv"))
+    assert "iconv" in caught.value.hint

@@ -225,6 +225,26 @@ BROKEN = {
         lambda path: path.write_text(json.dumps({"data": ROWS})),
         "wrapped.json is one JSON object, and its rows are in data",
     ),
+    "columns.json": (
+        lambda path: path.write_text(json.dumps({key: {"0": 1, "7": 2} for key in ("a", "b")})),
+        "columns.json is a table of pandas in one JSON object, of orient='columns'",
+    ),
+    "index.json": (
+        lambda path: path.write_text(json.dumps({"0": ROWS[0], "7": ROWS[0]})),
+        "index.json is a table of pandas in one JSON object, of orient='index'",
+    ),
+    "split.json": (
+        lambda path: path.write_text(json.dumps({"columns": ["a"], "index": [0, 1], "data": [[1], [2]]})),
+        "split.json is a table of pandas in one JSON object, of orient='split'",
+    ),
+    "table.json": (
+        lambda path: path.write_text(json.dumps({"schema": {"fields": []}, "data": ROWS})),
+        "table.json is one JSON object, and its rows are in data",
+    ),
+    "viewer.json": (
+        lambda path: path.write_text(json.dumps({"features": [], "rows": [{"row_idx": 0, "row": ROWS[0]}]})),
+        "viewer.json is one JSON object, and its rows are in rows, each in row",
+    ),
     "indented.json": (
         lambda path: path.write_text(json.dumps({"data": ROWS}, indent=2)),
         "indented.json holds a JSON object over several lines",
@@ -247,6 +267,20 @@ def test_broken_files(tmp_path, name):
     with pytest.raises(SepoError, match=message) as caught:
         open_source(str(tmp_path / name))
     assert name in str(caught.value)
+
+
+ONE_ROW = [
+    {"prompt": "a", "completions": [{"text": "b"}, {"text": "c"}]},
+    {"input": {"question": "a"}, "output": {"chosen": "b", "rejected": "c"}},
+    {"chosen": {"role": "assistant", "content": "b"}, "rejected": {"role": "assistant", "content": "c"}},
+    {"rows": [{"a": 1}], "prompt": "a"},
+]
+
+
+@pytest.mark.parametrize("row", ONE_ROW)
+def test_one_object_may_be_a_row(tmp_path, row):
+    (tmp_path / "one.json").write_text(json.dumps(row))
+    assert [found.value for found in open_source(str(tmp_path / "one.json"))] == [row]
 
 
 def test_damage_inside_a_parquet_file_names_the_file(tmp_path):

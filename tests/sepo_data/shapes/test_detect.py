@@ -185,6 +185,35 @@ SHAPES = {
         {"messages": [user("q"), *YES_NO[0]], "rejected_messages": [user("q"), *YES_NO[1]]},
         ("swift", [user("q")], *YES_NO),
     ),
+    "swift's older columns": (
+        {"system": "s", "query": "q", "response": "yes", "rejected_response": "no", "history": [["a", "b"]]},
+        ("question", [system("s"), user("a"), assistant("b"), user("q")], *YES_NO),
+    ),
+    "a response beside a chosen one": (
+        {"prompt": "q", "response": "so", "chosen_response": "yes", "rejected_response": "no"},
+        ("explicit strings", "q", "yes", "no"),
+    ),
+    "swift with its last answer twice": (
+        {"messages": [user("q"), *YES_NO[0]], "response": "yes", "rejected_response": "no"},
+        ("swift", [user("q")], *YES_NO),
+    ),
+    "Gemini's contents and parts": (
+        {
+            "systemInstruction": {"role": "system", "parts": [{"text": "s"}]},
+            "contents": [{"role": "user", "parts": [{"text": "q"}]}],
+            "chosen": {"role": "model", "parts": [{"text": "y"}, {"text": "es"}]},
+            "rejected": {"role": "model", "parts": [{"text": "no", "inlineData": None}]},
+        },
+        ("sharegpt", [system("s"), user("q")], *YES_NO),
+    ),
+    "Bedrock's contents": (
+        {
+            "messages": [{"role": "user", "content": [{"text": "q"}]}],
+            "chosen": {"role": "assistant", "content": [{"text": "yes"}]},
+            "rejected": {"role": "assistant", "content": [{"text": "no"}]},
+        },
+        ("sharegpt", [user("q")], *YES_NO),
+    ),
     "messages as JSON text": (
         {"prompt": json.dumps([user("q")]), "chosen": json.dumps(YES_NO[0]), "rejected": json.dumps(YES_NO[1])},
         ("explicit messages", [user("q")], *YES_NO),
@@ -370,7 +399,12 @@ BAD = [
         "rejected holds a user turn",
     ),
     *(
-        (good, {**good, column: value}, "late_column", f"the first rows have no {column}: put a row that has it first")
+        (
+            good,
+            {**good, column: value},
+            "late_column",
+            f"the first rows have no {column}: put a row that has it first, or --ignore it",
+        )
         for good, column, value in (
             (MESSAGES, "tools", [{"name": "f"}]),
             (MESSAGES, "system_prompt", "s"),
@@ -378,6 +412,12 @@ BAD = [
             (STRINGS, "history", [["hi", "a"]]),
             (SHAPES["argilla: instruction and chosen_response"][0], "input", "this"),
         )
+    ),
+    (
+        STRINGS,
+        {**STRINGS, "chosen": json.dumps([user("q"), *YES_NO[0]])},
+        "written_turns",
+        "chosen is a conversation of 2 turns",
     ),
     (SHP, {**SHP, "labels": None}, "unknown_label", "labels is None"),
     (SHP, {**SHP, "human_ref_B": ""}, "empty_response", "rejected"),

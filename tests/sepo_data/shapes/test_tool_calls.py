@@ -109,12 +109,14 @@ def deep(levels):
     ("change", "reason", "detail"),
     [
         ({"tools": "[{"}, "wrong_type", "tools is no JSON text"),
-        ({"tools": {"name": "f"}}, "wrong_type", "tools is dict, not list"),
+        ({"tools": {"f": "dice"}}, "wrong_type", "tools is dict, not list"),
+        ({"tools": ["dice"]}, "wrong_type", "tools[0] is no JSON text"),
+        ({"tools": ["3"]}, "wrong_type", "tools is no list of descriptions of tools"),
         ({"tools": [{"f": b"x"}]}, "wrong_type", "tools holds bytes, which JSON cannot hold"),
         ({"tools": [{"f": float("inf")}]}, "wrong_type", "tools holds float, which JSON cannot hold"),
         ({"tools": [deep(60)]}, "wrong_type", "tools is nested more than 50 levels deep"),
-        ({"tools": ["\udc00"]}, "invalid_unicode", "tools, character 0"),
-        ({"tools": ["x" * 4_000_000]}, "too_large", "tools has 4,000,004 characters"),
+        ({"tools": [{"f": "\udc00"}]}, "invalid_unicode", "tools, character 0"),
+        ({"tools": [{"f": "x" * 4_000_000}]}, "too_large", "tools has 4,000,010 characters"),
         ({"chat_template_kwargs": [1]}, "wrong_type", "chat_template_kwargs is list, not dict"),
         (
             {"rejected": [assistant("", tool_calls=[3])]},
@@ -166,9 +168,12 @@ def tokenized(pair):
 
 def table_of(shape, *pairs, keep=()):
     schema = rewards_schema(shape=shape, pairs=pairs, keep=keep)
-    logps = [[np.zeros(3, dtype=np.float32), np.zeros(1, dtype=np.float32)] for _ in pairs]
+    logps = {
+        model: [[np.arange(3, dtype=np.float32) * value, np.full(1, value, dtype=np.float32)] for _ in pairs]
+        for model, value in (("oracle", -1.0), ("ref", -2.0))
+    }
     items = [tokenized(pair) for pair in pairs]
-    return rewards_table(items, {"oracle": logps, "ref": logps}, beta=1.0, seen=None, schema=schema)
+    return rewards_table(items, logps, beta=1.0, seen=None, schema=schema)
 
 
 def test_messages_without_tools_are_stored_as_ever():
@@ -214,7 +219,7 @@ def test_through_every_stage_and_back(tmp_path, write_rewards):
     shape = shape_of(ROW)
     [pair] = shape.to_pairs(0, ROW, ())
     write_rewards(tmp_path / "rewards", [table_of(shape, pair)])
-    select(tmp_path / "rewards", tmp_path / "selection", chosen=4000, rejected=10000)
+    select(tmp_path / "rewards", tmp_path / "selection", chosen="40%", rejected="100%")
     for name in ("rewards", "selection"):
         opened = datasets.load_from_disk(str(tmp_path / name))
         [stored] = opened.to_list()

@@ -1,0 +1,1 @@
+"""Refusals of columns, with what to type next."""
