@@ -6,17 +6,17 @@ of small ones look at its size before they make it, and a clock stops the loops.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, optimizeconst
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 
 from sepo_data.errors import SepoError
+from sepo_data.tokenization.bounded_code import BoundedCode
+from sepo_data.tokenization.template_date import CLOCK, fixed_date, strftime_now
 from sepo_data.tokenization.template_filters import BoundedFilters
 from sepo_data.tokenization.template_format import bounded_format
 from sepo_data.tokenization.template_sizes import (
@@ -35,7 +35,6 @@ from sepo_data.tokenization.time_limit import OverTimeError, time_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jinja2.compiler import Frame
     from jinja2.runtime import Context
     from transformers import PreTrainedTokenizerBase
 
@@ -44,9 +43,6 @@ MOST_WORK = 1 << 30
 
 MOST_PIECES = 4 << 20
 """Pieces that a template prints for one conversation."""
-
-MOST_TERMS = 30
-"""Of a sum that is added up before its size is looked at."""
 
 SECONDS = 10.0
 """Of computing, for one call: a conversation takes milliseconds."""
@@ -61,8 +57,21 @@ HOLDER = 2 * SHORT
 """Bytes of an object that a template makes to hold others, and for each of those."""
 
 
-def apply_template(tokenizer: PreTrainedTokenizerBase, conversations: Any, /, **options: Any) -> Any:  # noqa: ANN401
-    """As `tokenizer.apply_chat_template`, within the bounds of this module.
+def apply_template(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Any,  # noqa: ANN401 - as there
+    nulls: bool = False,  # noqa: FBT001, FBT002 - no name, for a template may have a variable of any name
+    /,
+    **options: Any,  # noqa: ANN401 - as there
+) -> Any:  # noqa: ANN401 - as there
+    """As `tokenizer.apply_chat_template`, within the bounds of this module, and on the date of the tokenizer.
+
+    Args:
+        tokenizer: whose chat template is applied.
+        conversations: one conversation or several.
+        nulls: the template sees values that are null, which transformers leaves out; only for several conversations as
+            text.
+        options: of `apply_chat_template`, and variables for the template.
 
     Raises:
         TemplateTooLargeError: the template makes more than MOST_CHARACTERS for one conversation.
@@ -73,8 +82,9 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, conversations: Any, /, **
     batch = bool(conversations) and not isinstance(conversations[0], dict)
     seconds = SECONDS + SECONDS_EACH * (len(conversations) if batch else 1)
     try:
-        with time_limit(seconds):
-            return tokenizer.apply_chat_template(conversations, **options)
+        with time_limit(seconds), fixed_date(tokenizer):
+            apply = partial(_apply_with_nulls, tokenizer) if nulls else tokenizer.apply_chat_template
+            return apply(conversations, **options)
     except OverTimeError:
         raise SepoError(
             f"the chat template of {tokenizer.name_or_path} computes for more than {seconds:.0f} s",
@@ -87,6 +97,25 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, conversations: Any, /, **
         ) from None
 
 
+def _apply_with_nulls(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Any,  # noqa: ANN401 - as there
+    *,
+    tools: list[Any] | None,
+    chat_template: str | None,
+    tokenize: bool,  # noqa: ARG001 - False
+    **options: Any,  # noqa: ANN401 - as there
+) -> list[str]:
+    """The part of `apply_chat_template` behind the place where it leaves out what is null."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    template = tokenizer.get_chat_template(chat_template, tools)
+    variables = {**tokenizer.special_tokens_map, **options}
+    rendered: Any = render_jinja_template(conversations, tools=tools, chat_template=template, **variables)
+    texts: list[str] = rendered[0]
+    return texts
+
+
 @cache
 def _bound_transformers() -> None:
     """Let transformers compile templates in this environment: it has no option for that."""
@@ -96,103 +125,23 @@ def _bound_transformers() -> None:
     chat_template_utils._compile_jinja_template.cache_clear()  # noqa: SLF001 - templates that were compiled without bounds
 
 
-class _BoundedCode(CodeGenerator):
-    """Compiles `a ~ b`, `[a, b]`, `(a, b)` and `{a: b}` to calls of the environment, as the other operators are.
-
-    What templates mostly do keeps its speed: a sum that is printed is looked at once, after all its terms, and a
-    variable that is printed is not looked at again.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as there
-        super().__init__(*args, **options)
-        self._printed_sums: set[int] = set()
-
-    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        for child in node.nodes:
-            self._printed_sums.update(_sums(child))
-        super().visit_Output(node, frame)
-
-    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        if id(node) not in self._printed_sums:
-            super().visit_Add(node, frame)
-            return
-        self.write("(")
-        self.visit(node.left, frame)
-        self.write(" + ")
-        self.visit(node.right, frame)
-        self.write(")")
-
-    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:  # noqa: ANN401 - of Jinja
-        super()._output_child_pre(node, frame, _AS_IT_IS if _is_variable(node) else finalize)
-
-    def _output_child_post(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:  # noqa: ANN401 - of Jinja
-        super()._output_child_post(node, frame, _AS_IT_IS if _is_variable(node) else finalize)
-
-    @optimizeconst
-    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        self.write(f"{'str_join' if id(node) in self._printed_sums else 'environment.joined'}((")
-        for part in node.nodes:
-            self.visit(part, frame)
-            self.write(", ")
-        self.write("))")
-
-    @optimizeconst
-    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        copies = isinstance(node.arg, nodes.Slice)
-        self.write("environment.counted(" if copies else "")
-        super().visit_Getitem(node, frame)
-        self.write(")" if copies else "")
-
-    def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        self._visit_weighed(super().visit_List, node, frame)
-
-    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        self._visit_weighed(super().visit_Dict, node, frame)
-
-    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:  # noqa: N802 - the name of the node
-        if node.ctx == "load":
-            self._visit_weighed(super().visit_Tuple, node, frame)
-        else:
-            super().visit_Tuple(node, frame)
-
-    def _visit_weighed(self, visit: Callable[[Any, Frame], None], node: nodes.Expr, frame: Frame) -> None:
-        """A list that holds another one twice, and is held twice, and so on, soon has no end for who compares it."""
-        self.write("environment.held(")
-        visit(node, frame)
-        self.write(")")
-
-
-_AS_IT_IS = CodeGenerator._FinalizeInfo(None, None)  # noqa: SLF001 - the class is to be extended
-
-
-def _sums(node: nodes.Node) -> list[int]:
-    """The ids of the operations of a printed sum of at most MOST_TERMS terms: `a + b`, `a ~ b`."""
-    found: list[int] = []
-    while isinstance(node, nodes.Add) and len(found) < MOST_TERMS:
-        found.append(id(node))
-        node = node.left
-    if isinstance(node, nodes.Concat) and len(found) + len(node.nodes) <= MOST_TERMS:
-        found.append(id(node))
-    return found
-
-
-def _is_variable(node: nodes.Node) -> bool:
-    """True for `a`, `a.b` and `a["b"]`: values that exist already."""
-    by_name = isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
-    return isinstance(node, nodes.Name | nodes.Getattr) or by_name
-
-
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """The sandbox of transformers, whose operations raise a `TemplateTooLargeError` before they make too much."""
 
-    code_generator_class = _BoundedCode
+    code_generator_class = BoundedCode
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as there
         self._work = 0
         super().__init__(*args, finalize=self.bounded, **options)
+        self.filters.pop("random", None)  # what is rendered twice has to be the same
         self.filters = BoundedFilters(self.filters, self)
         self.globals.pop("lipsum", None)
+
+    def from_string(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as there
+        """Compile a template, whose clock stands still."""
+        self.globals[CLOCK] = strftime_now
+        return super().from_string(*args, **options)
 
     def concat(self, parts: Iterable[str]) -> str:  # an attribute there
         """Join what a template, a macro or a block prints."""

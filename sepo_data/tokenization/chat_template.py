@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
 from sepo_data.shapes.pairs import Pair, SkippedRow
+from sepo_data.shapes.tool_calls import json_text
+from sepo_data.tokenization.lost_parts import described, is_unread, lost_part, without_place
+from sepo_data.tokenization.message_parts import parts_of
+from sepo_data.tokenization.prompt_opening import conversation, openings, turns_of
+from sepo_data.tokenization.template import Template, forms_of
+from sepo_data.tokenization.turn_end import turn_end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from sepo_data.shapes.pairs import Message, Text
+    from sepo_data.shapes.pairs import Message
+    from sepo_data.tokenization.message_parts import Part
+    from sepo_data.tokenization.template import Form
+    from sepo_data.tokenization.turn_end import TurnEnd
 
 MOST_ALIKE = 50
 """Pairs that are rendered in one call."""
@@ -22,11 +31,19 @@ MOST_ALIKE = 50
 
 @dataclass(frozen=True, slots=True)
 class RenderedPair:
-    """A pair as text: the prompt, and the continuation of each side."""
+    """A pair as text: the prompt, and the continuation of each side.
+
+    Attributes:
+        pair: the pair.
+        prompt: its text, up to where the responses begin.
+        responses: chosen and rejected, up to the end of their last turn.
+        end_trimmed: something was cut behind that end, and not only white space of the template.
+    """
 
     pair: Pair
     prompt: str
     responses: tuple[str, str]
+    end_trimmed: bool = False
 
 
 def render_pairs(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase) -> list[RenderedPair | SkippedRow]:
@@ -35,118 +52,183 @@ def render_pairs(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerBase) -> l
     Raises:
         SepoError: a pair is conversational and the tokenizer has no chat template.
     """
-    special = special_tokens(tokenizer)
-    rendered: dict[int, RenderedPair | SkippedRow] = {}
-    alike: list[int] = []
-    for place, pair in enumerate(pairs):
-        if isinstance(pair.prompt, str):
-            rendered[place] = RenderedPair(pair, pair.prompt, (str(pair.chosen), str(pair.rejected)))
-        elif tokenizer.chat_template is None:
-            raise SepoError(
-                f"the dataset is conversational but the tokenizer {tokenizer.name_or_path} has no chat template",
-                "use an instruction-tuned model, or give the template with --chat-template FILE",
-            )
-        elif pair.tools is None and not pair.template_kwargs:
-            alike.append(place)
-        else:
-            rendered[place] = _render_alone(pair, tokenizer, special)
-    rendered |= zip(alike, _render_alike([pairs[place] for place in alike], tokenizer, special), strict=True)
-    return [rendered[place] for place in range(len(pairs))]
+    return Renderer(tokenizer).render(pairs)
 
 
-def _render_alike(
-    pairs: list[Pair], tokenizer: PreTrainedTokenizerBase, special: tuple[str, ...]
-) -> list[RenderedPair | SkippedRow]:
-    """Render pairs that have nothing but messages in one call: each takes little more than half the time.
+class Renderer:
+    """Renders pairs, and remembers what it found out about the chat template of its tokenizer."""
 
-    A template does not report which of them it refuses; if it refuses one, all are rendered one by one.
-    """
-    if not pairs:
-        return []
-    if len(pairs) > MOST_ALIKE:  # else a template without end would be stopped late
-        parts = [pairs[start : start + MOST_ALIKE] for start in range(0, len(pairs), MOST_ALIKE)]
-        return [row for part in parts for row in _render_alike(part, tokenizer, special)]
-    try:
-        return _render(pairs, tokenizer, special)
-    except SepoError:
-        raise
-    except Exception:  # noqa: BLE001 - a template is a program of the model's author and may raise anything
-        return [_render_alone(pair, tokenizer, special) for pair in pairs]
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self._ends: dict[Hashable, TurnEnd] = {}
+        self._forms: dict[Hashable, tuple[Form | None, frozenset[Part]]] = {}
 
+    def render(self, pairs: Sequence[Pair]) -> list[RenderedPair | SkippedRow]:
+        """As `render_pairs`."""
+        rendered: dict[int, RenderedPair | SkippedRow] = {}
+        alike: dict[Form | None, list[int]] = {}
+        for place, pair in enumerate(pairs):
+            if isinstance(pair.prompt, str):
+                rendered[place] = self._strings(pair)
+            elif self.tokenizer.chat_template is None:
+                name = self.tokenizer.name_or_path
+                raise SepoError(
+                    f"the dataset is conversational but the tokenizer {name} has no chat template",
+                    "use an instruction-tuned model, or give the template with --chat-template FILE",
+                )
+            elif pair.tools is None and not pair.template_kwargs:
+                alike.setdefault(self._form(pair)[0], []).append(place)
+            else:
+                rendered[place] = self._render_alone(pair, self._form(pair)[0])
+        for form, places in alike.items():
+            rendered |= zip(places, self._render_alike([pairs[place] for place in places], form), strict=True)
+        return [self._in_another_form(pairs[place], rendered[place]) for place in range(len(pairs))]
 
-def _render_alone(
-    pair: Pair, tokenizer: PreTrainedTokenizerBase, special: tuple[str, ...]
-) -> RenderedPair | SkippedRow:
-    try:
-        [rendered] = _render([pair], tokenizer, special, tools=pair.tools, **(pair.template_kwargs or {}))
-    except SepoError:
-        raise
-    except Exception as error:  # noqa: BLE001 - as above
-        return SkippedRow(pair.source_row, "template_error", shortened(f"{type(error).__name__}: {error}"))
-    return rendered
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Ids of the tokens that end a turn."""
+        return frozenset(map(self.tokenizer.convert_tokens_to_ids, self._end(Template(self.tokenizer)).tokens))  # type: ignore[arg-type]
 
+    def _strings(self, pair: Pair) -> RenderedPair:
+        given = str(pair.chosen), str(pair.rejected)
+        end = self._end(Template(self.tokenizer))
+        chosen, rejected = map(end.cut, given)
+        return RenderedPair(pair, str(pair.prompt), (chosen, rejected), end_trimmed=(chosen, rejected) != given)
 
-def _render(
-    pairs: Sequence[Pair],
-    tokenizer: PreTrainedTokenizerBase,
-    special: tuple[str, ...],
-    /,  # a row may have a template variable with one of these names
-    **variables: Any,  # noqa: ANN401 - the template's own variables
-) -> list[RenderedPair | SkippedRow]:
-    def apply(conversations: list[Any], *, generation: bool = False) -> list[str]:
-        # The names used here cannot be among the variables of a row.
-        from sepo_data.tokenization.bounded_template import apply_template
+    def _render_alike(self, pairs: list[Pair], form: Form | None) -> list[RenderedPair | SkippedRow]:
+        """Render pairs that have nothing but messages in one call: each takes little more than half the time.
 
-        return apply_template(  # type: ignore[no-any-return]
-            tokenizer,
-            conversations,
-            chat_template=None,
-            add_generation_prompt=generation,
-            continue_final_message=False,
-            tokenize=False,
-            **variables,
-        )
+        A template does not report which of them it refuses; if it refuses one, all are rendered one by one.
+        """
+        if len(pairs) > MOST_ALIKE:  # else a template without end would be stopped late
+            parts = [pairs[start : start + MOST_ALIKE] for start in range(0, len(pairs), MOST_ALIKE)]
+            return [row for part in parts for row in self._render_alike(part, form)]
+        try:
+            return self._render(pairs, Template(self.tokenizer, form=form))
+        except SepoError:
+            raise
+        except Exception:  # noqa: BLE001 - a template is a program of the model's author and may raise anything
+            return [self._render_alone(pair, form) for pair in pairs]
 
-    prompts = apply([_turns(pair.prompt) for pair in pairs], generation=True)
-    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
-    wholes = apply([[*_turns(pairs[number // 2].prompt), *_turns(side)] for number, side in enumerate(sides)])
-    rendered: list[RenderedPair | SkippedRow] = []
-    for pair, prompt, both in zip(pairs, prompts, zip(wholes[::2], wholes[1::2], strict=True), strict=True):
-        opened: str | None = prompt
-        if not all(whole.startswith(prompt) for whole in both):
-            # Some templates open the assistant's turn differently if it is still to be generated.
-            [closed] = apply([_turns(pair.prompt)])
-            opened = _with_opening(closed, both, (pair.chosen, pair.rejected))
-        if opened is None:
+    def _render_alone(self, pair: Pair, form: Form | None) -> RenderedPair | SkippedRow:
+        try:
+            [rendered] = self._render([pair], self._template(pair, form))
+        except SepoError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            return SkippedRow(pair.source_row, "template_error", shortened(f"{type(error).__name__}: {error}"))
+        return rendered
+
+    def _in_another_form(self, pair: Pair, found: RenderedPair | SkippedRow) -> RenderedPair | SkippedRow:
+        """The pair in the first form of its messages that the template takes as a whole; else `found`."""
+        if isinstance(found, RenderedPair):
+            return found
+        first = self._form(pair)[0]
+        for form in forms_of(_all_turns(pair)):
+            if form is first or _has_parts(form) != _has_parts(first):
+                continue
+            if isinstance(other := self._render_alone(pair, form), RenderedPair):
+                return other
+        return found
+
+    def _template(self, pair: Pair, form: Form | None) -> Template:
+        return Template(self.tokenizer, pair.tools, pair.template_kwargs or {}, form)
+
+    def _render(self, pairs: Sequence[Pair], template: Template) -> list[RenderedPair | SkippedRow]:
+        sides = [(pair, turns_of(side)) for pair in pairs for side in (pair.chosen, pair.rejected)]
+        texts = template([conversation(turns_of(pair.prompt), side) for pair, side in sides])
+        wholes = list(zip(texts[::2], texts[1::2], strict=True))
+        prompts = openings(pairs, wholes, template)
+        end = self._end(template)
+        return [
+            self._split(pair, prompt, both, end, template)
+            for pair, prompt, both in zip(pairs, prompts, wholes, strict=True)
+        ]
+
+    def _split(
+        self, pair: Pair, prompt: str | None, wholes: tuple[str, str], end: TurnEnd, template: Template
+    ) -> RenderedPair | SkippedRow:
+        if prompt is None:
             detail = "the chat template renders the prompt differently once a response follows it"
-            rendered.append(SkippedRow(pair.source_row, "template_not_prefix", detail))
-        else:
-            chosen, rejected = (_without_layout(whole[len(opened) :], special) for whole in both)
-            rendered.append(RenderedPair(pair, opened, (chosen, rejected)))
-    return rendered
+            return SkippedRow(pair.source_row, "template_not_prefix", detail)
+        given = [whole[len(prompt) :] for whole in wholes]
+        chosen, rejected = map(end.cut, given)
+        lost = self._lost(pair, template) or lost_part(pair, prompt, (chosen, rejected))
+        if lost := lost or self._empty(pair, (chosen, rejected), end):
+            return SkippedRow(pair.source_row, "lost_in_template", f"the chat template leaves out {lost}")
+        trimmed = [text.rstrip() for text in given] != [chosen.rstrip(), rejected.rstrip()]
+        return RenderedPair(pair, prompt, (chosen, rejected), end_trimmed=trimmed)
+
+    def _lost(self, pair: Pair, template: Template) -> str | None:
+        """The first part of `pair` that the template has no place for, in words."""
+        form, without = self._form(pair)
+        if template.form is not form:
+            without = self._without_place(pair, template) or frozenset()
+        if not without:
+            return None
+        lost = (part for part in parts_of(pair) if part in without and is_unread(pair, part, template))
+        return next((described(pair, part) for part in lost), None)
+
+    @staticmethod
+    def _empty(pair: Pair, responses: tuple[str, str], end: TurnEnd) -> str | None:
+        """The side that is rendered as nothing but the end of a turn though its turns have more than a content."""
+        for name, turns, text in zip(("chosen", "rejected"), (pair.chosen, pair.rejected), responses, strict=True):
+            has_more = any(turn.get("tool_calls") for turn in turns_of(turns))
+            if (
+                has_more
+                and end.is_all(text)
+                and not any((turn.get("content") or "").strip() for turn in turns_of(turns))
+            ):
+                return f"all of {name}"
+        return None
+
+    def _form(self, pair: Pair) -> tuple[Form | None, frozenset[Part]]:
+        """The first form of messages in which the template has a place for all parts of pairs like `pair`.
+
+        With the parts that it has none for: none, but for templates that have none for them in any form.
+        """
+        structure = _structure(pair)
+        if (known := self._forms.get(structure)) is not None:
+            return known
+        found: tuple[Form | None, frozenset[Part]] | None = None
+        for form in forms_of(_all_turns(pair)):
+            without = self._without_place(pair, self._template(pair, form))
+            if without is not None and (found is None or len(without) < len(found[1])):
+                found = form, without
+            if found is not None and not found[1]:
+                break
+        self._forms[structure] = found = found or (None, frozenset())
+        return found
+
+    def _without_place(self, pair: Pair, template: Template) -> frozenset[Part] | None:
+        """As `without_place`; None where the template refuses the words in place of the parts."""
+        try:
+            return without_place(pair, template)
+        except SepoError:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            return None
+
+    def _end(self, template: Template) -> TurnEnd:
+        """The end of a turn as `template` writes it, whichever tools it gets."""
+        key = (template.form, json_text(template.variables) if template.variables else "")
+        if key not in self._ends:
+            self._ends[key] = turn_end(template.with_tools(None))
+        return self._ends[key]
 
 
-def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    # An end-of-turn token need not be among `all_special_tokens`: these are only the tokens that have a role.
-    return tuple(str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+def _has_parts(form: Form | None) -> bool:
+    return form is not None and form.parts
 
 
-def _turns(side: Text) -> list[Message]:
-    if isinstance(side, str):
-        raise TypeError("a pair is of three message lists, or of three strings")
-    return side
+def _all_turns(pair: Pair) -> list[Message]:
+    return [*turns_of(pair.prompt), *turns_of(pair.chosen), *turns_of(pair.rejected)]
 
 
-def _with_opening(prompt: str, wholes: tuple[str, str], sides: tuple[Text, Text]) -> str | None:
-    """The prompt and the opening of the assistant's turn: the text before the content, if the same in both `wholes`."""
-    contents = [(_turns(side)[0].get("content") or "").strip() for side in sides]
-    found = [whole.find(content, len(prompt)) for whole, content in zip(wholes, contents, strict=True)]
-    openings = {whole[:start] for whole, start in zip(wholes, found, strict=True)}
-    same = len(openings) == 1 and min(found) >= 0 and all(contents) and wholes[0].startswith(prompt)
-    return openings.pop() if same else None
-
-
-def _without_layout(response: str, special: tuple[str, ...]) -> str:
-    """Drop the white space that a template puts after the end-of-turn token: no model generates it."""
-    stripped = response.rstrip()
-    return stripped if stripped.endswith(special) else response
+def _structure(pair: Pair) -> Hashable:
+    """The structure of a pair: all but the texts, which decide no place in a template."""
+    sides = [turns_of(side) for side in (pair.prompt, pair.chosen, pair.rejected)]
+    if pair.tools is None and not pair.template_kwargs and all(len(turn) == 2 for side in sides for turn in side):  # noqa: PLR2004 - role, content
+        return tuple([tuple([(turn["role"], not turn["content"]) for turn in side]) for side in sides])
+    roles = tuple([tuple([tuple(turn) for turn in side]) for side in sides])
+    return roles, tuple(parts_of(pair)), json_text([pair.tools, pair.template_kwargs])

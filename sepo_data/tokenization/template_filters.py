@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LISTING = {"list", "sort", "groupby", "slice", "join", "sum"}
-_HELD = {"attr", "d", "default", "first", "last", "max", "min", "random"}  # these give a value that exists already
+_HELD = {"attr", "d", "default", "first", "last", "max", "min"}  # these give a value that exists already
 
 
 class Counter(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sepo_data.shapes.pairs import Pair, SkippedRow
-from sepo_data.tokenization.chat_template import RenderedPair, render_pairs
+from sepo_data.tokenization.chat_template import RenderedPair, Renderer
 from sepo_data.tokenization.encoding import Encoder
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class TokenizedPair:
     chosen_ids: list[int]
     rejected_ids: list[int]
     boundary_merged: bool = False
+    end_trimmed: bool = False
     truncated: bool = False
 
 
@@ -59,22 +60,24 @@ def tokenize_pairs(
     """
     bos = _automatic_bos(tokenizer)
     encoder = Encoder(tokenizer)
+    renderer = Renderer(tokenizer)
     known = frozenset(tokenizer.get_vocab().values() if any(pair.ids for pair in pairs) else ())
     begun = []
     with ThreadPoolExecutor(max_workers=1) as thread:
         # While Python renders a piece, the tokenizer's own threads, which need no Python, encode the one before.
         for start in range(0, len(pairs), PIECE_PAIRS):
             piece = pairs[start : start + PIECE_PAIRS]
-            rendered = render_pairs([pair for pair in piece if pair.ids is None], tokenizer)
+            rendered = renderer.render([pair for pair in piece if pair.ids is None])
             texts = [(item.prompt, item.responses) for item in rendered if isinstance(item, RenderedPair)]
             begun.append((piece, iter(rendered), thread.submit(encoder.encode_continued, texts)))
+    ends = renderer.end_ids
     results: list[TokenizedPair | SkippedRow] = []
     for piece, rendered_pairs, encoding in begun:
         encoded = iter(encoding.result())
         for pair in piece:
             item = next(rendered_pairs) if pair.ids is None else _with_texts(pair, pair.ids, known, tokenizer)
             if isinstance(item, RenderedPair):
-                item = _split_at_boundary(item, next(encoded), bos, encoder, tokenizer)
+                item = _split_at_boundary(item, next(encoded), encoder, tokenizer, bos=bos, ends=ends)
             results.append(item if isinstance(item, SkippedRow) else _fit(item, bos, max_length, truncate))
     return results
 
@@ -97,7 +100,13 @@ def _with_texts(
 
 
 def _split_at_boundary(
-    item: RenderedPair, encoded: Continued, bos: list[int], encoder: Encoder, tokenizer: PreTrainedTokenizerBase
+    item: RenderedPair,
+    encoded: Continued,
+    encoder: Encoder,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    bos: list[int],
+    ends: frozenset[int],
 ) -> TokenizedPair:
     prompt_ids, end = encoded.ids, encoded.end
     merged = False
@@ -111,11 +120,11 @@ def _split_at_boundary(
     if not item.pair.conversational:
         eos = tokenizer.eos_token_id
         prompt_ids = bos + prompt_ids if prompt_ids[:1] != bos else prompt_ids
-        responses = [ids if eos is None or ids[-1:] == [eos] else [*ids, eos] for ids in responses]
+        responses = [ids if eos is None or (ids and ids[-1] in ends) else [*ids, eos] for ids in responses]
     if not prompt_ids and tokenizer.bos_token_id is not None:
         prompt_ids = [tokenizer.bos_token_id]
     chosen, rejected = responses
-    return TokenizedPair(item.pair, prompt_ids, chosen, rejected, boundary_merged=merged)
+    return TokenizedPair(item.pair, prompt_ids, chosen, rejected, boundary_merged=merged, end_trimmed=item.end_trimmed)
 
 
 def _encode_apart(

@@ -11,6 +11,7 @@ from sepo_data.errors import SepoError
 from sepo_data.schemas.manifest import InputRecord
 from sepo_data.shapes.pairs import Pair, SkippedRow
 from sepo_data.tokenization.prefetch import Prefetcher
+from sepo_data.tokenization.template_date import OPTION, template_date
 from sepo_data.tokenization.tokenize import TokenizedPair, tokenize_pairs
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class TokenizedDataset:
             shape=self.preferences.shape.name,
             rows=self.preferences.rows,
         )
+
+    @property
+    def template_plan(self) -> dict[str, str]:
+        """The date that the chat template prints, as an option of a manifest; nothing where no pair depends on it."""
+        shown = template_date(self.tokenizer) if self.preferences.shape.conversational else None
+        return {} if shown is None else {OPTION: shown}
 
     def pairs(self, start: int, stop: int, *, only: frozenset[int] | None = None) -> Batch:
         """The usable pairs among the input rows `start` to `stop` (those in `only`), and the skipped rows.

@@ -229,7 +229,8 @@ def test_the_time_limit_grows_with_the_conversations(monkeypatch):
     )
     rows = render_pairs(pairs_of(2 * MOST_ALIKE + 1), tokenizer)
     assert [row.pair.source_row for row in rows] == list(range(2 * MOST_ALIKE + 1))
-    assert sizes == [MOST_ALIKE, 2 * MOST_ALIKE, MOST_ALIKE, 2 * MOST_ALIKE, 1, 2]
+    # Between the pairs: what the template has a place for, twice, and how a turn ends.
+    assert sizes == [2, 2 * MOST_ALIKE, MOST_ALIKE, 3, 1, 2 * MOST_ALIKE, MOST_ALIKE, 2, 1]
     assert allowed == pytest.approx([10 + 0.1 * size for size in sizes])
 
 

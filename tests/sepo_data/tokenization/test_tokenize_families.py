@@ -1,6 +1,7 @@
 """Every family of tokenizers: what is encoded in parts and at once is what the plain way gives, on any text."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -199,7 +200,15 @@ def plain_texts(pair, tokenizer):
     prompt = render(pair.prompt, add_generation_prompt=True)
     wholes = [render([*pair.prompt, *side]) for side in (pair.chosen, pair.rejected)]
     assert all(whole.startswith(prompt) for whole in wholes)
-    return prompt, [whole[len(prompt) :].removesuffix("\n") for whole in wholes]
+    return prompt, [whole[len(prompt) :] for whole in wholes]
+
+
+def ended(text):
+    """`text` up to the first of the tokens that it ends with, which are those of the template `chatml`, and EOS."""
+    if not re.sub(r"(?:<\|end\|>|</s>|\s)+$", "", text):
+        return text.rstrip() if text.rstrip().endswith(("<|end|>", "</s>")) else text
+    text = re.sub(r"(<\|end\|>)(?:\s*(?:<\|end\|>|</s>))*\s*$", r"\1", text)
+    return re.sub(r"(</s>)(?:\s*</s>)*\s*$", r"\1", text)
 
 
 def opening(tokenizer):
@@ -216,6 +225,10 @@ def check(pair, item, tokenizer, *, lossless):
 
     blank = " " if tokenizer.name_or_path in SENTENCEPIECE else "▁"
     prompt, responses = plain_texts(pair, tokenizer)
+    if pair.conversational:
+        assert item.end_trimmed == any(ended(text).rstrip() != text.rstrip() for text in responses)
+    responses = list(map(ended, responses))
+    ends = {tokenizer.eos_token_id, tokenizer.get_vocab().get("<|end|>")}
     bos, eos = ([], []) if pair.conversational else (opening(tokenizer), [tokenizer.eos_token_id])
     prompt_ids, wholes = encode(prompt), [encode(prompt + response) for response in responses]
     assert item.prompt_ids == (prompt_ids if prompt_ids[:1] == bos else bos + prompt_ids) or [tokenizer.bos_token_id]
@@ -226,13 +239,14 @@ def check(pair, item, tokenizer, *, lossless):
     for ids, whole, fit, text in zip((item.chosen_ids, item.rejected_ids), wholes, fits, responses, strict=True):
         if fit:
             rest = whole[len(prompt_ids) :]
-            assert ids == (rest if rest[-1:] == eos else rest + eos)
+            assert ids == (rest if rest and rest[-1] in ends else rest + eos)
         if lossless:
-            end = "" if pair.conversational or text.endswith("</s>") else "</s>"
+            end = "" if pair.conversational or text.endswith(("</s>", "<|end|>")) else "</s>"
             assert tokenizer.decode(prompt_ids + ids) == (prompt + text).replace("▁", blank) + end
         if "</s>" not in text:
-            assert ids.count(tokenizer.eos_token_id) == len(eos)
-            assert ids[len(ids) - len(eos) :] == eos
+            expected = [] if text.endswith("<|end|>") else eos
+            assert ids.count(tokenizer.eos_token_id) == len(expected)
+            assert ids[len(ids) - len(expected) :] == expected
 
 
 def check_cut(whole, cut, truncate, limit, bos):
