@@ -85,7 +85,7 @@ def steps_of(length: int, vocabulary: int) -> list[Tree]:
     def pair(tokens: int) -> Tree:
         half = tokens // 2
         ids = rng.integers(3, vocabulary, (3, half)).tolist()
-        masks = [(rng.permutation(half) < Quota(SHARE).k_of(half)).tolist() for _ in range(2)]
+        masks = [(rng.permutation(half) < Quota(basis_points=SHARE).k_of(half)).tolist() for _ in range(2)]
         return Tree(ids[0], (ids[1], ids[2]), masks)
 
     return [pair(tokens) for tokens in (*[LENGTHS[0]] * 4, length, length)]

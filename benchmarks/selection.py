@@ -171,7 +171,8 @@ def _pandas(lists: pd.DataFrame) -> pl.Series:
     flat = lists.explode("reward")["reward"].astype("float32")
     groups = flat.groupby(level=0, sort=False)
     lengths = groups.size().to_numpy()
-    mask = groups.rank(method="first", ascending=False).to_numpy() <= np.repeat(Quota(SHARE).k_of(lengths), lengths)
+    quotas = Quota(basis_points=SHARE).k_of(lengths)
+    mask = groups.rank(method="first", ascending=False).to_numpy() <= np.repeat(quotas, lengths)
     bits, offsets = pa.array(mask), pa.array(np.concatenate([[0], np.cumsum(lengths)]))
     return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, bits)))
 

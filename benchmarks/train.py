@@ -110,7 +110,7 @@ def selected(trees: Iterable[Tree], share: int) -> list[Tree]:
     rng = np.random.default_rng(0)
 
     def mask(tokens: int) -> list[bool]:
-        return (rng.permutation(tokens) < Quota(share).k_of(tokens)).tolist()
+        return (rng.permutation(tokens) < Quota(basis_points=share).k_of(tokens)).tolist()
 
     return [replace(tree, keep=[mask(len(response)) for response in tree.responses]) for tree in trees]
 

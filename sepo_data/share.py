@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,8 +13,14 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", "int", "NDArray[np.int64]", "pl.Expr")
 
+Share: TypeAlias = str | float
+"""A share as people write it: `"30%"`, `"0.3"` or 0.3, where a whole number is ambiguous; `parse_share` reads it."""
+
 BASIS_POINTS = 10_000
 """Of a whole: a share is an integer number of them."""
+
+ROUNDING = 1e-9
+"""Of a basis point: 0.1 + 0.2 is 30%."""
 
 
 MOST_DIGITS = 18
@@ -31,12 +38,15 @@ def share_of(n: N, basis_points: int) -> N:
     return k
 
 
-def parse_share(text: str) -> int:
+def parse_share(share: Share) -> int:
     """Read `30%` or `0.3` as basis points (3000). A bare 30 is ambiguous and refused, as is more than 100%.
 
+    A number has a fractional part or is 1.0: an integer may be a percentage, so 1 is refused where 1.0 is not.
+
     Raises:
-        ValueError: the text is no share; the message is a sentence with what to write.
+        ValueError: it is no share; the message is a sentence with what to write.
     """
+    text = share if isinstance(share, str) else _written(share)
     stripped = text.strip()
     try:
         value = Decimal(stripped.removesuffix("%")) * (100 if stripped.endswith("%") else BASIS_POINTS)
@@ -53,6 +63,15 @@ def parse_share(text: str) -> int:
     if value != int(value):
         raise ValueError(f"{text!r} is finer than a hundredth of a percent")
     return int(value)
+
+
+def _written(number: object) -> str:
+    """A number that is no integer as text, without its rounding in floating point."""
+    if isinstance(number, Integral) or not isinstance(number, Real):
+        raise ValueError(f"{number!r} is not a share: write '30%' or 0.3")  # noqa: TRY004 - one type for the caller
+    points = float(number) * BASIS_POINTS
+    near = abs(points) < 2 * BASIS_POINTS and abs(points - round(points)) < ROUNDING
+    return f"{round(points) / BASIS_POINTS:.4f}" if near else str(number)
 
 
 def format_share(basis_points: int) -> str:

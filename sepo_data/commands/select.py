@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepo_data.commands.filter_options import complete_rule, rule_rows, takes_filters
-from sepo_data.commands.grouped_help import OUTPUT, SELECTION
+from sepo_data.commands.grouped_help import INPUT, OUTPUT, SELECTION
 from sepo_data.commands.options import (
     AsJson,
     DryRun,
@@ -22,12 +22,15 @@ from sepo_data.commands.options import (
     argument,
     option,
     parse_quota,
+    parse_row_limit,
     parse_stage_folder,
 )
-from sepo_data.commands.session import confirm_overwrite, print_answers, session
+from sepo_data.commands.session import confirm_overwrite, note_skipped, print_answers, session
 from sepo_data.errors import RefusedError
 
 if TYPE_CHECKING:
+    from sepo_data.console.terminal import Terminal
+    from sepo_data.schemas.manifest import Manifest
     from sepo_data.selection.filter import Filter
 
 EXAMPLES = (
@@ -80,6 +83,15 @@ def run(
     token_weights: Annotated[
         str, option(OUTPUT, metavar="NAME", help="soft weights beside the mask: softmax, tis, linear")
     ] = "",
+    max_skipped: Annotated[
+        str,
+        option(
+            INPUT,
+            parser=parse_row_limit,
+            metavar="SHARE|N",
+            help="exit 1 when more rows are skipped, as those with wrong spans are: 1%, or 20",
+        ),
+    ] = "1%",
     overwrite: Overwrite = False,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -113,6 +125,30 @@ def run(
         manifests = select_many(
             rewards, selections, overwrite=overwrite, dry_run=dry_run, verify=not no_verify, progress=terminal
         )
+        made = list(zip(selections, manifests, strict=True))
+        if dry_run:
+            print_answers(made, as_json=json, dry_run=True)
+        for path, manifest in made:
+            _check_skipped(terminal, path, manifest, max_skipped)
         if not dry_run:
             terminal.note(f"next: sepo train {quote(str(next(iter(selections))))} --policy MODEL --out policy/")
-    print_answers(list(zip(selections, manifests, strict=True)), as_json=json, dry_run=dry_run)
+    if not dry_run:
+        print_answers(made, as_json=json, dry_run=False)
+
+
+def _check_skipped(terminal: Terminal, out: Path, manifest: Manifest, max_skipped: str) -> None:
+    """Note the skipped rows, if any; raise when they are, or in a dry run would be, more than `max_skipped` allows."""
+    from sepo_data.preferences.skipped import check_skipped, reasons_text
+
+    expected: dict[str, int] = manifest.results.get("skipped", {})  # type: ignore[assignment] # of a dry run
+    reasons = expected or manifest.total("skipped")
+    if expected:
+        terminal.note(f"dry run: {reasons_text(reasons)}")
+    elif reasons:
+        note_skipped(terminal, f"{manifest.rows:,} pairs selected from", reasons, out)
+    where = (
+        "the run would end with exit code 1, too"
+        if expected
+        else f"{out} is complete, and {out}/skipped.jsonl lists the reasons"
+    )
+    check_skipped(reasons, manifest.input.rows, max_skipped, consequence=where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from sepo_data.console.text import did_you_mean, shortened
@@ -23,22 +24,23 @@ def finite_number(name: str, text: str | float, *, example: float = 0.1) -> floa
         SepoError: it is none, or infinite.
     """
     try:
-        number = float(text)
-    except ValueError:
+        number = math.nan if isinstance(text, bool) else float(text)
+    except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
         raise SepoError(f"{name}={text} is not a number", f"write {name}={example}")
     return number
 
 
-def whole_number(name: str, text: str | int, *, minimum: int = 0) -> int:
+def whole_number(name: str, text: str | float, *, minimum: int = 0) -> int:
     """The argument `name` as an integer of at least `minimum`.
 
     Raises:
         SepoError: it is none.
     """
+    whole = isinstance(text, str | Integral) or (isinstance(text, float) and text.is_integer())
     try:
-        number = int(text)
+        number = int(text) if whole and not isinstance(text, bool) else minimum - 1
     except ValueError:
         number = minimum - 1
     shown = shortened(str(text), 20)
@@ -55,6 +57,8 @@ def names_between_commas(option: str, text: str, known: Sequence[str]) -> tuple[
     Raises:
         SepoError: a name is not among `known`.
     """
+    if not isinstance(text, str):
+        raise SepoError(f"{option}: {text!r} is no text", f"write the names with commas: {','.join(known)}")
     names = sorted({name.strip() for name in text.split(",")} - {""})
     for name in names:
         if name not in known:

@@ -3,6 +3,7 @@
 They act in the order of their steps. First those that narrow: the rule ranks each response without some tokens, so 30%
 is 30% of the others; a response that would lose all of its tokens keeps them. Then the rule, within the bounds that
 filters set. Then those that widen what the rule took. So `max_tokens` limits the rule, not what is added after it.
+A control has as many tokens as the rule that it is a control of, with what is added to that one (`matching.py`).
 
 The filters themselves are in the folder `filters`. Importing this module and them imports neither Polars nor NumPy.
 """
@@ -59,7 +60,8 @@ class Filter:
         value: as the manifest records it.
         step: filters act in ascending order of their steps.
         ranked: from the tokens to (tokens,) booleans: those that the rule ranks.
-        widened: from a mask and the tokens to (tokens,) booleans: the mask with what the filter adds.
+        widened: from a mask and the tokens to (tokens,) booleans: the mask with what the filter adds, nothing across
+            the bounds of the mask's lists: they are the responses, or for a control parts of them.
         min_tokens: the rule takes no fewer.
         max_tokens: the rule takes no more.
         needs_classes: `Tokens.classes` is read.

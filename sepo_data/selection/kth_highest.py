@@ -39,14 +39,14 @@ def _count(batches: Iterable[NDArray[np.float32]], upper: int | None) -> NDArray
     counts = np.zeros(BINS, np.int64)
     for batch in batches:
         for start in range(0, len(batch), BLOCK_VALUES):
-            key = _keys(batch[start : start + BLOCK_VALUES])
+            key = ordered_keys(batch[start : start + BLOCK_VALUES])
             half = key >> 16 if upper is None else key[key >> 16 == upper] & (BINS - 1)
             counts += np.bincount(half.astype(np.intp), minlength=BINS)
     return counts
 
 
-def _keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Unsigned integers in the order of the values."""
+def ordered_keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Unsigned integers in the order of the values, which are no NaN; -0.0 and 0.0 have the same."""
     bits = (values + np.float32(0)).view(np.uint32)  # + 0 makes 0.0 of -0.0
     keys: NDArray[np.uint32] = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return keys

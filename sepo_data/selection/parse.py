@@ -15,6 +15,7 @@ from sepo_data.selection.rule import RULES, Rule, example_call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from sepo_data.selection.quota import Amount
     from sepo_data.selection.soft_weights import SoftWeights
 
 MOST_RULES = 10_000
@@ -23,7 +24,7 @@ MOST_RULES = 10_000
 GRID_EXAMPLE = 'write --grid "chosen=10%,30% rejected=10%,30%"'
 
 
-def parse_rule(text: str, also: Mapping[str, str] | None = None) -> Rule:
+def parse_rule(text: str, also: Mapping[str, Amount] | None = None) -> Rule:
     """The rule in `text`; `str(rule)` is the same rule with every argument written out.
 
     Args:
@@ -87,7 +88,7 @@ def parse_weights(text: str) -> SoftWeights:
 
 def bind_call(
     text: str, functions: Mapping[str, Callable[..., Any]], kind: str
-) -> tuple[Callable[..., Any], list[str], dict[str, str]]:
+) -> tuple[Callable[..., Any], list[str], dict[str, Any]]:
     """The function of a call written as text, `name(value, key=value)`, and its arguments as texts.
 
     Raises:
@@ -105,7 +106,7 @@ def bind_call(
     signature = inspect.signature(functions[name])
     example = f"it is {example_call(name, functions[name])}"
     positional: list[str] = []
-    named: dict[str, str] = {}
+    named: dict[str, Any] = {}
     for part in inside.split(",") if inside else []:
         key, equals, value = (each.strip() for each in part.partition("="))
         if not equals:

@@ -20,18 +20,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sepo_data.errors import SepoError
 from sepo_data.registry import Registry
 from sepo_data.selection.scores import lengths
+from sepo_data.storage.location import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
     from pydantic import JsonValue
 
     from sepo_data.selection.quota import Quota
+    from sepo_data.selection.ragged import Ragged
 
     Score = Callable[[str], pl.Expr]
     Count = Callable[[str, pl.Expr], pl.Expr]
+    Within = Callable[[int, "int | None"], Score]
+    Unusable = Callable[[pl.DataFrame], dict[int, tuple[str, str]]]
+    Parts = Callable[[Ragged[Any]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,12 @@ class Rule:
         prepare: from a rewards dataset and its folder, the rule with what it needs from the complete dataset.
         numbers: what `prepare` found; the manifest records it as `cuts`.
         skippable: the rule ranks a response without its skipped tokens as it ranks a complete one.
+        unusable: from rows of a rewards dataset to the reason and the detail of each that the rule cannot be used on,
+            by its place: `sepo select` skips these.
+        control_of: the rule that a control is compared with: it takes as many tokens of each response, whatever
+            filters surround both.
+        parts: from tokens by response to the offsets of parts of the responses: the control takes as many in each.
+        within: from `min_tokens` and `max_tokens` to the score, where it depends on how many tokens are taken.
         min_tokens: at least so many tokens are taken of each response.
         max_tokens: at most so many are.
     """
@@ -59,6 +72,10 @@ class Rule:
     prepare: Callable[[pl.LazyFrame, Path | None], Rule] | None = None
     numbers: dict[str, JsonValue] = field(default_factory=dict)
     skippable: bool = True
+    unusable: Unusable | None = None
+    control_of: Rule | None = None
+    parts: Parts | None = None
+    within: Within | None = None
     min_tokens: int = 1
     max_tokens: int | None = None
 
@@ -86,11 +103,22 @@ class Rule:
         count = self.count(side, score) if self.count else quotas[side].k_of(lengths(side))
         return count.cast(pl.Int64).clip(self.min_tokens, self.max_tokens)
 
-    def prepared(self, frame: pl.LazyFrame, folder: Path | None = None) -> Rule:
+    def prepared(self, frame: pl.LazyFrame, folder: str | Path | None = None) -> Rule:
         """The rule with what it needs from the complete `frame`, out of core; itself where it needs nothing."""
         if self.prepare is None:
             return self
-        return replace(self.prepare(frame, folder), min_tokens=self.min_tokens, max_tokens=self.max_tokens)
+        place = None if folder is None else location(folder)
+        return self.prepare(frame, place).bounded(self.min_tokens, self.max_tokens)
+
+    def bounded(self, min_tokens: int, max_tokens: int | None) -> Rule:
+        """The rule within these bounds; one that draws as many tokens as another rule takes has both within them."""
+        return replace(
+            self,
+            score=self.within(min_tokens, max_tokens) if self.within else self.score,
+            control_of=self.control_of and self.control_of.bounded(min_tokens, max_tokens),
+            min_tokens=min_tokens,
+            max_tokens=max_tokens,
+        )
 
     def options(self) -> dict[str, JsonValue]:
         """The options of the manifest."""

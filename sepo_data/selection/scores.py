@@ -5,7 +5,6 @@ Polars and NumPy are imported inside the functions: rules are listed by help and
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from sepo_data.selection.ragged import Ragged
 
-CERTAIN = math.inf
-"""The score of a token that a rule takes in any case; `certain` counts them."""
+CERTAIN = 1 << 32
+"""The lowest score of a token that a rule takes in any case; `certain` counts them."""
 
 
 def signed_rewards(side: str) -> pl.Expr:
@@ -50,17 +49,23 @@ def lengths(side: str) -> pl.Expr:
 
 
 def certain(_side: str, score: pl.Expr) -> pl.Expr:
-    """The number of tokens of each response with the score `CERTAIN`."""
+    """The number of tokens of each response with a score from `CERTAIN` on."""
     import polars as pl
 
-    return score.list.eval(pl.element().is_infinite()).list.sum()
+    return score.list.eval(pl.element() >= CERTAIN).list.sum()
 
 
 def certain_where(mask: NDArray[np.bool_], scores: Ragged[np.float32]) -> pl.Series:
-    """The `scores` as a list column, with `CERTAIN` where `mask`, (tokens,), is true."""
+    """A list column of Int64 in the order of the `scores`, from `CERTAIN` on where `mask`, (tokens,), is true.
+
+    So a bound that cuts the tokens of `mask` keeps the highest scores, and one that fills up goes on with the highest.
+    """
     import numpy as np
 
-    return scores.with_values(np.where(mask, np.float32(CERTAIN), scores.values)).to_series()
+    from sepo_data.selection.kth_highest import ordered_keys
+
+    keys = ordered_keys(scores.values.astype(np.float32, copy=False)).astype(np.int64)
+    return scores.with_values(keys + np.where(mask, CERTAIN, 0)).to_series()
 
 
 def elementwise(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from sepo_data.checked import checked
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES
 from sepo_data.selection.filter import Tokens
+from sepo_data.selection.matching import matched_mask
+from sepo_data.selection.parse import parse_rule, parse_weights
 from sepo_data.selection.ragged import Ragged, ragged
-from sepo_data.selection.rules.top import top
 from sepo_data.selection.top_k import top_k_mask
+from sepo_data.shapes.pairs import SkippedRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +36,35 @@ TOKEN_LISTS = ("ids", "rewards", "oracle_logps", "ref_logps")
 """The lists of a side that have a value for each token."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Selection:
     """Everything that decides which tokens are selected, and their weights.
 
     Attributes:
-        rule: what is selected; the method by default.
+        rule: what is selected; the method by default. May be given as text: "mass(80%)".
         filters: what surrounds the rule; they act in the order of their steps.
-        weights: soft weights beside the mask.
+        weights: soft weights beside the mask. May be given as text: "softmax(0.1)".
     """
 
-    rule: Rule = field(default_factory=top)
-    filters: tuple[Filter, ...] = ()
-    weights: SoftWeights | None = None
+    rule: Rule
+    filters: tuple[Filter, ...]
+    weights: SoftWeights | None
 
-    def __post_init__(self) -> None:
+    @checked()
+    def __init__(
+        self, rule: Rule | str = "top", filters: Sequence[Filter] = (), weights: SoftWeights | str | None = None
+    ) -> None:
+        values = {
+            "rule": parse_rule(rule) if isinstance(rule, str) else rule,
+            "filters": tuple(filters),
+            "weights": parse_weights(weights) if isinstance(weights, str) else weights,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self._check_combination()
+
+    def _check_combination(self) -> None:
+        """Raise for filters that contradict each other or the rule."""
         names = [each.name for each in self.filters]
         if repeated := {name for name in names if names.count(name) > 1}:
             raise SepoError(f"the filter {', '.join(sorted(repeated))} is given twice", "give each filter once")
@@ -75,6 +92,17 @@ class Selection:
         return max((each.min_tokens for each in self.filters), default=1), min(upper, default=None)
 
     @property
+    def widening(self) -> tuple[Filter, ...]:
+        """The filters that add to what the rule takes."""
+        return tuple(each for each in self.in_order if each.widened is not None)
+
+    @property
+    def counted(self) -> Selection:
+        """The selection whose numbers of tokens this one has: where filters widen a control, that of the other rule."""
+        rule = self.rule.control_of if self.widening else None
+        return replace(self, rule=rule) if rule else self
+
+    @property
     def needs_classes(self) -> bool:
         """A filter reads the classes of the vocabulary."""
         return any(each.needs_classes for each in self.filters)
@@ -93,7 +121,7 @@ class Selection:
             classes: of its vocabulary, with `needs_classes`.
         """
         least, most = self.token_bounds
-        rule = replace(self.rule, min_tokens=least, max_tokens=most)
+        rule = self.rule.bounded(least, most)
         if rule.prepare is not None and self.narrowing:
             lists = [f"{side}_{name}" for side in SIDES for name in ("ids", "rewards")]
             frame = frame.select("source_row", *lists).map_batches(
@@ -110,7 +138,12 @@ class Selection:
             names |= set(self.rule.mask(side).meta.root_names())
             if self.weights is not None:
                 names |= {f"{side}_oracle_logps", f"{side}_ref_logps"}
-        return names
+        return names | ({"source_row"} if self.rule.unusable else set())
+
+    def unusable(self, frame: pl.DataFrame) -> dict[int, SkippedRow]:
+        """The rows of a rewards dataset on which the prepared rule cannot be used, by their place in `frame`."""
+        found = self.rule.unusable(frame) if self.rule.unusable else {}
+        return {place: SkippedRow(frame["source_row"][place], *found[place]) for place in sorted(found)}
 
 
 def mask_columns(
@@ -140,11 +173,11 @@ def _side_columns(
     """For each selection its columns of `side`, by the last part of their names."""
     tokens = Tokens(ragged(frame[f"{side}_ids"]), classes)
     added = []
-    for selection, taken in zip(selections, _rule_masks(frame, selections, classes, side), strict=True):
-        mask: Ragged[np.bool_] = tokens.ids.with_values(taken)
-        for each in selection.in_order:
-            if each.widened is not None:
-                mask = mask.with_values(each.widened(mask, tokens))
+    counted = [each.counted for each in selections]
+    for selection, taken in zip(selections, _rule_masks(frame, counted, classes, side), strict=True):
+        mask = _widened(selection.widening, tokens.ids.with_values(taken), tokens)
+        if selection.counted is not selection:
+            mask = _matched(selection, mask, frame, tokens, side)
         columns = {
             "mask": mask.to_series(f"{side}_mask"),
             "selected": pl.Series(f"{side}_selected", mask.sums().astype(np.int32)),
@@ -154,6 +187,28 @@ def _side_columns(
             columns["weights"] = mask.with_values(weights).to_series(f"{side}_weights")
         added.append(columns)
     return added
+
+
+def _widened(widening: Sequence[Filter], mask: Ragged[np.bool_], tokens: Tokens) -> Ragged[np.bool_]:
+    """The mask with what the filters add; nothing is added across the bounds of its lists, the responses or parts."""
+    for each in widening:
+        if each.widened is not None:
+            mask = mask.with_values(each.widened(mask, tokens))
+    return mask
+
+
+def _matched(
+    control: Selection, counted: Ragged[np.bool_], frame: pl.DataFrame, tokens: Tokens, side: str
+) -> Ragged[np.bool_]:
+    """The mask of a control with as many tokens of each response, or of each of its parts, as `counted` has."""
+    scores = ragged(frame.select(control.rule.score(side)).to_series())
+    ranked = ranked_tokens(tokens, control.narrowing)
+    parts = control.rule.parts(tokens.ids) if control.rule.parts else tokens.ids.offsets
+    wanted = Ragged(counted.values, parts).sums()
+    mask = matched_mask(
+        Ragged(scores.values, parts), ranked, wanted, lambda mask: _widened(control.widening, mask, tokens).values
+    )
+    return counted.with_values(mask)
 
 
 def _rule_masks(

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 from sepo_data.selection.arguments import whole_number
 from sepo_data.selection.quota import quotas_of_sides, texts_of_sides
 from sepo_data.selection.rule import Rule, rule
-from sepo_data.selection.scores import certain, certain_where, elementwise, lengths, signed_rewards
+from sepo_data.selection.rules.top import top
+from sepo_data.selection.scores import elementwise, lengths, signed_rewards
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
+    from sepo_data.selection.quota import Amount
     from sepo_data.selection.ragged import Ragged
 
 PARTS, PART_TOKENS = 10, 8
@@ -23,7 +25,7 @@ PARTS, PART_TOKENS = 10, 8
 
 
 @rule(source="control")
-def inverse(share: str = "30%", *, chosen: str = "", rejected: str = "") -> Rule:
+def inverse(share: Amount = "30%", *, chosen: Amount = "", rejected: Amount = "") -> Rule:
     """The worst tokens, as many as `top` takes: the lowest rewards of chosen, the highest of rejected.
 
     Streams: yes.
@@ -35,7 +37,7 @@ def inverse(share: str = "30%", *, chosen: str = "", rejected: str = "") -> Rule
 
         return signed_rewards(side).list.eval(-pl.element())
 
-    return Rule("inverse", texts_of_sides(quotas), score, quotas=quotas)
+    return Rule("inverse", texts_of_sides(quotas), score, quotas=quotas, control_of=top(**quotas))
 
 
 @rule(source="control", name="all")
@@ -48,7 +50,7 @@ def every() -> Rule:
 
 
 @rule(source="control")
-def random(share: str = "30%", *, chosen: str = "", rejected: str = "", seed: str | int = 0) -> Rule:
+def random(share: Amount = "30%", *, chosen: Amount = "", rejected: Amount = "", seed: str | int = 0) -> Rule:
     """Tokens drawn at random, as many as `top` takes: in the order of a hash of seed, pair_id, side and position.
 
     Neither the order of the rows nor the sharding matters. Streams: yes.
@@ -66,11 +68,12 @@ def random(share: str = "30%", *, chosen: str = "", rejected: str = "", seed: st
 
         return elementwise(hashes, pl.col(f"{side}_rewards"), pl.col("pair_id"), dtype=pl.List(pl.UInt64))
 
-    return Rule("random", texts_of_sides(quotas) | {"seed": str(number)}, score, quotas=quotas)
+    arguments = texts_of_sides(quotas) | {"seed": str(number)}
+    return Rule("random", arguments, score, quotas=quotas, control_of=top(**quotas))
 
 
 @rule(source="control")
-def position_random(share: str = "30%", *, chosen: str = "", rejected: str = "", seed: str | int = 0) -> Rule:
+def position_random(share: Amount = "30%", *, chosen: Amount = "", rejected: Amount = "", seed: str | int = 0) -> Rule:
     """Random tokens where `top` has its own: as many as it takes in each tenth of a response, drawn as by `random`.
 
     Responses of fewer than 80 tokens have fewer parts, of 8 tokens or more. Only the place in the response is kept
@@ -78,25 +81,39 @@ def position_random(share: str = "30%", *, chosen: str = "", rejected: str = "",
     """
     quotas, number = quotas_of_sides(share, chosen, rejected), whole_number("seed", seed)
 
-    def score(side: str) -> pl.Expr:
-        import polars as pl
+    def within(min_tokens: int, max_tokens: int | None) -> Callable[[str], pl.Expr]:
+        def score(side: str) -> pl.Expr:
+            import numpy as np
+            import polars as pl
 
-        from sepo_data.selection.ragged import Ragged, ragged
-        from sepo_data.selection.token_hash import token_hashes
-        from sepo_data.selection.top_k import top_k_mask
+            from sepo_data.selection.ragged import Ragged, ragged
+            from sepo_data.selection.token_hash import token_hashes
+            from sepo_data.selection.top_k import top_k_mask
 
-        def scores(columns: Sequence[pl.Series]) -> pl.Series:
-            rewards = ragged(columns[0])
-            [best] = top_k_mask(rewards, [quotas[side].k_of(rewards.lengths)])
-            hashes = token_hashes(columns[1], rewards.offsets, side=side, seed=number)
-            parts = _parts(rewards)
-            [drawn] = top_k_mask(Ragged(hashes.values, parts), [Ragged(best, parts).sums()])
-            return certain_where(drawn, rewards)
+            def scores(columns: Sequence[pl.Series]) -> pl.Series:
+                rewards = ragged(columns[0])
+                taken = np.clip(quotas[side].k_of(rewards.lengths), min_tokens, max_tokens)
+                [best] = top_k_mask(rewards, [taken])
+                hashes = token_hashes(columns[1], rewards.offsets, side=side, seed=number)
+                parts = _parts(rewards)
+                [drawn] = top_k_mask(Ragged(hashes.values, parts), [Ragged(best, parts).sums()])
+                # The highest bit puts the drawn tokens first; the others of the hash are the order of both kinds.
+                first = drawn.astype(np.uint64) << np.uint64(63)
+                return hashes.with_values(first | hashes.values >> np.uint64(1)).to_series()
 
-        return elementwise(scores, signed_rewards(side), pl.col("pair_id"))
+            return elementwise(scores, signed_rewards(side), pl.col("pair_id"), dtype=pl.List(pl.UInt64))
 
-    arguments = texts_of_sides(quotas) | {"seed": str(number)}
-    return Rule("position-random", arguments, score, certain, quotas)
+        return score
+
+    return Rule(
+        "position-random",
+        texts_of_sides(quotas) | {"seed": str(number)},
+        within(1, None),
+        quotas=quotas,
+        control_of=top(**quotas),
+        parts=_parts,
+        within=within,
+    )
 
 
 def _parts(responses: Ragged[Any]) -> NDArray[np.int64]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from sepo_data.selection.quota import Amount
+
 
 @rule(source="our own")
 def threshold(above: str | float = "q70%", below: str | float | None = None) -> Rule:
@@ -57,7 +59,7 @@ def threshold(above: str | float = "q70%", below: str | float | None = None) -> 
 
 
 @rule(source="our own")
-def budget(share: str = "30%", *, chosen: str = "", rejected: str = "") -> Rule:
+def budget(share: Amount = "30%", *, chosen: Amount = "", rejected: Amount = "") -> Rule:
     """One share of all tokens of a side: the best token of each response, then the best of all others.
 
     Exactly max(responses, floor(share x N)) of the N tokens of a side, so responses with strong rewards have more of

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from sepo_data.selection.quota import Amount
+
 
 @rule(source="our own")
-def mass(share: str = "80%", *, chosen: str = "", rejected: str = "") -> Rule:
+def mass(share: Amount = "80%", *, chosen: Amount = "", rejected: Amount = "") -> Rule:
     """The fewest tokens, the highest abs(r) first, that carry the share of the response's sum of abs(r).
 
     Their sign does not matter. Sums in float64 from the highest down. Streams: yes.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def own(*, name: str, chosen: pl.Expr, rejected: pl.Expr) -> Rule:
     """The tokens that an expression marks: for each side one over the columns that gives a list of booleans.
 
-    Where it marks nothing, or fewer than `min_tokens`, the best rewards fill up. Streams: as the expressions do.
+    Where it marks nothing, or fewer than `min_tokens`, the best rewards of the others fill up; where it marks more than
+    `max_tokens`, the best of these are taken. Streams: as the expressions do.
 
     Args:
         name: identifies the rule in the manifest, which records the text of the expressions, too. A Python function
@@ -36,6 +37,7 @@ def own(*, name: str, chosen: pl.Expr, rejected: pl.Expr) -> Rule:
 
     def score(side: str) -> pl.Expr:
         import numpy as np
+        import polars as pl
 
         from sepo_data.selection.ragged import ragged
 
@@ -48,6 +50,6 @@ def own(*, name: str, chosen: pl.Expr, rejected: pl.Expr) -> Rule:
                 )
             return certain_where(mask.values, rewards)
 
-        return elementwise(scores, expressions[side], signed_rewards(side))
+        return elementwise(scores, expressions[side], signed_rewards(side), dtype=pl.List(pl.Int64))
 
     return Rule("own", texts | {"name": name}, score, certain)

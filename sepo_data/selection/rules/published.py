@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from sepo_data.selection.quota import Amount
+
 
 @rule(source="ConfPO, [2506.08712](https://arxiv.org/abs/2506.08712)")
 def confidence() -> Rule:
@@ -48,7 +50,7 @@ def confidence() -> Rule:
 
 
 @rule(source="Selective-DPO, [2507.07725](https://arxiv.org/abs/2507.07725)")
-def ref_gap(share: str = "40%", *, chosen: str = "", rejected: str = "") -> Rule:
+def ref_gap(share: Amount = "40%", *, chosen: Amount = "", rejected: Amount = "") -> Rule:
     """The highest log p_oracle - log p_ref on chosen, the lowest on rejected.
 
     Selective-DPO ranks by log p_better - log p_policy, and keeps 40%. Here the better model is the oracle and the
@@ -67,7 +69,7 @@ def ref_gap(share: str = "40%", *, chosen: str = "", rejected: str = "") -> Rule
 
 
 @rule(source="D2PO's weights, [2502.14340](https://arxiv.org/abs/2502.14340), as a quota")
-def decay(gamma: str | float = 0.98, share: str = "80%", *, chosen: str = "", rejected: str = "") -> Rule:
+def decay(gamma: str | float = 0.98, share: Amount = "80%", *, chosen: Amount = "", rejected: Amount = "") -> Rule:
     """The first tokens, the fewest that carry the share of the sum of gamma^t over places t.
 
     D2PO weighs token t by gamma^t, whatever its reward. Streams: yes.

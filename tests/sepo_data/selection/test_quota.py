@@ -77,12 +77,12 @@ def test_round_trip(basis_points):
     ],
 )
 def test_k_of(tokens, basis_points, selected):
-    assert Quota(basis_points).k_of(tokens) == selected
+    assert Quota(basis_points=basis_points).k_of(tokens) == selected
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=20), st.integers(1, 10_000) | st.none(), st.integers(1, 100))
 def test_k_is_one_formula_for_ints_arrays_and_expressions(lengths, basis_points, tokens):
-    quota = Quota(basis_points) if basis_points else Quota(tokens=tokens)
+    quota = Quota(basis_points=basis_points) if basis_points else Quota(tokens=tokens)
     expected = [max(1, n * basis_points // 10_000) if basis_points else tokens for n in lengths]
     assert [quota.k_of(n) for n in lengths] == expected
     assert all(type(quota.k_of(n)) is int for n in lengths)
@@ -94,7 +94,12 @@ def test_k_is_one_formula_for_ints_arrays_and_expressions(lengths, basis_points,
 
 @pytest.mark.parametrize(
     ("text", "quota"),
-    [("30%", Quota(3000)), ("0.3", Quota(3000)), ("16t", Quota(tokens=16)), ("1 token", Quota(tokens=1))],
+    [
+        ("30%", Quota(basis_points=3000)),
+        ("0.3", Quota(basis_points=3000)),
+        ("16t", Quota(tokens=16)),
+        ("1 token", Quota(tokens=1)),
+    ],
 )
 def test_a_quota_is_a_share_or_a_number(text, quota):
     assert parse_quota(text) == parse_quota(str(quota)) == parse_quota(quota) == quota

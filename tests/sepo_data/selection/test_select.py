@@ -123,7 +123,7 @@ def test_the_dataset(tmp_path, rewards_of, write_rewards, shards, messages):
     ]
     tables = [table.append_column("score", pa.array([0.5] * rows)) for table in tables]
     parent = write_rewards(tmp_path / "rewards", tables)
-    manifest = select(tmp_path / "rewards", tmp_path / "selection", chosen=5000, rejected=5000)
+    manifest = select(tmp_path / "rewards", tmp_path / "selection", chosen="50%", rejected="50%")
     assert masks(tmp_path / "selection", "chosen") == CHOSEN
     assert masks(tmp_path / "selection", "rejected") == REJECTED
     ours, theirs = scan(tmp_path / "selection").collect(), scan(tmp_path / "rewards").collect()
@@ -188,10 +188,10 @@ def test_an_interrupted_selection_goes_on(tmp_path, rewards):
 
 def test_another_share_is_refused(tmp_path, rewards):
     out = tmp_path / "selection"
-    select(rewards, out, chosen=3000)
+    select(rewards, out, chosen="30%")
     with pytest.raises(RefusedError, match=r'options.chosen: "30%" -> "31%"$'):
-        select(rewards, out, chosen=3100)
-    assert select(rewards, out, chosen=3100, overwrite=True).options["chosen"] == "31%"
+        select(rewards, out, chosen="31%")
+    assert select(rewards, out, chosen="31%", overwrite=True).options["chosen"] == "31%"
 
 
 def test_rewards_that_moved_are_the_same_rewards(tmp_path, rewards):

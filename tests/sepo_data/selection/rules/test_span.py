@@ -82,7 +82,7 @@ def test_a_column_that_is_not_there(folder, tiny_model):
 
 def test_a_tokenizer_that_changes_the_text(folder, tiny_model):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    frame = frame_of(tokenizer).with_columns(chosen=pl.lit("SHOUTED"))
+    frame = frame_of(tokenizer).with_columns(pl.col("chosen").str.to_uppercase())
     rule = parse_rule("span(decisive)").prepared(frame, folder)
     with pytest.raises(SepoError, match="have another text"):
         frame.select(rule.mask("chosen")).collect()
