@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sepo_data.analysis.lengths import Lengths
+from sepo_data.checked import at_least, checked
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.preferences import read_preferences
 from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.sides import side_of
 from sepo_data.preferences.skipped import OnBadRow, enforce_on_bad_row
 from sepo_data.schemas.stages import TURN_KEYS
 from sepo_data.shapes.pairs import Pair, SkippedRow
@@ -24,6 +26,7 @@ from sepo_data.tokenization.tokenized_dataset import CHUNK_ROWS, TokenizedDatase
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+    from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
@@ -41,8 +44,9 @@ CHARACTERS_PER_TOKEN = 4
 Item = Pair | TokenizedPair | SkippedRow
 
 
+@checked(max_length=at_least(2), on_bad_row=OnBadRow)
 def check(
-    reading: Reading | str,
+    reading: Reading | str | Path,
     *,
     tokenizer: PreTrainedTokenizerBase | None = None,
     max_length: int | None = None,
@@ -77,7 +81,8 @@ def check(
             done += CHUNK_ROWS
             if done % (PROGRESS_EVERY_CHUNKS * CHUNK_ROWS) == 0 or done >= preferences.rows:
                 progress.step(min(done, preferences.rows), preferences.rows, f"{found.pairs:,} pairs")
-    return {**_input(preferences), **found.report(tokenizer, max_length)}
+    dated = {} if tokenizer is None else _tokenized(preferences, tokenizer).template_plan
+    return {**_input(preferences), **found.report(tokenizer, max_length), **dated}
 
 
 def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None) -> Generator[Iterable[Item]]:
@@ -85,10 +90,14 @@ def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None)
     if tokenizer is None:
         yield from (preferences.slice(start, start + CHUNK_ROWS) for start in range(0, preferences.rows, CHUNK_ROWS))
         return
-    prepared = TokenizedDataset(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
-    with closing(prepared.chunks()) as chunks:
+    with closing(_tokenized(preferences, tokenizer).chunks()) as chunks:
         for pairs, skipped in chunks:
             yield [*pairs, *skipped]
+
+
+def _tokenized(preferences: Preferences, tokenizer: PreTrainedTokenizerBase) -> TokenizedDataset:
+    """The pairs for `tokenizer`, of any length."""
+    return TokenizedDataset(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
 
 
 @dataclass
@@ -100,6 +109,7 @@ class Findings:
     rows_used: int = 0
     holdout: int = 0
     boundary_merged: int = 0
+    end_trimmed: int = 0
     long_pairs: int = 0
     long_prompts: int = 0
     example: Pair | TokenizedPair | None = None
@@ -130,8 +140,9 @@ class Findings:
         self.pairs += 1
         self.rows_used += pair.source_row != self.last_row
         self.last_row = pair.source_row
-        self.holdout += pair.extra.get(SPLIT) == HOLDOUT
+        self.holdout += side_of(pair.extra.get(SPLIT)) == HOLDOUT
         self.boundary_merged += isinstance(item, TokenizedPair) and item.boundary_merged
+        self.end_trimmed += isinstance(item, TokenizedPair) and item.end_trimmed
         if self.example is None or pair.source_row < _pair(self.example).source_row:
             self.example = item
 
@@ -168,6 +179,7 @@ class Findings:
             report |= {
                 "tokenizer": tokenizer.name_or_path,
                 "boundary_merged": self.boundary_merged,
+                "end_trimmed": self.end_trimmed,
                 "max_length": max_length,
                 "over_limit": {"pairs": self.long_pairs, "prompts": self.long_prompts},
             }
@@ -182,6 +194,7 @@ def _input(preferences: Preferences) -> dict[str, Any]:
         "fingerprint": source.fingerprint,
         "rows": preferences.rows,
         "shape": {"name": shape.name, "description": shape.description, "columns": dict(shape.columns)},
+        "unread": preferences.unread,
     }
 
 

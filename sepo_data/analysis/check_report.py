@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sepo_data.analysis.check import LONGEST, PARTS
 from sepo_data.analysis.lengths import histogram_lines
 from sepo_data.console.text import aligned_columns
+from sepo_data.preferences.unread import unread_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ def check_lines(found: dict[str, Any]) -> Iterator[str]:
     split = f", split {found['split']}" if found["split"] else ""
     yield f"{found['dataset']}{split}: {_counted(found['rows'], 'row')}, content {found['fingerprint'][:16]}"
     yield f"read as {found['shape']['name']}: {found['shape']['description']}"
+    if found["unread"]:
+        yield unread_line(found["unread"])
     if found["example"]:
         yield ""
         yield from _example(found["example"])
@@ -64,6 +67,10 @@ def _counts(found: dict[str, Any]) -> Iterator[str]:
             f" {over['prompts']:,} by the prompt alone"
         )
         yield f"{_counted(found['boundary_merged'], 'pair')} whose first response token would merge with the prompt"
+        if found["end_trimmed"]:
+            yield f"{_counted(found['end_trimmed'], 'pair')} with text behind the end of a response, which is cut"
+        if "template_date" in found:
+            yield f"the chat template prints a date: {found['template_date']}"
     repeat = "repeats" if found["repeated_pairs"] == 1 else "repeat"
     yield (
         f"{_counted(found['repeated_pairs'], 'pair')} that {repeat} another,"

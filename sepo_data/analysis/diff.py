@@ -9,11 +9,13 @@ import polars as pl
 import polars.selectors as cs
 
 from sepo_data.analysis.table_output import table_lines
+from sepo_data.checked import at_least, checked
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.selection.rules.top import top
 from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
+from sepo_data.stages.scan import fetched_stage
 from sepo_data.stages.shards import read_shards
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ class Diff:
     differing: list[DifferingPair]
 
 
-def diff(a: Path, b: Path, *, pairs: int = 10, verify: bool = True) -> Diff:
+@checked(pairs=at_least(0))
+def diff(a: str | Path, b: str | Path, *, pairs: int = 10, verify: bool = True) -> Diff:
     """Compare the rewards, and where both are selections the masks, of the pairs that `a` and `b` share.
 
     Pairs are matched by `pair_id`, the first of several equal ones with the first, the second with the second. In
@@ -94,13 +97,14 @@ def diff(a: Path, b: Path, *, pairs: int = 10, verify: bool = True) -> Diff:
     Raises:
         SepoError: a directory is neither, they share no pair, or the tokens of a shared pair differ.
     """
+    a, b = fetched_stage(a), fetched_stage(b)
     manifests = [read_stage(folder, Stage.REWARDS, Stage.SELECTION) for folder in (a, b)]
     stored = all(manifest.stage is Stage.SELECTION for manifest in manifests)
     shards_a, shards_b = (
         read_shards(folder, manifest, verify=verify) for folder, manifest in zip((a, b), manifests, strict=True)
     )
     index_a, index_b = _index(shards_a), _index(shards_b)
-    matched = index_a.join(index_b, on=["pair_id", "nth"], suffix="_b", maintain_order="left")
+    matched = index_a.join(index_b, on=["pair_id", "occurrence"], suffix="_b", maintain_order="left")
     if matched.is_empty():
         raise SepoError(f"{a} and {b} share no pair", "compare directories that were scored from the same data")
     sums, differing = [], []
@@ -144,14 +148,14 @@ def report(found: Diff) -> Iterator[str]:
 
 
 def _index(shards: Sequence[Shard]) -> pl.DataFrame:
-    """The file and row of each pair, and its number `nth` among the pairs of the same id."""
+    """The file and row of each pair, and its `occurrence`, the number of earlier pairs of the same id."""
     parts = [
         shard.frame(["pair_id"]).with_columns(
             file=pl.lit(number, dtype=pl.UInt32), row=pl.int_range(pl.len(), dtype=pl.UInt32)
         )
         for number, shard in enumerate(shards)
     ]
-    return pl.concat(parts).with_columns(nth=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
+    return pl.concat(parts).with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
 
 
 def _matched_shards(

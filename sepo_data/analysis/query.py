@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,19 +12,22 @@ from sepo_data.analysis import vocabulary as vocabulary_table
 from sepo_data.analysis.named_queries import TWO_SELECTIONS, named_query
 from sepo_data.analysis.query_bounds import check_bounds, check_by_trial
 from sepo_data.analysis.read_only import check_read_only
-from sepo_data.console.text import did_you_mean, listed, shortened
-from sepo_data.errors import SepoError, first_line
+from sepo_data.analysis.sql.errors import query_error
+from sepo_data.checked import checked
+from sepo_data.errors import SepoError
 from sepo_data.schemas.folder import TOKENIZER
-from sepo_data.schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.stages.scan import scan
+from sepo_data.schemas.stages import Stage, stage_schema
+from sepo_data.stages.scan import fetched_stage, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 PAIRS = "pairs"
 """The directory of this name has the tables `tokens` and `vocabulary` as well; one called `a` has `a_tokens`, ..."""
 
 
+@checked()
 def query(sql: str, tables: Mapping[str, str | Path], *, verify: bool = True) -> pl.LazyFrame:
     """The answer to `sql`, not yet computed; `@name` stands for a named query.
 
@@ -52,12 +53,10 @@ def query(sql: str, tables: Mapping[str, str | Path], *, verify: bool = True) ->
     try:
         answer = pl.SQLContext(frames).execute(sql)
         answer.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        raise _query_error(error, frames) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise query_error(error, frames) from error
     except UnicodeEncodeError as error:
         raise SepoError("the query is not Unicode text", "write it in UTF-8") from error
-    except pl.exceptions.PanicException as error:
-        raise SepoError(f"Polars fails on the query: {first_line(error)}", "write it in another way") from error
     return answer
 
 
@@ -69,7 +68,7 @@ def open_tables(tables: Mapping[str, str | Path], *, verify: bool = True) -> dic
     for name, path in tables.items():
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise SepoError(f"{name!r} cannot be the name of a table", "use letters, digits and underscores")
-        folder = Path(path)
+        folder = fetched_stage(path)
         frame = scan(folder, verify=verify)
         text_from = folder if (folder / TOKENIZER / "tokenizer.json").exists() else None
         views = {
@@ -113,56 +112,3 @@ def _documented(
 
 def _type_name(kind: pl.DataType) -> str:
     return "Enum" if isinstance(kind, pl.Enum) else str(kind)
-
-
-_NO_COLUMN = re.compile(r"unable to find column \"(?P<name>.*?)\"(?:; valid columns: (?P<valid>\[.*?\]))?(?:\n|$)")
-_NO_COLUMN_OF = re.compile(r"no column named '(?P<name>.*?)' found in table '(?P<table>.*?)'")
-_NO_TABLE = re.compile(r"relation '(?P<name>.*?)' was not found|no table or struct column named '(?P<other>.*?)' found")
-_NO_FUNCTION = re.compile(r"unsupported function '(?P<name>.*?)'")
-
-_NO_MASKS = "a rewards directory has no selection: `sepo select` makes one"
-_NO_LOGPS = "a selection keeps no log-probabilities: query the rewards directory it was made from"
-_OTHER_STAGE = {
-    "selected": _NO_MASKS,
-    **{f"{side}_{name}": _NO_MASKS for side in SIDES for name in ("mask", "selected")},
-    **{f"{model}_logp": _NO_LOGPS for model in ("oracle", "ref")},
-    **{f"{side}_{model}_logps": _NO_LOGPS for side in SIDES for model in ("oracle", "ref")},
-}
-"""The hint for a column that only the other stage has."""
-
-
-def _query_error(error: Exception, frames: Mapping[str, pl.LazyFrame]) -> SepoError:
-    """The error of Polars in one sentence, with a hint; an unknown wording gives the general message."""
-    message = str(error)
-    if found := _NO_COLUMN.search(message) or _NO_COLUMN_OF.search(message):
-        name, present = found["name"], _known_columns(found, frames)
-        known = present or dict.fromkeys(column for frame in frames.values() for column in frame.collect_schema())
-        return SepoError(
-            f"there is no column {name}" + (f"; there are {listed(present)}" if present else ""),
-            _OTHER_STAGE.get(name) or did_you_mean(name, known) or "`--schema` lists the tables and columns",
-        )
-    if found := _NO_TABLE.search(message):
-        name = found["name"] or found["other"]
-        return SepoError(
-            f"there is no table {name}; there are {listed(frames)}",
-            did_you_mean(name, frames) or "`--schema` lists the tables and columns",
-        )
-    if found := _NO_FUNCTION.search(message):
-        return SepoError(f"there is no function {found['name']}", "the SQL reference of Polars lists the functions")
-    if "one (and only one) statement" in message:
-        return SepoError("a query is one statement", "run `sepo query` once for each")
-    return SepoError(
-        f"the query cannot be answered: {shortened(first_line(error).removeprefix('sql parser error: '))}",
-        "`--schema` shows the tables, `--list` shows queries to start from",
-    )
-
-
-def _known_columns(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> list[str]:
-    """The columns of the table without the one asked for; none where the error does not list them."""
-    groups = found.groupdict()
-    if groups.get("table") in frames:
-        return list(frames[groups["table"]].collect_schema())
-    try:
-        return list(map(str, json.loads(groups.get("valid") or "[]")))
-    except ValueError:
-        return []

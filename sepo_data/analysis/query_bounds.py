@@ -135,11 +135,11 @@ def check_by_trial(sql: str, frames: Mapping[str, pl.LazyFrame]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        problem = f"after {TRIAL_SECONDS:.0f} s, Polars has no plan for it"
+        problem = f"after {TRIAL_SECONDS:.0f} s there is no plan for it"
     else:
         if done.returncode == 0:
             return
-        problem = "Polars ends while it plans it, or needs too much memory"
+        problem = "to plan it ends the process, or needs too much memory"
     raise SepoError(
         f"the query cannot be answered: {problem}",
         "write it with fewer BETWEEN, CASE and brackets within each other",

@@ -10,13 +10,13 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
+from sepo_data.checked import checked
 from sepo_data.console.text import did_you_mean, printable, spelt_out
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.selection.rules.top import top
-from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
-from sepo_data.stages.scan import scan
+from sepo_data.stages.scan import fetched_stage, scan
 from sepo_data.stages.token_text import load_tokenizer_file, token_texts
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
+
+    from sepo_data.selection.quota import Amount
 
 GAIN, LOSS, NEUTRAL = (102, 194, 122), (244, 132, 110), (240, 240, 240)
 """Background colours of the highest possible, the lowest possible, and no reward; all readable under black text."""
@@ -54,29 +56,36 @@ class ShownPair:
     rejected: list[Token]
     margin: float
     oracle_seen: bool | None
+    copies: int = 1  # rows with this pair_id, of which this is the first; 1 where a number chose the row
 
 
-def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 3000, verify: bool = True) -> ShownPair:
+@checked()
+def read_pair(
+    folder: str | Path, pair: str, *, chosen: Amount = "30%", rejected: Amount = "30%", verify: bool = True
+) -> ShownPair:
     """Read pair number `pair` (from 0) or the one with that `pair_id`.
 
-    A rewards dataset has no masks; there, the shares `chosen` and `rejected` (basis points) select the tokens. With
+    A rewards dataset has no masks; there, the quotas `chosen` and `rejected` select the tokens. With
     `verify`, the hash of each shard is compared with the manifest, once until the file changes.
 
     Raises:
         SepoError: there is no such pair, or `folder` is not a rewards or selection dataset.
     """
+    folder = fetched_stage(folder)
     manifest = read_stage(folder, Stage.REWARDS, Stage.SELECTION)
     lists = ("ids", "rewards") if manifest.stage is Stage.REWARDS else ("ids", "rewards", "mask")
     # The side columns stay out; one of them may be called "row".
     of_sides = (f"{side}_{name}" for side in SIDES for name in lists)
     scanned = scan(folder, verify=verify)
     frame = scanned.select("pair_id", "prompt_ids", "margin", "oracle_seen", *of_sides).with_row_index("row")
+    copies = 1
     if pair.isdecimal() and int(pair) < manifest.rows:
         frame = frame.filter(pl.col("row") == int(pair))
     else:
+        copies = scanned.select((pl.col("pair_id") == pair).sum()).collect().item()
         frame = frame.filter(pl.col("pair_id") == pair).head(1)
     if manifest.stage is Stage.REWARDS:
-        frame = top(chosen=format_share(chosen), rejected=format_share(rejected)).with_masks(frame)
+        frame = top(chosen=chosen, rejected=rejected).with_masks(frame)
     rows = frame.collect().to_dicts()
     if not rows:
         known = scanned.select("pair_id").head(10_000).collect()["pair_id"].to_list()
@@ -99,6 +108,7 @@ def read_pair(folder: Path, pair: str, *, chosen: int = 3000, rejected: int = 30
         rejected=tokens("rejected"),
         margin=row["margin"],
         oracle_seen=row["oracle_seen"],
+        copies=copies,
     )
 
 
@@ -107,6 +117,7 @@ def render_pair(pair: ShownPair, *, colour: bool) -> RenderableType:
     strongest = max((abs(token.reward) for token in (*pair.chosen, *pair.rejected)), default=0.0) or 1.0
     seen = {True: "seen by the oracle", False: "not seen by the oracle", None: "oracle without a record"}
     heading = f"pair {pair.row}  {_one_word(pair.pair_id)}  margin {pair.margin:+.3f}  {seen[pair.oracle_seen]}"
+    heading += f"  first of {pair.copies:,} copies" if pair.copies > 1 else ""
     prompt = Text(printable(pair.prompt.rstrip()), style="dim")
     panels: list[RenderableType] = [Text(heading, style="bold"), Panel(prompt, title="prompt")]
     for side in SIDES:

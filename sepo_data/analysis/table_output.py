@@ -12,8 +12,10 @@ import polars as pl
 
 from sepo_data.analysis.csv_output import write_csv
 from sepo_data.analysis.output_file import new_file
+from sepo_data.analysis.sql.errors import data_error
+from sepo_data.console.panics import without_panics
 from sepo_data.console.text import aligned_columns, spelt_out, terminal_width
-from sepo_data.errors import SepoError, first_line
+from sepo_data.errors import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,12 +73,13 @@ def _write_all(stream: BinaryIO, data: bytes) -> None:
 @contextmanager
 def _query_errors() -> Iterator[None]:
     try:
-        yield
+        with without_panics():
+            yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         first = first_line(error)
         if number := re.search(r"IO error: .*\(os error (\d+)\)$", first):  # of a Parquet file
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
-        raise SepoError(f"the query failed: {first}") from error
+        raise data_error(error) from error
     except OSError as error:
         # Polars leaves the number of a system error in its text; a closed pipe and a full disk are recognised by it.
         if error.errno is None and (number := re.search(r"\(os error (\d+)\)", str(error))):

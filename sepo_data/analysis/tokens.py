@@ -9,6 +9,7 @@ from polars.io.plugins import register_io_source
 
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES
+from sepo_data.stages.occurrences import Occurrences
 from sepo_data.stages.token_text import text_series
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ BATCH_TOKENS = 100_000  # yielded at a time, where the engine asks for no size
 
 TOKEN_COLUMNS = {
     "pair_id": "the pair that the token belongs to, as in `pairs`",
+    "occurrence": "number of earlier pairs of the same `pair_id`, from 0; joins of two directories need both",
     "side": "`chosen` or `rejected`",
     "position": "index of the token in its response, from 0",
     "token_id": "id of the token in the vocabulary",
@@ -92,12 +94,19 @@ def _views(
         exploded["token_id"] = lists["token_id"]
     texts = text_series(text_from) if "token" in asked and text_from is not None else None
     needed = [column.format(side) for side in SIDES for column in exploded.values()]
-    for batch in frame.select(["pair_id"] * ("pair_id" in asked) + needed).collect_batches(lazy=True):
+    identified = ["pair_id"] * (not {"pair_id", "occurrence"}.isdisjoint(asked))
+    occurrences = Occurrences()
+    for batch in frame.select(identified + needed).collect_batches(lazy=True):
+        pairs = batch.lazy()
+        if "occurrence" in asked:
+            earlier = occurrences.count(batch["pair_id"])
+            pairs = pairs.with_columns(pl.lit(pl.Series("occurrence", earlier, pl.Int32)))
         for side in SIDES:
-            yield _explode(batch.lazy(), side, exploded, asked, texts)
+            yield _explode(pairs, side, exploded, asked, texts)
 
 
-_MADE: dict[str, DataType] = {"pair_id": pl.String(), "side": SIDE, "position": pl.Int32(), "token": pl.String()}
+_OF_PAIR: dict[str, DataType] = {"pair_id": pl.String(), "occurrence": pl.Int32()}
+_MADE: dict[str, DataType] = _OF_PAIR | {"side": SIDE, "position": pl.Int32(), "token": pl.String()}
 
 
 def _explode(
@@ -105,8 +114,7 @@ def _explode(
 ) -> pl.LazyFrame:
     """The columns `asked` of one side, a row a token; a single list is exploded without copying its values."""
     columns = [pl.col(column.format(side)).alias(name) for name, column in lists.items()]
-    if "pair_id" in asked:
-        columns.append(pl.col("pair_id"))
+    columns += [pl.col(name) for name in _OF_PAIR if name in asked]
     names = list(lists)
     if "position" in asked:
         lengths = pl.col(next(iter(lists.values())).format(side)).list.len()

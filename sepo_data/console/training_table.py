@@ -39,15 +39,18 @@ EVALUATION_COLUMNS = {
 def metrics_line(values: Mapping[str, float]) -> str:
     """The metrics of a training step or of an evaluation on the holdout, in a line."""
     if "loss" in values:
-        return (
-            f"loss {values['loss']:.4f}  margin {values['rewards/margins']:.3f}  "
-            f"accuracy {values['rewards/accuracies']:.0%}"
-        )
+        return f"loss {values['loss']:.4f}  margin {values['rewards/margins']:.3f}{_accuracy(values)}"
     kl = f"  kl {values['eval_kl']:.2g}  length {values['eval_length']:.1f}" if "eval_kl" in values else ""
     return (
-        f"holdout: loss {values['eval_loss']:.4f}  accuracy {values['eval_rewards/accuracies']:.0%}, "
+        f"holdout: loss {values['eval_loss']:.4f}{_accuracy(values, 'eval_')}, "
         f"on all tokens {values['eval_all/accuracies']:.0%}{kl}"
     )
+
+
+def _accuracy(values: Mapping[str, float], prefix: str = "") -> str:
+    """Empty where all rewards are equal, as those of a model against itself."""
+    found = values.get(f"{prefix}rewards/accuracies")
+    return "" if found is None else f"  accuracy {found:.0%}"
 
 
 class TrainingTable:

@@ -72,7 +72,9 @@ class ShardRecord(_Record):
     sha256: str
     tokens: dict[str, NonNegativeInt]
     skipped: dict[str, NonNegativeInt] = {}
-    notes: dict[str, NonNegativeInt] = Field({}, description="further counts, such as boundary_merged and truncated")
+    notes: dict[str, NonNegativeInt] = Field(
+        {}, description="further counts, such as boundary_merged, end_trimmed and truncated"
+    )
 
 
 class Manifest(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import SPLIT
+from sepo_data.preferences.sides import read_sides
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
 from sepo_data.shapes.tool_calls import json_text
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from sepo_data.shapes.shape import Shape
     from sepo_data.tokenization.tokenize import TokenizedPair
 
+EQUAL_MODELS = "equal_models"
+"""The entry of the results of a manifest of rewards, true where oracle and reference give the same numbers."""
+
 CHUNK_PAIRS = 10_000
 """Pairs whose side columns are in memory at a time while their types are found."""
 
@@ -31,7 +37,8 @@ def token_rewards(
 ) -> NDArray[np.float32]:
     """r(y_i) = beta * (log p_oracle(y_i | x, y_<i) - log p_ref(y_i | x, y_<i)).
 
-    The token-level reward of SePO (arXiv 2408.13518, section 3; beta does not change the order).
+    The token-level reward of SePO (arXiv 2408.13518, equation 6 of the ICLR version, which has "proportional to" for
+    beta: that does not change the order).
 
     Args:
         oracle_logps: (tokens,) natural logarithms.
@@ -122,9 +129,12 @@ def _stored(text: Text) -> Text:
 
 
 def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.DataType]:
+    """The type of each column; raises where `split` would leave open what the policy may be trained on."""
     kinds = dict.fromkeys(keep, pa.null())
     rest = iter(pairs)
+    splits: Counter[str | None] = Counter()
     while chunk := list(islice(rest, CHUNK_PAIRS)):
+        splits.update(value for pair in chunk if isinstance(value := pair.extra.get(SPLIT), str | None))
         for name, kind in kinds.items():
             found = _common_type(name, [pair.extra[name] for pair in chunk])
             schemas = [pa.schema([(name, kind)]), pa.schema([(name, found)])]
@@ -135,6 +145,8 @@ def _side_types(pairs: Iterable[Pair], keep: Sequence[str]) -> dict[str, pa.Data
                     f"--keep-columns {name}: its values have no common type ({kind} and {found})",
                     "leave the column out",
                 ) from error
+    if SPLIT in keep:
+        read_sides(splits.elements(), "the input")
     return kinds
 
 

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
+from sepo_data.checked import checked
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import read_stage
 from sepo_data.stages.shards import read_shards
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@checked()
 def scan(path: str | Path, *, verify: bool = True) -> pl.LazyFrame:
     """Map every shard of the stage dataset at `path`; columns that a query does not use are never touched.
 

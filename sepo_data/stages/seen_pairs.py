@@ -1,8 +1,9 @@
-"""The pairs that an oracle was trained on, recorded so that scoring can mark them."""
+"""The pairs that a model was trained on, recorded so that scoring can mark them and evaluation can leave them out."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from sepo_data.storage.atomic import write_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sepo_data.schemas.manifest import Manifest, ModelRecord, TokenizerRecord
+    from sepo_data.schemas.manifest import Manifest
     from sepo_data.shapes.pairs import Pair
 
 SEEN = "seen_pairs.jsonl"
@@ -30,25 +31,25 @@ class OracleRecord:
     pair_ids: frozenset[str]
     prompt_ids: frozenset[str]
 
-    def check(self, *, ref: ModelRecord, tokenizer: TokenizerRecord) -> None:
-        """Raise where the oracle did not start from `ref`: its rewards would have no meaning."""
-        start, template = self.manifest.models["ref"], self.manifest.tokenizer and self.manifest.tokenizer.chat_template
-        if start.weights != ref.weights:
-            raise SepoError(
-                f"--ref {ref.name} is not the model that the oracle started from, which is {start.name}",
-                f"score with --ref {start.name}",
-            )
-        if template != tokenizer.chat_template:
-            raise SepoError(
-                "the oracle was trained with another chat template", "give both commands the same --chat-template"
-            )
-
 
 def write_seen_pairs(folder: Path, pairs: Iterable[Pair]) -> None:
     """Write `seen_pairs.jsonl`: the source row of each pair, its id and that of its prompt, one line each."""
     rows = sorted((pair.source_row, pair.pair_id, pair.prompt_id) for pair in pairs)
     lines = (json.dumps(dict(zip(("source_row", "pair_id", "prompt_id"), row, strict=True))) + "\n" for row in rows)
     write_text(folder / SEEN, "".join(lines))
+
+
+def write_trained_pairs(folder: Path, pair_ids: frozenset[str], *, start: Path) -> None:
+    """Write `seen_pairs.jsonl` of a policy: the id of each pair that it or the model `start` was trained on."""
+    ids = pair_ids | (read_trained_pairs(start) or frozenset())
+    write_text(folder / SEEN, "".join(json.dumps({"pair_id": pair_id}) + "\n" for pair_id in sorted(ids)))
+
+
+def read_trained_pairs(folder: Path) -> frozenset[str] | None:
+    """The ids of the pairs that the model in `folder` was trained on; None where its record is lost or damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return frozenset(pair["pair_id"] for pair in _lines(folder))
+    return None
 
 
 def read_oracle_record(name: str) -> OracleRecord | None:
@@ -60,7 +61,7 @@ def read_oracle_record(name: str) -> OracleRecord | None:
     if manifest.stage is not Stage.ORACLE:
         return None
     try:
-        seen = [json.loads(line) for line in (folder / SEEN).read_text(encoding="utf-8").splitlines()]
+        seen = _lines(folder)
         if len(seen) != manifest.results.get("pairs_seen", len(seen)):
             raise ValueError(f"it has {len(seen):,} pairs, not {manifest.results['pairs_seen']:,}")  # noqa: TRY301
         pair_ids, prompt_ids = (frozenset(pair[name] for pair in seen) for name in ("pair_id", "prompt_id"))
@@ -70,3 +71,7 @@ def read_oracle_record(name: str) -> OracleRecord | None:
             f"{folder / SEEN} cannot be read: {error}",
             "run the same `sepo oracle` again, which writes it again without training",
         ) from error
+
+
+def _lines(folder: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (folder / SEEN).read_text(encoding="utf-8").splitlines()]

@@ -20,7 +20,8 @@ MANY = "SELECT a.position * b.position + c.position * d.reward AS n FROM tokens 
 """17 ** 4 rows, more than a pipe holds."""
 JOINED = (
     "SELECT SUM(a.reward) AS reward FROM a_tokens a JOIN b_tokens b "
-    "ON a.pair_id = b.pair_id AND a.side = b.side AND a.position = b.position WHERE b.selected"
+    "ON a.pair_id = b.pair_id AND a.occurrence = b.occurrence AND a.side = b.side AND a.position = b.position "
+    "WHERE b.selected"
 )
 WORST = """source_row,pair_id,margin,chosen_reward,rejected_reward,oracle_seen
 1,0000000000000001,1.25,0.25,-1.0,false
@@ -83,7 +84,7 @@ READS = "a query only reads; it begins with SELECT, WITH, EXPLAIN or SHOW"
 LISTED = "`--list` shows queries to start from"
 NO_OTHER = "give further directories as --table name=DIR; in a text, write 'read' || '_csv'"
 WROTE = "give a directory that `sepo score` or `sepo select` wrote"
-COLUMNS = "there are pair_id, side, position, token_id, token, reward"
+COLUMNS = "there are pair_id, occurrence, side, position, token_id, token, reward"
 LISTS = ", ".join(
     ["prompt_ids", "chosen_ids", "rejected_ids"]
     + [f"{side}_{model}_logps" for side in ("chosen", "rejected") for model in ("oracle", "ref")]
@@ -175,8 +176,8 @@ MISTAKES = {
     "half a character": (["rewards", "SELECT 1 AS \udcff"], "the query is not Unicode text", "write it in UTF-8"),
     "a value that is no number": (
         ["rewards", "SELECT CAST(prompt AS INT) AS n FROM pairs WHERE source_row = 2"],
-        "the query failed: conversion from `str` to `i32` failed in column 'prompt' for 1 out of 1 values: [\"q2\"]",
-        "",
+        'the query failed: CAST of prompt: 1 of 1 values cannot be a whole number, such as "q2"',
+        "TRY_CAST gives null for a value that cannot be cast",
     ),
     "an ending that tells nothing": (
         ["rewards", COUNT, "--out", "answer.xls"],
@@ -363,6 +364,13 @@ def test_the_query_may_come_from_standard_input(environment, folder):
     latin = run(environment, folder, "rewards", "-", stdin=b'SELECT 1 AS "\xe4"')
     assert latin.returncode == 1
     assert latin.stderr == b"Error: standard input is not UTF-8\nHint: save the query as UTF-8\n"
+
+
+def test_a_panic_prints_no_stack(environment, folder):
+    """Code in Rust reports a panic on standard error by itself."""
+    done = run(environment, folder, "rewards", "SELECT COLUMNS('(') FROM tokens")
+    assert b"a regular expression is wrong: unclosed group" in done.stderr
+    assert not {b"panicked", b"stack"} & set(done.stderr.split())
 
 
 def test_parquet_goes_into_a_pipe(environment, folder):

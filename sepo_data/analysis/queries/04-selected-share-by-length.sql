@@ -7,8 +7,8 @@ WITH responses AS (
   SELECT 'rejected' AS side, rejected_tokens AS length, rejected_selected AS selected FROM pairs
 )
 SELECT side, CAST(POW(2, FLOOR(LOG2(length))) AS BIGINT) AS from_length,
-       COUNT(*) AS responses, SUM(length) AS tokens, SUM(selected) AS selected,
-       CAST(SUM(selected) AS DOUBLE) / SUM(length) AS share
+       COUNT(*) AS responses, SUM(CAST(length AS BIGINT)) AS tokens, SUM(CAST(selected AS BIGINT)) AS selected,
+       CAST(SUM(CAST(selected AS BIGINT)) AS DOUBLE) / SUM(CAST(length AS BIGINT)) AS share
 FROM responses
 GROUP BY side, from_length
 ORDER BY side, from_length

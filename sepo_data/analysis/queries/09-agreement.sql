@@ -7,7 +7,7 @@ WITH counts AS (
          SUM(CAST(a.selected AND b.selected AS BIGINT)) AS in_both,
          SUM(CAST(a.selected OR b.selected AS BIGINT)) AS in_any
   FROM a_tokens AS a JOIN b_tokens AS b
-    ON a.pair_id = b.pair_id AND a.side = b.side AND a.position = b.position
+    ON a.pair_id = b.pair_id AND a.occurrence = b.occurrence AND a.side = b.side AND a.position = b.position
   GROUP BY a.side
 ), sides AS (
   SELECT side, tokens, selected_a, selected_b, in_both, in_any FROM counts

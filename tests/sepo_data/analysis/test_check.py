@@ -80,6 +80,15 @@ def test_what_needs_no_tokenizer(write):
     assert "over_limit" not in found
 
 
+def test_columns_that_are_not_read_are_listed(write):
+    found = check(write({**ROWS[0], "id": 3, "source\n": "here"}))
+    assert found["unread"] == ["id", "source\n"]
+    assert list(check_lines(found))[2] == "not read: id, source\n"
+    nothing = check(write(ROWS[0]))
+    assert nothing["unread"] == []
+    assert not any(line.startswith("not read") for line in check_lines(nothing))
+
+
 def test_what_is_tokenized_already_is_counted_in_tokens(write):
     found = check(write({"prompt_ids": [5, 6], "chosen_ids": [7, 8, 9], "rejected_ids": [7]}))
     assert (found["unit"], found["tokens"]) == ("tokens", {"prompt": 2, "chosen": 3, "rejected": 1})

@@ -59,8 +59,8 @@ def test_two_pairs_written_out(make):
 
 
 def test_stored_masks_of_two_selections(make, tmp_path):
-    select(make("a", A), tmp_path / "sa", chosen=5000, rejected=5000)
-    select(make("b", B), tmp_path / "sb", chosen=2500, rejected=10_000)
+    select(make("a", A), tmp_path / "sa", chosen="50%", rejected="50%")
+    select(make("b", B), tmp_path / "sb", chosen="25%", rejected="100%")
     found = diff(tmp_path / "sa", tmp_path / "sb")
     stored = {one.side: one for one in found.overlaps if one.share == "stored"}
     # chosen: two of each against the first of them; rejected: one of two and one of one against all three
@@ -151,7 +151,7 @@ def test_equals_a_plain_reference(pairs, cut, tmp_path_factory, rewards_of, writ
         in_both = selected = 0
         for pair in pairs:
             for side, sign in zip(pair, (-1, 1), strict=True):
-                k = Quota(points).k_of(len(side))
+                k = Quota(basis_points=points).k_of(len(side))
                 tops = [
                     set(sorted(range(len(side)), key=lambda at, n=number, s=sign, v=side: (s * v[at][n], at))[:k])
                     for number in (0, 1)

@@ -3,12 +3,17 @@
 import subprocess
 import sys
 
+import polars as pl
 import pytest
 
+from sepo_data.analysis.diff import diff
 from sepo_data.analysis.named_queries import READS, TWO_SELECTIONS, listing, named_queries, named_query, read_query
 from sepo_data.analysis.query import query
 from sepo_data.errors import SepoError
+from sepo_data.selection.rules.top import top
 from sepo_data.selection.select import select
+from sepo_data.selection.selection import Selection
+from sepo_data.stages.scan import scan
 
 CHOSEN = [[4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0], [0.5, -0.5]]
 REJECTED = [[1.0, -1.0], [-4.0, -1.0, -1.0, 0.0]]
@@ -20,8 +25,8 @@ def folder(tmp_path_factory, rewards_of, write_rewards):
     folder = tmp_path_factory.mktemp("named")
     pairs = list(zip(CHOSEN, REJECTED, strict=True))
     write_rewards(folder / "rewards", [rewards_of(pairs[:1]), rewards_of(pairs[1:], first=1)], tokenizer=TOKENIZER)
-    select(folder / "rewards", folder / "30", chosen=3000, rejected=3000)
-    select(folder / "rewards", folder / "50", chosen=5000, rejected=5000)
+    select(folder / "rewards", folder / "30", chosen="30%", rejected="30%")
+    select(folder / "rewards", folder / "50", chosen="50%", rejected="50%")
     return folder
 
 
@@ -87,11 +92,11 @@ def test_oracle_accuracy_by_prompt_length(folder, tmp_path, rewards_of, write_re
         (2, False, 1, 1.0, 6.0),
         (2, True, 1, 1.0, 7.0),
     ]
-    # margins 1, -1 and 0 of pairs 1, 3 and 5; a margin of nothing is no agreement
+    # margins 1, -1 and 0 of pairs 1, 3 and 5; a margin of nothing is half an agreement
     tables = [rewards_of([([1.0 - at], [0.0])], first=number) for at, number in ((0, 1), (2, 3), (1, 5))]
     write_rewards(tmp_path / "rewards", tables)
     [row] = answer("oracle-accuracy-by-prompt-length", tmp_path / "rewards").rows()
-    assert row == (2, False, 3, pytest.approx(1 / 3), 0.0)
+    assert row == (2, False, 3, 0.5, 0.0)
 
 
 def test_reward_mass_curve(tmp_path, rewards_of, write_rewards):
@@ -114,8 +119,33 @@ def test_agreement(folder):
     ]
     # pair 1: 1 + 1 of 1 + 2; pair 0: 2 + 1 of 3 + 1
     assert query("@agreement-by-pair", tables).collect().rows() == [
-        (f"{1:016x}", 6, 2, 3, pytest.approx(2 / 3)),
-        (f"{0:016x}", 9, 3, 4, 0.75),
+        (f"{1:016x}", 0, 6, 2, 3, pytest.approx(2 / 3)),
+        (f"{0:016x}", 0, 9, 3, 4, 0.75),
+    ]
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+def test_a_pair_that_is_there_several_times_counts_as_often(tmp_path, rewards_of, write_rewards, copies):
+    """Copies in the order of the rows, and pair by pair as `sepo diff` matches them."""
+    first, second = zip(CHOSEN, REJECTED, strict=True)
+    tables = [rewards_of([second, first]), *[rewards_of([first], first=1)] * (copies - 1)]
+    write_rewards(tmp_path / "rewards", tables)
+    selections = {"a": tmp_path / "a", "b": tmp_path / "b"}
+    for folder, share in zip(selections.values(), ("30%", "50%"), strict=True):
+        select(tmp_path / "rewards", folder, Selection(top(share)))
+    agreement = query("@agreement", selections).collect()
+    both = agreement.row(by_predicate=pl.col("side") == "together", named=True)
+    tokens = scan(tmp_path / "a").select(pl.sum("chosen_tokens") + pl.sum("rejected_tokens")).collect().item()
+    assert both["tokens"] == tokens
+    compared = diff(selections["a"], selections["b"])
+    stored = next(overlap for overlap in compared.overlaps if (overlap.share, overlap.side) == ("stored", "together"))
+    assert (both["selected_a"], both["selected_b"]) == (stored.selected_a, stored.selected_b)
+    assert both["jaccard"] == pytest.approx(stored.jaccard)
+    by_pair = query("@agreement-by-pair", selections).collect()
+    assert by_pair["tokens"].sum() == tokens
+    assert sorted(by_pair.select("pair_id", "occurrence").rows()) == [
+        (f"{0:016x}", 0),
+        *((f"{1:016x}", copy) for copy in range(copies)),
     ]
 
 

@@ -78,7 +78,7 @@ def test_what_grows_in_planning_is_never_plain(make):
 def test_a_trial_ends(monkeypatch):
     monkeypatch.setattr(query_bounds, "TRIAL_SECONDS", 4.0)
     frames = {"t": pl.LazyFrame({"x": [1], "side": pl.Series(["a"], dtype=pl.Enum(["a"]))})}
-    with pytest.raises(SepoError, match="Polars has no plan for it"):
+    with pytest.raises(SepoError, match="there is no plan for it"):
         check_by_trial(COPIED["ranges"](30), frames)
 
 
@@ -86,7 +86,7 @@ def test_a_trial_ends(monkeypatch):
 def test_a_trial_finds_a_crash(monkeypatch):
     monkeypatch.setattr(query_bounds, "TRIAL_SECONDS", 60.0)
     frames = {"t": pl.LazyFrame({"x": [1]})}
-    with pytest.raises(SepoError, match="Polars ends while it plans it"):
+    with pytest.raises(SepoError, match="to plan it ends the process"):
         check_by_trial(TOO_MANY["casts"] + " FROM t", frames)
 
 

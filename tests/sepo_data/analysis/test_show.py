@@ -45,7 +45,7 @@ def marked(tokens):
 
 
 def test_read_pair(folder):
-    pair = read_pair(folder, "0", chosen=4000, rejected=5000)
+    pair = read_pair(folder, "0", chosen="40%", rejected="50%")
     assert (pair.row, pair.pair_id, pair.margin, pair.oracle_seen) == (0, "0" * 16, 6.5, True)
     assert [token.text for token in pair.chosen] == ["h", "", "é", "y", "\n"]
     assert [token.reward for token in pair.chosen] == [3.0, 0.0, 1.0, -2.0, 1.0]
@@ -63,10 +63,24 @@ def pair_ids(folder, column):
 def test_by_number_or_id(folder, tmp_path):
     assert read_pair(folder, "1").pair_id == f"{1:016x}"
     assert read_pair(folder, f"{1:016x}").row == 1
-    select(folder, tmp_path / "selection", chosen=4000, rejected=5000)
+    select(folder, tmp_path / "selection", chosen="40%", rejected="50%")
     for number in "01":
-        pair = read_pair(folder, number, chosen=4000, rejected=5000)
-        assert read_pair(tmp_path / "selection", number, chosen=1, rejected=1) == pair, "its own masks count"
+        pair = read_pair(folder, number, chosen="40%", rejected="50%")
+        assert read_pair(tmp_path / "selection", number, chosen="0.01%", rejected="0.01%") == pair, (
+            "its own masks count"
+        )
+
+
+def test_an_id_with_copies_is_that_of_the_first(tmp_path, rewards_of, write_rewards, tokenizer):
+    table = rewards_of([([1.0], [0.0])] * 4)
+    table = table.set_column(0, table.schema.field("pair_id"), pa.array(["a0", "b1", "b1", "b1"]))
+    write_rewards(tmp_path / "rewards", [table.slice(0, 2), table.slice(2)], tokenizer=tokenizer.to_str())
+    for pair, row, copies in (("0", 0, 1), ("2", 2, 1), ("a0", 0, 1), ("b1", 1, 3)):
+        found = read_pair(tmp_path / "rewards", pair)
+        assert (found.row, found.copies) == (row, copies)
+        shown = Console(width=200, file=io.StringIO())
+        shown.print(render_pair(found, colour=False))
+        assert ("first of 3 copies" in shown.file.getvalue()) == (copies > 1)
 
 
 @pytest.mark.parametrize("pair", ["2", "-1", "zzz", "", "0000000000000009", "²"])
@@ -105,7 +119,7 @@ def svg(pair, tmp_path):
 
 
 def test_without_colour_selected_tokens_stand_in_brackets(folder):
-    text = plain(read_pair(folder, "0", chosen=4000, rejected=5000))
+    text = plain(read_pair(folder, "0", chosen="40%", rejected="50%"))
     assert "pair 0  0000000000000000  margin +6.500  seen by the oracle" in text
     assert "chosen  reward +3.000  2 of 5 tokens selected" in text
     assert "[h][é]y\\n" in text

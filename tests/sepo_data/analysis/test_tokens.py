@@ -22,6 +22,8 @@ from sepo_data.stages.token_text import single_texts
 PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
 """Rewards of two pairs; their token ids are 10, 11, 12 and 10; 10 and 10, 11."""
 
+LENGTH = pl.sum_horizontal(pl.col(f"{side}_ids").list.len() for side in SIDES)
+
 
 @pytest.fixture
 def rewards(tmp_path, rewards_of, write_rewards):
@@ -37,13 +39,15 @@ def rewards(tmp_path, rewards_of, write_rewards):
 def by_hand(frame):
     """The same view, one Python object at a time."""
     rows = []
-    for pair in frame.to_dicts():
+    pairs = frame.to_dicts()
+    for number, pair in enumerate(pairs):
+        occurrence = sum(earlier["pair_id"] == pair["pair_id"] for earlier in pairs[:number])
         for side in SIDES:
             lists = {
                 name: pair[column.format(side)] for name, column in LIST_COLUMNS.items() if column.format(side) in pair
             }
             for position in range(len(pair[f"{side}_ids"])):
-                row = {"pair_id": pair["pair_id"], "side": side, "position": position}
+                row = {"pair_id": pair["pair_id"], "occurrence": occurrence, "side": side, "position": position}
                 rows.append(row | {name: values[position] for name, values in lists.items()})
     return rows
 
@@ -61,18 +65,18 @@ def test_two_pairs_written_out(rewards):
     view = scan(rewards).pipe(tokens, rewards)
     first, second = f"{0:016x}", f"{1:016x}"
     assert view.collect().rows() == [
-        (first, "chosen", 0, 10, " yes", 0.5, -8.5, -9.0),
-        (first, "chosen", 1, 11, "<0xE2><0x80>", -1.0, -10.0, -9.0),
-        (first, "chosen", 2, 12, "\N{RIGHT SINGLE QUOTATION MARK}", 2.0, -7.0, -9.0),
-        (first, "rejected", 0, 10, " yes", 1.0, -8.0, -9.0),
-        (second, "chosen", 0, 10, " yes", 0.25, -8.75, -9.0),
-        (second, "rejected", 0, 10, " yes", -0.5, -9.5, -9.0),
-        (second, "rejected", 1, 11, "<0xE2><0x80>", 0.0, -9.0, -9.0),
+        (first, 0, "chosen", 0, 10, " yes", 0.5, -8.5, -9.0),
+        (first, 0, "chosen", 1, 11, "<0xE2><0x80>", -1.0, -10.0, -9.0),
+        (first, 0, "chosen", 2, 12, "\N{RIGHT SINGLE QUOTATION MARK}", 2.0, -7.0, -9.0),
+        (first, 0, "rejected", 0, 10, " yes", 1.0, -8.0, -9.0),
+        (second, 0, "chosen", 0, 10, " yes", 0.25, -8.75, -9.0),
+        (second, 0, "rejected", 0, 10, " yes", -0.5, -9.5, -9.0),
+        (second, 0, "rejected", 1, 11, "<0xE2><0x80>", 0.0, -9.0, -9.0),
     ]
     assert view.collect_schema() == view.collect().schema
     assert view.collect_schema() == {
-        "pair_id": pl.String, "side": SIDE, "position": pl.Int32, "token_id": pl.Int32, "token": pl.String,
-        "reward": pl.Float32, "oracle_logp": pl.Float32, "ref_logp": pl.Float32,
+        "pair_id": pl.String, "occurrence": pl.Int32, "side": SIDE, "position": pl.Int32, "token_id": pl.Int32,
+        "token": pl.String, "reward": pl.Float32, "oracle_logp": pl.Float32, "ref_logp": pl.Float32,
     }  # fmt: skip
 
 
@@ -81,7 +85,15 @@ def test_columns_that_a_stage_lacks_are_absent(rewards, tmp_path):
     assert "token" not in scan(rewards).pipe(tokens).collect_schema()
     select(rewards, tmp_path / "selection")
     view = scan(tmp_path / "selection").pipe(tokens)
-    assert view.collect_schema().names() == ["pair_id", "side", "position", "token_id", "reward", "selected"]
+    assert view.collect_schema().names() == [
+        "pair_id",
+        "occurrence",
+        "side",
+        "position",
+        "token_id",
+        "reward",
+        "selected",
+    ]
     # 30% of three tokens is one token, of one or two tokens too: the highest chosen, the lowest rejected rewards
     assert view.collect()["selected"].to_list() == [False, False, True, True, True, True, False]
 
@@ -95,7 +107,15 @@ def test_a_frame_without_tokens_is_refused():
 def test_any_columns_in_any_order_any_filter_any_limit(rewards, engine):
     view = scan(rewards).pipe(tokens, rewards)
     whole = view.collect()
-    for columns in (["side"], ["pair_id"], ["position"], ["token"], ["reward", "token_id"], whole.columns[::-1]):
+    for columns in (
+        ["side"],
+        ["pair_id"],
+        ["occurrence"],
+        ["position"],
+        ["token"],
+        ["reward", "token_id"],
+        whole.columns[::-1],
+    ):
         assert_frame_equal(view.select(columns).collect(engine=engine), whole.select(columns))
     assert view.select(pl.len()).collect(engine=engine).item() == 7
     for predicate in (
@@ -144,7 +164,7 @@ REWARDS = st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=6)
 @pytest.mark.slow
 @given(pairs=st.lists(st.tuples(REWARDS, REWARDS), min_size=1, max_size=6), size=st.integers(1, 7))
 def test_views_equal_a_walk_over_the_pairs(pairs, size):
-    columns = {"pair_id": [str(number) for number in range(len(pairs))]}
+    columns = {"pair_id": [str(number % 3) for number in range(len(pairs))]}
     for side, rewards in zip(SIDES, zip(*pairs, strict=True), strict=True):
         columns[f"{side}_rewards"] = pl.Series(list(rewards), dtype=pl.List(pl.Float32))
         ids = [[abs(int(reward * 3)) for reward in values] for values in rewards]
@@ -154,7 +174,9 @@ def test_views_equal_a_walk_over_the_pairs(pairs, size):
     batches = in_batches(parts)
     view = tokens(batches)
     # a batch hands over its chosen responses first, then its rejected ones
-    expected = [row for part in parts for side in SIDES for row in by_hand(part) if row["side"] == side]
+    rows = iter(by_hand(masked))
+    of_part = [[next(rows) for _ in range(part.select(LENGTH).sum().item())] for part in parts]
+    expected = [row for rows in of_part for side in SIDES for row in rows if row["side"] == side]
     assert view.collect().to_dicts() == expected
 
     grouped = view.group_by("token_id").agg(

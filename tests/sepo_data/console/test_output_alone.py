@@ -12,6 +12,7 @@ PRINTING |= {"print_exc", "print_exception", "print_stack", "print_last", "break
 ALLOWED = {
     "sepo_data/console/output.py": {"print", "stdout", "stderr"},  # the boundary
     "sepo_data/console/descriptors.py": STREAMS,  # streams that are closed, and how they end
+    "sepo_data/console/panics.py": {"stderr"},  # flushed before its descriptor is pointed elsewhere
     "sepo_data/console/terminal.py": {"Console", "Live", "stderr", "print"},  # the bar; its texts are spelt out
     "sepo_data/commands/show.py": {"Console", "stdout", "print"},  # colours; `render_pair` escapes its texts
     "sepo_data/commands/session.py": {"confirm"},  # a question; the path in it is spelt out

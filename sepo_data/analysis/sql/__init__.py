@@ -1,0 +1,1 @@
+"""SQL in plain English: the errors of the query engine as a person can act on them."""
