@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from sepo_train.engine.attention import attention_window
+from sepo_train.engine.causality import check_causal
 from sepo_train.engine.layout_check import (
     GROSS_FACTOR,
     Change,
@@ -18,11 +20,11 @@ from sepo_train.engine.layout_check import (
     single_logps,
     tolerance,
 )
-from sepo_train.engine.layout_policy import NO_LIMIT, LayoutPolicy
+from sepo_train.engine.layout_policy import MASKED_TOKENS, NO_LIMIT, PLAIN, LayoutPolicy
 from sepo_train.engine.prefix_cache import common_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -46,14 +48,17 @@ def choose_layout_policy(
 
     Args:
         models: those that the policy is for; each is tested, then released before the next one is asked for.
-        trees: real ones, of which the first few are tested that can tell layouts apart.
-        batch_tokens: as in the run to come.
+        trees: real ones, of which a few are tested that can tell layouts apart, the longest and the shortest among
+            them.
+        batch_tokens: as in the run to come; with 1, every response is a batch by itself.
 
     Raises:
-        SepoError: the output head of a model cannot run on selected positions only.
+        SepoError: the output head of a model cannot run on selected positions only, or a model sees the future.
     """
     # No variable holds a model when the next one comes: memory may have room for one.
     found = list(map(partial(exact_layouts, trees=trees, batch_tokens=batch_tokens), models))
+    if batch_tokens == 1:
+        return PLAIN
     best = max(map(_exact_for_all, zip(*found, strict=True)), key=lambda policy: policy.shared_limit)
     return replace(best, padded_limit=min(policy.padded_limit for layouts in found for policy in layouts))
 
@@ -88,13 +93,12 @@ def exact_layouts(
     window, padded_limit = attention_window(config) or NO_LIMIT, _padded_limit(config)
     padded = LayoutPolicy(shared_limit=0, padded_limit=padded_limit)
 
-    informative = partial(_informative, trees, padded_limit)
-    inside = single_logps(model, (tree for tree in informative() if tree.shared_length <= window))
-    outside = (
-        single_logps(model, (tree for tree in informative() if tree.longest > window)) if window < NO_LIMIT else []
-    )
+    informative = _informative(trees, padded_limit)
+    inside = single_logps(model, _telling([tree for tree in informative if tree.shared_length <= window]))
+    outside = single_logps(model, _telling([tree for tree in informative if tree.longest > window]))
     tested = [*inside, *outside] or single_logps(model, trees)
     check_head(model, tested)
+    check_causal(model, [tree for tree, _ in tested])
     change = partial(layout_change, model, batch_tokens=batch_tokens)
 
     padding = change(tested, padded)
@@ -102,7 +106,7 @@ def exact_layouts(
         one_by_one = LayoutPolicy(shared_limit=0, reason=f"padding {padding.text}", padded_limit=0)
         return one_by_one, one_by_one
     tolerated = max(tolerance(model), ROUNDING_FACTOR * padding.size)
-    shared_change = partial(sharing_change, model, batch_tokens=batch_tokens, tolerated=tolerated)
+    shared_change = partial(sharing_change, model, batch_tokens=batch_tokens, tolerated=tolerated, rounding=padding)
     with_prefix = partial(_with_prefix_cache, change=change, tolerated=tolerated)
 
     without_windows = LayoutPolicy(shared_limit=window, padded_limit=padded_limit)
@@ -125,11 +129,28 @@ def exact_layouts(
     return without_windows, with_prefix(with_windows, tested)
 
 
-def _informative(trees: Sequence[Tree], padded_limit: int) -> Iterator[Tree]:
+def _informative(trees: Sequence[Tree], padded_limit: int) -> list[Tree]:
     """The trees that can tell layouts apart: where one response at most is fed, sharing cannot go wrong."""
-    for tree in trees:
-        if tree.longest <= padded_limit and all(map(tree.input_ids_of, range(len(tree.responses)))):
-            yield tree
+    return [
+        tree
+        for tree in trees
+        if tree.longest <= padded_limit
+        and tree.shared_length <= MASKED_TOKENS
+        and all(map(tree.input_ids_of, range(len(tree.responses))))
+    ]
+
+
+def _telling(trees: Sequence[Tree]) -> list[Tree]:
+    """`trees` in the order in which they are tried: the longest, the shortest, the first, then from all three ends.
+
+    The longest is that of several responses, then that of all: only rows of several responses share a prompt.
+    """
+    lengths = [tree.shared_length for tree in trees]
+    order = sorted(range(len(trees)), key=lengths.__getitem__)
+    several = [index for index in order if len(trees[index].responses) > 1]
+    ends = several[-1:], order[-1:], order[:1], range(min(2, len(trees)))
+    others = zip_longest(reversed(several), order, range(len(trees)))
+    return [trees[index] for index in dict.fromkeys(chain(*ends, *others)) if index is not None]
 
 
 def _with_prefix_cache(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,22 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from transformers import GenerationConfig
 
+from sepo_data.checked import at_least, check_fields
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_train.engine.layout import batches_by_tokens
 from sepo_train.engine.layout_check import change_size, tolerance
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.models.device import is_out_of_memory
-from sepo_train.models.files import context_length
+from sepo_train.models.files import context_length, library_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel
+
+_ANSWERS = "leave out what needs them: --holdout in training, prompts in an evaluation"
 
 BATCH_FACTOR = 8
 """A batch of generation has so many times the tokens of a forward pass: each step feeds one token a row."""
@@ -41,6 +45,9 @@ class Generation:
     max_new_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, max_new_tokens=at_least(1), temperature=at_least(0), seed=at_least(0))
 
 
 def generate(
@@ -74,7 +81,9 @@ def generate(
     rooms = [most if context is None else min(most, context - len(prompt)) for prompt in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
     able = [index for index, room in enumerate(rooms) if room > 0]
-    padded = _is_padded_exactly(model, [prompts[index] for index in able])
+    generating = partial(library_errors, f"a {type(model).__name__} cannot generate answers", _ANSWERS)
+    with generating():
+        padded = _is_padded_exactly(model, [prompts[index] for index in able])
     done = 0
     with torch.random.fork_rng(devices=[] if model.device.type == "cpu" else [model.device]):
         torch.manual_seed(generation.seed)
@@ -85,7 +94,8 @@ def generate(
             while waiting:
                 batch = [group[place] for place in waiting[0]]
                 config = _config(room, generation.temperature, eos_ids)
-                found = _batch(model, [prompts[index] for index in batch], config)
+                with generating():
+                    found = _batch(model, [prompts[index] for index in batch], config)
                 if found is None:
                     half = len(batch) // 2
                     waiting[:1] = [waiting[0][:half], waiting[0][half:]]

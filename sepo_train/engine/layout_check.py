@@ -13,15 +13,17 @@ from sepo_data.errors import SepoError
 from sepo_train.engine.layout import Tree, padded_layout
 from sepo_train.engine.layout_policy import PLAIN, LayoutPolicy
 from sepo_train.engine.logps import score_trees, token_logps
+from sepo_train.models.files import library_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel
 
 COMPARED_TREES = 4
-"""Trees on which layouts are compared: so many within the attention window, and so many beyond it."""
+"""Trees on which layouts are compared, the longest and the shortest among them: so many within the attention window,
+and so many beyond it."""
 
 HEAD_TOKENS = 64
 """Tokens of the prompt, and of a response, on which the output head is compared with full logits."""
@@ -36,6 +38,11 @@ GROSS_FACTOR = 4
 """A change of so many times the tolerance is no rounding: padding that makes one is refused, and an attention window
 whose absence makes one was seen to matter."""
 
+ROW_COPIES = (2, 3)
+"""Batches in which a row is computed again before a change stops a run: rounding is another one in other shapes."""
+
+_ANOTHER = "leave out longer pairs with --max-length, or name another model"
+
 Expected: TypeAlias = "list[tuple[Tree, Tensor]]"
 """Trees, each with the (target tokens,) log-probabilities of its responses, each of them scored by itself."""
 
@@ -47,11 +54,13 @@ class Change:
     Attributes:
         size: nats, as `change_size` measures them; infinite where the model refuses the layout.
         text: the same in words.
+        largest: nats, of any log-probability.
         scores: what `score_trees` gave with the layout; empty where it was refused.
     """
 
     size: float = 0.0
     text: str = ""
+    largest: float = 0.0
     scores: list[list[Tensor]] | None = None
 
 
@@ -59,13 +68,19 @@ def single_logps(model: PreTrainedModel, trees: Iterable[Tree]) -> Expected:
     """The first few of `trees` that give finite numbers, with the log-probabilities of every response by itself."""
     expected: Expected = []
     for tree in islice(trees, 4 * COMPARED_TREES):
-        logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in tree.split()])
+        with library_errors(f"{_name(model)} cannot be run on a row of {tree.longest} tokens", _ANOTHER):
+            logps = torch.cat([score_trees(model, [branch], PLAIN, batch_tokens=1)[0][0] for branch in tree.split()])
         # Scoring skips pairs that give NaN, which in a shared row spreads to the other responses.
         if logps.isfinite().all():
             expected.append((tree, logps))
         if len(expected) == COMPARED_TREES:
             break
     return expected
+
+
+def _name(model: PreTrainedModel) -> str:
+    """The name that a model was loaded by, or that of its class."""
+    return str(getattr(model, "name_or_path", "") or f"a {type(model).__name__}")
 
 
 def layout_change(
@@ -89,24 +104,71 @@ def layout_change(
     changes = changes[torch.tensor(positions) >= from_position]
     if not len(changes):
         return Change(scores=scores)
-    text = f"changes log-probabilities by up to {float(changes.max()):.2g}"
-    return Change(change_size(model, changes), text, scores)
+    largest = float(changes.max())
+    text = f"changes log-probabilities by up to {largest:.2g}"
+    return Change(change_size(model, changes), text, largest, scores)
 
 
 def sharing_change(
-    model: PreTrainedModel, expected: Expected, policy: LayoutPolicy, *, batch_tokens: int, tolerated: float
+    model: PreTrainedModel,
+    expected: Expected,
+    policy: LayoutPolicy,
+    *,
+    batch_tokens: int,
+    tolerated: float,
+    rounding: Change,
 ) -> Change:
-    """The change that `policy`, which shares prompts, makes to log-probabilities, or one response to another."""
+    """The change that `policy`, which shares prompts, makes to log-probabilities, or one response to another.
+
+    In 16-bit types, the mean over all tokens hides what goes wrong with a few, as where a model counts blocks along the
+    row. So single tokens are judged, too, against those that rounding alone changes: in the first responses of rows,
+    where nothing but the prompt stands before them, and in padded rows.
+    """
     change = layout_change(model, expected, policy, batch_tokens=batch_tokens)
     if change.size > tolerated or not change.scores:
         return change
+    if is_16_bit(model):
+        first, others = displaced_changes([single for _, single in expected], change.scores)
+        if others > max(GROSS_FACTOR * max(first, rounding.largest), tolerance(model)):
+            return Change(others, f"changes log-probabilities behind another response by up to {others:.2g}")
     return _leak(model, expected, policy, change.scores, batch_tokens=batch_tokens)
+
+
+def displaced_changes(single: Sequence[Tensor], scores: Sequence[Sequence[Tensor]]) -> tuple[float, float]:
+    """The largest change of a log-probability in the first responses of rows, and in the others.
+
+    Args:
+        single: for each row, the log-probabilities of its responses by themselves, one after the other.
+        scores: for each row and response, those in the layout.
+    """
+    first, others = [0.0], [0.0]
+    for alone, responses in zip(single, scores, strict=True):
+        changes = (torch.cat([*responses]) - alone).abs().nan_to_num(math.inf)
+        for part, found in ((changes[: len(responses[0])], first), (changes[len(responses[0]) :], others)):
+            found.append(float(part.max()) if len(part) else 0.0)
+    return max(first), max(others)
 
 
 def _leak(
     model: PreTrainedModel, expected: Expected, policy: LayoutPolicy, scores: list[list[Tensor]], *, batch_tokens: int
 ) -> Change:
-    """The change that the first response of a shared row makes to the others, none of which may attend to it.
+    """The largest change of `leaks`."""
+    changes = leaks(model, [tree for tree, _ in expected], policy, scores, batch_tokens=batch_tokens)
+    if not len(changes):
+        return Change()
+    leak = float(changes.max())
+    return Change(leak, f"lets a response see the one before it, which changes log-probabilities by up to {leak:.2g}")
+
+
+def leaks(
+    model: PreTrainedModel,
+    trees: Sequence[Tree],
+    policy: LayoutPolicy,
+    scores: Sequence[Sequence[Tensor]],
+    *,
+    batch_tokens: int,
+) -> Tensor:
+    """The changes that the first response of a shared row makes to the others, none of which may attend to it.
 
     Another response of the same length takes its place: everything keeps its shape, so rounding changes next to nothing
     and single tokens can be judged in 16-bit types, too. There, what a convolution or a recurrent state carries over to
@@ -114,25 +176,22 @@ def _leak(
 
     Args:
         model: the model that is tested.
-        expected: trees, from which the rows are made.
+        trees: from which the rows are made.
         policy: shares their prompts.
         scores: what `policy` gives for the trees as they are.
         batch_tokens: as in the run to come.
 
     Returns:
-        The largest change of a log-probability of any response but the first.
+        (n,) the size of each change of a log-probability of any response but the first.
     """
     exchanged = [
         replace(tree, responses=([*islice(cycle(tree.prompt_ids), len(first))], *rest))
-        for tree, _ in expected
+        for tree in trees
         for first, *rest in [tree.responses]
     ]
     others = score_trees(model, exchanged, policy, batch_tokens=batch_tokens)
     pairs = [pair for both in zip(scores, others, strict=True) for pair in list(zip(*both, strict=True))[1:]]
-    if not pairs:
-        return Change()
-    leak = float(torch.cat([ours - theirs for ours, theirs in pairs]).abs().nan_to_num(math.inf).max())
-    return Change(leak, f"lets a response see the one before it, which changes log-probabilities by up to {leak:.2g}")
+    return torch.cat([torch.empty(0), *((ours - theirs).abs() for ours, theirs in pairs)]).nan_to_num(math.inf)
 
 
 @torch.no_grad()
@@ -168,13 +227,14 @@ def _full_logits(model: PreTrainedModel, tree: Tree) -> Tensor:
 
 def change_size(model: PreTrainedModel, changes: Tensor) -> float:
     """The part of `changes` that is held against `tolerance`: the mean in 16-bit types, the largest in fp32."""
-    return float(changes.mean() if _is_16_bit(model) else changes.max())
+    return float(changes.mean() if is_16_bit(model) else changes.max())
 
 
 def tolerance(model: PreTrainedModel) -> float:
     """Nats that rounding alone may change the log-probabilities of `model` by, as `change_size` measures them."""
-    return TOLERANCE_16_BIT if _is_16_bit(model) else TOLERANCE
+    return TOLERANCE_16_BIT if is_16_bit(model) else TOLERANCE
 
 
-def _is_16_bit(model: PreTrainedModel) -> bool:
+def is_16_bit(model: PreTrainedModel) -> bool:
+    """True if products of `model` are rounded to 16 bits or fewer."""
     return model.dtype.itemsize < torch.float32.itemsize or torch.is_autocast_enabled(model.device.type)

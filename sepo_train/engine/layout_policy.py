@@ -52,16 +52,17 @@ class LayoutPolicy:
 
     def length(self, tree: Tree, *, prefix_tokens: int = 0) -> int:
         """Tokens that `tree` takes in a batch, where the first `prefix_tokens` of its prompt are cached."""
-        return tree.shared_length - prefix_tokens if self._shares(tree) else tree.padded_length
+        return tree.shared_length - prefix_tokens if self.shares(tree) else tree.padded_length
 
     def layout(self, trees: Sequence[Tree], *, prefix_tokens: int = 0) -> Layout:
         """Lay out `trees`, sharing prompts, and their first `prefix_tokens` tokens, where all their rows allow it."""
-        if all(map(self._shares, trees)):
+        if all(map(self.shares, trees)):
             return replace(shared_layout(trees, prefix_tokens=prefix_tokens), windowed=self.windowed)
         beyond = any(tree.longest > min(self.padded_limit, MASKED_TOKENS) for tree in trees)
         return replace(padded_layout(trees), one_row_at_a_time=beyond)
 
-    def _shares(self, tree: Tree) -> bool:
+    def shares(self, tree: Tree) -> bool:
+        """True if the responses of `tree` stand in one row, behind their prompt."""
         return tree.longest <= self.padded_limit and tree.shared_length <= min(self.shared_limit, MASKED_TOKENS)
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from sepo_train.models.weight_changes import changes_weights
+
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
@@ -36,7 +38,8 @@ def on_cores(
 ) -> list[Item]:
     """Run `do` on each item from the left, one thread a core, until all are done or one fails.
 
-    On an accelerator, or in one of several processes that train together, one thread uses `model` itself.
+    On an accelerator, or in one of several processes that train together, one thread uses `model` itself; so it does
+    where passes change the weights, which every copy would do once more.
 
     Args:
         do: called in threads, each with a model of its own; returns False if it failed for now.
@@ -48,7 +51,7 @@ def on_cores(
         The items that were started and failed.
     """
     total = torch.get_num_threads()
-    threaded = model.device.type == "cpu" and not torch.distributed.is_initialized()
+    threaded = model.device.type == "cpu" and not torch.distributed.is_initialized() and not changes_weights(model)
     workers = min(total, len(items), max_threads) if threaded else 1
     stop, failed = threading.Event(), []
 
@@ -88,6 +91,10 @@ def on_cores(
 
 
 def with_same_weights(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy of `model` with modules of its own and the very same parameters and buffers."""
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    """A copy of `model` with modules of its own and the very same parameters and buffers.
+
+    But for the buffers that are not saved: passes write into these, as LongRoPE writes the frequencies for a length.
+    """
+    saved = model.state_dict(keep_vars=True).values()
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), saved)}
     return copy.deepcopy(model, shared)

@@ -138,3 +138,11 @@ def test_what_ends_an_answer(model):
     assert end_ids(model, 5) == [5, 7]
     model.generation_config.eos_token_id = 9
     assert end_ids(model, 5) == [5, 9]
+
+
+def test_an_error_of_the_library_is_a_sentence(llama, monkeypatch):
+    library = {"__name__": "transformers.some_model"}
+    exec("def refuse(*_, **__):\n    raise ValueError('this model knows no cache')", library)  # noqa: S102
+    monkeypatch.setattr(llama, "generate", library["refuse"])
+    with pytest.raises(SepoError, match="a LlamaForCausalLM cannot generate answers: this model knows no cache"):
+        generate(llama, [[5, 6]], Generation(4), [2])
