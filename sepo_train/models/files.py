@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -16,6 +17,7 @@ from sepo_data.console.output import print_notes
 from sepo_data.errors import HubError, SepoError, causes, is_failure
 from sepo_data.storage.hub import explain, reach_model
 from sepo_train.models.adapters import read_base
+from sepo_train.models.device import is_out_of_memory
 from sepo_train.models.gguf import is_gguf, safetensors_folder
 from sepo_train.models.remote_code import check_kernels, is_refusal, refusal
 from sepo_train.models.usable import as_object, check_causal, check_sizes, read_json
@@ -29,6 +31,8 @@ CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 
 GIVE = "give a transformers folder with safetensors weights, a Hub id or a .gguf"
+
+_PACKAGES = frozenset({"sepo_data", "sepo_train"})
 
 _LONGEST_REASON = 5
 """Lines of an error of a library that are repeated."""
@@ -180,6 +184,29 @@ def model_errors(name: str) -> Iterator[None]:
             f"cannot load {name}: {_reason(error)}",
             GIVE,
         ) from error
+
+
+@contextmanager
+def library_errors(what: str, hint: str) -> Iterator[None]:
+    """Turn an error that a library raises within the block into `what`, a sentence that says what failed, and a hint.
+
+    The library's own sentence follows. What sepo's own code raises is a bug and keeps its traceback; an exhausted
+    memory is left to the callers that can do with less.
+    """
+    try:
+        yield
+    except SepoError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) or _is_our_own(error) or is_out_of_memory(error):
+            raise
+        raise SepoError(f"{what}: {_reason(error)}", hint) from error
+
+
+def _is_our_own(error: BaseException) -> bool:
+    """True if it was raised in sepo's own code, not in that of a library or a model."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").partition(".")[0] in _PACKAGES
 
 
 def _reason(error: BaseException) -> str:

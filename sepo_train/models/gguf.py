@@ -9,7 +9,8 @@ from sepo_data.errors import SepoError, first_line
 from sepo_data.storage.atomic import keep_folder, remove_leftovers, temporary_folder
 from sepo_data.storage.cache import cache_folder, file_sha256
 from sepo_train.models.gguf_header import read_header
-from sepo_train.models.weights import check_loaded, parameters_within
+from sepo_train.models.unused_weights import check_loaded
+from sepo_train.models.weights import parameters_within
 
 if TYPE_CHECKING:
     from pathlib import Path

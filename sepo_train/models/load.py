@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
+from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError, first_line
 from sepo_data.schemas.manifest import ModelRecord
 from sepo_data.storage.cache import file_sha256
@@ -18,7 +19,9 @@ from sepo_train.models.adapters import check_fits, read_adapter
 from sepo_train.models.device import default_device, is_out_of_memory, torch_dtype
 from sepo_train.models.files import ADAPTER, adapter_base, load_config, model_errors, model_file, resolve, revision
 from sepo_train.models.remote_code import check_adapter_code, kernels_of_anyone
-from sepo_train.models.weights import check_loaded, held_weights, parameters_within, weight_files
+from sepo_train.models.unused_weights import check_loaded, check_unread, note_left_out, note_unread, unexpected_weights
+from sepo_train.models.weight_changes import first_pass, refuse_adapter
+from sepo_train.models.weights import held_weights, parameters_within, weight_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -31,8 +34,12 @@ OTHER_KIND = "it is another kind of model; a causal language model is needed"
 _CONFIGS = frozenset({"config.json", ADAPTER})
 
 
-def load_model(name: str, *, dtype: Dtype, trust_remote_code: bool = False) -> PreTrainedModel:
+def load_model(
+    name: str, *, dtype: Dtype, trust_remote_code: bool = False, progress: Progress = SILENT
+) -> PreTrainedModel:
     """Load a causal language model in evaluation mode: a folder (also of a LoRA adapter), a Hub id or a GGUF file.
+
+    `progress` receives a note of the weights in its files that the model has no use for.
 
     Raises:
         SepoError: there is no such model, its weights are incomplete, damaged or pickled, memory is too small, or it
@@ -41,12 +48,19 @@ def load_model(name: str, *, dtype: Dtype, trust_remote_code: bool = False) -> P
     if (base := adapter_base(name)) is not None:
         adapter_weights(name, trust_remote_code=trust_remote_code)
     model = load_complete(
-        base or name, AutoModelForCausalLM, dtype=dtype, hint=OTHER_KIND, trust_remote_code=trust_remote_code
+        base or name,
+        AutoModelForCausalLM,
+        dtype=dtype,
+        hint=OTHER_KIND,
+        trust_remote_code=trust_remote_code,
+        progress=progress,
     )
     if base is not None:
-        put_adapter(model, name)
+        refuse_adapter(model, base)
+        put_adapter(model, name, progress)
         model._hf_peft_config_loaded = True  # noqa: SLF001 - else transformers does not switch it off and on
-        try_out(model, name)
+        with first_pass(model):
+            try_out(model, name)
     return model.eval()
 
 
@@ -57,6 +71,7 @@ def load_complete(
     dtype: Dtype,
     hint: str,
     trust_remote_code: bool = False,
+    progress: Progress = SILENT,
 ) -> PreTrainedModel:
     """Load the model `name`, which is no adapter, by one of transformers' auto classes.
 
@@ -64,7 +79,11 @@ def load_complete(
         SepoError: as `load_model` does, with `hint` where its weights are those of another class.
     """
     count_parameters(name, auto_class, trust_remote_code=trust_remote_code)
-    with model_errors(name), kernels_of_anyone(trust_remote_code=trust_remote_code):
+    with (
+        model_errors(name),
+        kernels_of_anyone(trust_remote_code=trust_remote_code),
+        unexpected_weights() as unexpected,
+    ):
         try:
             loaded: Any = auto_class.from_pretrained(
                 resolve(name),
@@ -85,9 +104,16 @@ def load_complete(
             ) from error
     model: PreTrainedModel
     model, loading = loaded
-    check_loaded(name, loading, kind=f"a {type(model).__name__}", hint=hint)
+    expected = unexpected - set(loading["unexpected_keys"])
+    left_out = check_loaded(name, loading, kind=f"a {type(model).__name__}", hint=hint, expected=expected)
+    note_left_out(name, left_out, progress)
+    if revision(name) is None:
+        folder = Path(resolve(name))
+        files = weight_files(folder, getattr(model.config, "transformers_weights", None))
+        note_unread(name, folder, files, progress)
     model.eval()
-    try_out(model, name)
+    with first_pass(model):
+        try_out(model, name)
     return model
 
 
@@ -104,7 +130,9 @@ def adapter_weights(name: str, *, trust_remote_code: bool = False) -> Held:
     config = read_adapter(name, model_file(name, ADAPTER))
     if not trust_remote_code:
         check_adapter_code(name, config)
-    held = held_weights([model_file(name, ADAPTER_WEIGHTS)])
+    file = model_file(name, ADAPTER_WEIGHTS)
+    held = held_weights([file])
+    check_unread(name, file.parent)
     with model_errors(name):
         check_fits(name, config, held)
     return held
@@ -126,7 +154,9 @@ def count_parameters(
     name = adapter_base(name) or name
     held = None
     if revision(name) is None:
-        held = held_weights(weight_files(Path(resolve(name)), getattr(config, "transformers_weights", None)))
+        folder = Path(resolve(name))
+        held = held_weights(weight_files(folder, getattr(config, "transformers_weights", None)))
+        check_unread(name, folder)
     with model_errors(name), kernels_of_anyone(trust_remote_code=trust_remote_code):
         check_quantization(name, config)
         return parameters_within(name, config, auto_class, held, trust_remote_code=trust_remote_code)

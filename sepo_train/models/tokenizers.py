@@ -12,7 +12,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from sepo_data.errors import SepoError
 from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.schemas.manifest import TokenizerRecord
+from sepo_data.storage.location import location
 from sepo_data.tokenization.bounded_template import apply_template
+from sepo_data.tokenization.template_date import set_template_date
 from sepo_train.models.files import adapter_base, check_own_config, find_file, model_errors, resolve, revision
 
 if TYPE_CHECKING:
@@ -30,10 +32,15 @@ _CONVERSATION = [
 
 
 def load_tokenizer(
-    name: str, *, chat_template: Path | None = None, trust_remote_code: bool = False
+    name: str,
+    *,
+    chat_template: str | Path | None = None,
+    template_date: str | None = None,
+    trust_remote_code: bool = False,
 ) -> PreTrainedTokenizerBase:
     """Load the tokenizer of the model `name`, with the chat template of the Jinja file `chat_template` if given.
 
+    The template takes `template_date` (YYYY-MM-DD) for today, or the day on which it is loaded, as long as it is used.
     PEFT saves an adapter without a tokenizer; then it is that of its base model.
     """
     owner = name if any(find_file(name, file) for file in _FILES) else adapter_base(name) or name
@@ -45,13 +52,15 @@ def load_tokenizer(
         if tokenizer.is_fast:
             _try_out(tokenizer)
     tokenizer.name_or_path = name
+    set_template_date(tokenizer, template_date)
     if not tokenizer.is_fast:
         raise SepoError(f"{name} has no fast tokenizer (tokenizer.json)", "convert it once with save_pretrained()")
     if chat_template is not None:
-        if not chat_template.exists():
+        file = location(chat_template)
+        if not file.exists():
             raise SepoError(f"the chat template {chat_template} does not exist", "give the path of a Jinja file")
         try:
-            tokenizer.chat_template = chat_template.read_text(encoding="utf-8")
+            tokenizer.chat_template = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SepoError(f"cannot read the chat template {chat_template}: {error}", "give a Jinja file") from error
     return tokenizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from transformers import PretrainedConfig
 
@@ -26,11 +25,6 @@ SPARE = 2
 
 SPARE_BUFFERS = 2**28
 """Values that a model of any size may compute when it is built: masks, tables of positions."""
-
-_UNUSED = re.compile(
-    r"(^|[._])(visual|vision|audio|image|multi_modal|embed_vision|embed_audio|vqmodel|mtp)|inv_freq$|masked_bias$"
-)
-"""Weights without a part in predicting text: other senses, tokens after the next one, and tables that are computed."""
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
@@ -158,26 +152,3 @@ def _refuse(name: str, asked: str, held: str) -> None:
         f"cannot load {name}: by its config.json it has {asked}, but its files hold {held}",
         "the config.json belongs to another model, or the files are incomplete; download the model again",
     )
-
-
-def check_loaded(name: str, loading: Mapping[str, Any], *, kind: str, hint: str) -> None:
-    """Raise if the weights in the files of the model `name` are not those of the model that was loaded.
-
-    transformers fills what is missing or has another shape with random numbers, and drops what it does not expect: the
-    head of a reward model, biases, whole layers.
-
-    Args:
-        name: of the model.
-        loading: what transformers reports with `output_loading_info`.
-        kind: of the model, with its article.
-        hint: how to mend it.
-    """
-    hint = f"its configuration and its weights do not belong together, or {hint}"
-    if missing := sorted(loading.get("missing_keys", ())):
-        raise SepoError(f"{name} lacks {len(missing)} weights of {kind}, such as {missing[0]}", hint)
-    if other := sorted(loading.get("mismatched_keys", ())):
-        weight, found, expected = other[0]
-        shapes = f"{weight} is {list(found)}, not {list(expected)}"
-        raise SepoError(f"{name} has {len(other)} weights of other shapes than {kind}: {shapes}", hint)
-    if left := sorted(key for key in loading.get("unexpected_keys", ()) if not _UNUSED.search(key)):
-        raise SepoError(f"{name} has {len(left)} weights that {kind} has not, such as {left[0]}", hint)

@@ -14,6 +14,8 @@ from sepo_data.schemas.folder import MANIFEST
 from sepo_data.storage.atomic import disk_full, write_text
 from sepo_train.models.adapters import write_base
 from sepo_train.models.lora import merge_lora as merged
+from sepo_train.models.noise import noise_as_configured
+from sepo_train.models.weight_changes import to_stored_weights
 from sepo_train.publishing.curve import CURVE, draw_curve
 from sepo_train.publishing.model_card import write_model_card
 from sepo_train.training.processes import is_main_process
@@ -76,6 +78,8 @@ def save_model(
 ) -> None:
     """Save a safetensors checkpoint with its tokenizer; a file appears only when it is complete.
 
+    Its configuration has the dropout that the model had before it was trained.
+
     Args:
         model: as it was trained.
         tokenizer: saved beside it.
@@ -88,13 +92,15 @@ def save_model(
         return
     partial = out / CHECKPOINTS / FINAL
     shutil.rmtree(partial, ignore_errors=True)
+    to_stored_weights(model)
     model.eval()
     if merge_lora:
         model = merged(model)
     if weights is not None:
         # Tied weights were gathered twice, under both of their names.
         weights = {name: weight for name, weight in weights.items() if name not in model.all_tied_weights_keys}
-    model.save_pretrained(partial, state_dict=weights)
+    with noise_as_configured(model):
+        model.save_pretrained(partial, state_dict=weights)
     tokenizer.save_pretrained(partial)
     write_base(partial, out, base)
     for file in partial.iterdir():

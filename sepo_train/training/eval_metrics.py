@@ -8,6 +8,7 @@ import torch
 
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.metrics import preferred
 from sepo_train.training.objectives import pair_metrics
 from sepo_train.training.pair_logps import side_logps
 
@@ -28,7 +29,7 @@ def evaluate_pairs(
 
     Returns:
         `loss` and those of `pair_metrics`; `all/margins`: mean log-probability of the chosen tokens minus that of the
-        rejected ones, in nats; `all/accuracies`: the share of pairs in which that is above 0.
+        rejected ones, in nats; `all/accuracies`: the share of pairs in which that is above 0, ties as half.
     """
     unmasked = [Tree(pair.tree.prompt_ids, pair.tree.responses) for pair in pairs]
     scores = score_trees(model, unmasked, layout_policy, batch_tokens=default_batch_tokens())
@@ -48,6 +49,6 @@ def evaluate_pairs(
         "loss": objective.loss(chosen, rejected),
         **pair_metrics(chosen, rejected, objective),
         "all/margins": margins,
-        "all/accuracies": (margins > 0).float(),
+        "all/accuracies": preferred(margins),
     }
     return {name: round(float(values.mean()), 4) for name, values in found.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sepo_data.checked import checked
 from sepo_data.console.text import did_you_mean
 from sepo_data.errors import SepoError
 from sepo_train.training.losses import LOSSES
@@ -28,6 +29,8 @@ class Objective:
         loss: (chosen, rejected) to (pairs,).
         reward: of one side, (pairs,).
         needs_reference: whether the loss compares with a reference model.
+        starts_equal: whether that is the model that training starts from: before the first update all rewards are then
+            0 but for rounding, and an accuracy of them would be noise.
     """
 
     name: str
@@ -35,8 +38,10 @@ class Objective:
     loss: Callable[[SideLogps, SideLogps], Tensor]
     reward: Callable[[SideLogps], Tensor]
     needs_reference: bool
+    starts_equal: bool = False
 
 
+@checked()
 def objective(name: str, **given: float | None) -> Objective:
     """The loss `name` of `LOSSES` with its parameters, those that are None or left out at their defaults.
 
@@ -66,12 +71,14 @@ def _option(parameter: str) -> str:
 
 def pair_metrics(chosen: SideLogps, rejected: SideLogps, objective: Objective) -> dict[str, Tensor]:
     """Metrics of each pair, (pairs,): implicit rewards, under TRL's names, and summed log-probabilities."""
+    from sepo_train.metrics import preferred  # numpy, which settings and losses do without
+
     rewards = objective.reward(chosen), objective.reward(rejected)
     return {
         "rewards/chosen": rewards[0],
         "rewards/rejected": rewards[1],
         "rewards/margins": rewards[0] - rewards[1],
-        "rewards/accuracies": (rewards[0] > rewards[1]).float(),
+        "rewards/accuracies": preferred(rewards[0] - rewards[1]),
         "logps/chosen": chosen.sums,
         "logps/rejected": rejected.sums,
     }

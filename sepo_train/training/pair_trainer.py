@@ -17,6 +17,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from sepo_data.console.interrupts import Stopped, not_postponed, note_again, preempted
 from sepo_data.errors import SepoError
 from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.models.noise import noise_as_configured
+from sepo_train.models.weight_changes import to_stored_weights
 from sepo_train.training.micro_batches import MicroBatches, PairRows, collate
 from sepo_train.training.objectives import pair_metrics
 from sepo_train.training.pair_logps import response_logps
@@ -202,10 +204,16 @@ class PairTrainer(Trainer):
             if not self.is_in_train:
                 self._save_checkpoint(cast("PreTrainedModel", self.model), trial=None)
             return {}
+        to_stored_weights(cast("PreTrainedModel", self.model))  # a checkpoint may follow
         metrics = {f"eval_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Save the weights of a checkpoint, with the dropout that the model had before it was trained."""
+        with noise_as_configured(cast("PreTrainedModel", self.model)):
+            super().save_model(output_dir, _internal_call)
 
     @property
     def shares_weights(self) -> bool:
@@ -228,6 +236,8 @@ class PairTrainer(Trainer):
                 self._stop()
             self._sums.zero_()
             logs |= {name: round(value / pairs, 4) for name, value in zip(PAIR_METRICS, sums, strict=True)}
+        if self._objective.starts_equal and self.state.global_step <= (1 if "loss" in logs else 0):  # not updated yet
+            logs = {name: value for name, value in logs.items() if not name.endswith("rewards/accuracies")}
         super().log(logs, start_time)
 
     def _stop(self) -> None:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sepo_data.checked import at_least, checked, path_text
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import parse_holdout
-from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.directory import read_stage
 from sepo_data.stages.runs import find_run
-from sepo_data.stages.versions import installed_versions
-from sepo_train.engine.choose import CHECKED_PAIRS
+from sepo_data.stages.scan import fetched_stage
+from sepo_data.stages.seen_pairs import write_trained_pairs
+from sepo_data.stages.trained_models import note_oracle
+from sepo_data.storage.location import local_folder
 from sepo_train.engine.generate import end_ids
 from sepo_train.engine.layout_policy import NO_LIMIT
 from sepo_train.models.files import context_length, load_config
-from sepo_train.models.load import model_record
 from sepo_train.models.tokenizers import (
     check_same_vocabulary,
     load_stage_tokenizer,
     load_tokenizer,
     template_difference,
-    tokenizer_record,
 )
 from sepo_train.training.drift import PolicyDrift
 from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective as make_objective
-from sepo_train.training.processes import agree_on_layout
-from sepo_train.training.reference_logps import POLICY, STORED, computed_ref_logps, find_rewards, stored_ref_logps
+from sepo_train.training.policy_plan import plan_training
+from sepo_train.training.processes import agree_on_layout, telling_trees
+from sepo_train.training.reference_logps import POLICY, computed_ref_logps, find_rewards, stored_ref_logps
 from sepo_train.training.restore import restored
 from sepo_train.training.run import run_training
 from sepo_train.training.selected_pairs import SelectedPairs, is_conversational
@@ -38,26 +40,27 @@ from sepo_train.training.trainable_model import in_training_dtype, trainable_mod
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from pydantic import JsonValue
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from sepo_data.preferences.holdout import HoldoutSize
+    from sepo_data.schemas.manifest import Manifest
     from sepo_train.engine.layout_policy import LayoutPolicy
     from sepo_train.training.objectives import Objective
     from sepo_train.training.settings import Training
 
 
+@checked(limit=at_least(1))
 def train(
-    selection: Path,
-    out: Path,
+    selection: str | Path,
+    out: str | Path,
     *,
-    policy: str,
+    policy: str | Path,
     training: Training,
     objective: Objective | None = None,
-    ref_logps: str = POLICY,
-    holdout: float | str = 0,
+    ref_logps: str | Path = POLICY,
+    holdout: float | str | HoldoutSize = 0,
     limit: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -89,8 +92,9 @@ def train(
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    selection, out, policy = fetched_stage(selection), local_folder(out), path_text(policy)
     objective = objective or make_objective("sepo")
-    size = holdout_size(holdout)
+    ref_logps, size = path_text(ref_logps), holdout_size(holdout)
     tokenizer = policy_tokenizer(
         policy, selection, progress, verify=verify, trust_remote_code=training.trust_remote_code
     )
@@ -98,13 +102,15 @@ def train(
     plan = plan_training(
         selection, policy, objective, training, tokenizer=tokenizer, rewards=rewards, holdout=size, limit=limit
     )
+    note_oracle(plan.models["policy"], read_stage(selection, Stage.SELECTION), progress)
+    objective = replace(objective, starts_equal=starts_equal(objective, plan, rewards))
     if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
         return restored(out, previous, tokenizer, progress, trust_remote_code=training.trust_remote_code)
 
     pairs, held_out = split_pairs(selection, policy, training, holdout=size, limit=limit, verify=verify)
     progress.note(f"training on {len(pairs):,} pairs, {len(held_out):,} held out")
-    model = trainable_model(policy, training)
-    layout_policy = agree_on_layout(model, [pair.tree for pair in pairs[:CHECKED_PAIRS]])
+    model = trainable_model(policy, training, progress)
+    layout_policy = agree_on_layout(model, telling_trees(pairs, held_out))
     progress.note(layout_policy.layout_name)
     ends = end_ids(model, tokenizer.eos_token_id)
     with in_training_dtype(model, training):
@@ -133,10 +139,19 @@ def train(
         progress=progress,
         results=lambda logged: {"pairs": len(pairs), "layout": layout_policy.layout_name, **loss_results(logged)},
         evaluate=evaluate if held_out else None,
+        write_records=lambda folder: write_trained_pairs(folder, pairs.ids, start=Path(policy)),
     )
 
 
-def holdout_size(holdout: float | str) -> HoldoutSize:
+def starts_equal(objective: Objective, plan: Manifest, rewards: Path | None) -> bool:
+    """True if the reference of the loss is the policy as it starts: by itself, or by its weights in `rewards`."""
+    if rewards is None:
+        return objective.needs_reference
+    reference = read_stage(rewards, Stage.REWARDS).models.get("ref")
+    return reference is not None and reference.weights == plan.models["policy"].weights
+
+
+def holdout_size(holdout: float | str | HoldoutSize) -> HoldoutSize:
     """`parse_holdout`; raises `SepoError` for what is neither a share nor a number."""
     try:
         return parse_holdout(holdout)
@@ -166,38 +181,6 @@ def policy_tokenizer(
     return tokenizer
 
 
-def plan_training(
-    selection: Path,
-    policy: str,
-    objective: Objective,
-    training: Training,
-    *,
-    tokenizer: PreTrainedTokenizerBase,
-    rewards: Path | None,
-    holdout: HoldoutSize,
-    limit: int | None,
-) -> Manifest:
-    """The manifest of the run before it has results: everything that decides the policy's weights."""
-    parent = read_stage(selection, Stage.SELECTION)
-    return Manifest(
-        stage=Stage.POLICY,
-        input=InputRecord(name=str(selection), fingerprint=parent.fingerprint, rows=parent.rows),
-        models={"policy": model_record(policy, trust_remote_code=training.trust_remote_code)},
-        tokenizer=tokenizer_record(tokenizer),
-        options={
-            "loss": objective.name,
-            **objective.parameters,
-            **({"ref_logps": STORED if rewards else POLICY} if objective.needs_reference else {}),
-            "holdout": holdout.option,
-            "limit": limit,
-            **training.plan(),
-        },
-        runtime=training.runtime(),
-        parent=parent.fingerprint,
-        versions=installed_versions(),
-    )
-
-
 def split_pairs(
     selection: Path,
     policy: str,
@@ -219,7 +202,7 @@ def split_pairs(
         raise SepoError(f"the column split of {selection} decides what is held out", "leave out --holdout")
     train, held_out = pairs.by_column() if pairs.have_sides else pairs.split(holdout)
     if not train:
-        kept = "raise --limit" if pairs.have_sides else "lower --holdout"
+        kept = "raise --limit, or score without --keep-columns split" if pairs.have_sides else "lower --holdout"
         raise SepoError(f"{selection} leaves no pair to train on", f"{kept}, or score more pairs")
     if holdout and not held_out:
         raise SepoError(

@@ -11,7 +11,8 @@ from accelerate.utils import gather_object
 
 from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.runs import exclusive_run
-from sepo_train.engine.choose import choose_layout_policy
+from sepo_train.engine.choose import CHECKED_PAIRS, choose_layout_policy
+from sepo_train.engine.layout import Tree
 from sepo_train.engine.layout_policy import LayoutPolicy
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.models.device import default_device
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sepo_data.schemas.manifest import Manifest
-    from sepo_train.engine.layout import Tree
+    from sepo_train.training.selected_pairs import SelectedPairs
 
 
 def processes() -> PartialState:
@@ -60,6 +61,21 @@ def agree_on_layout(model: PreTrainedModel, trees: Sequence[Tree]) -> LayoutPoli
         reason="the processes found different layouts exact",
         padded_limit=min(policy.padded_limit for policy in found),
     )
+
+
+def telling_trees(pairs: SelectedPairs, held_out: SelectedPairs) -> list[Tree]:
+    """The trees on which a layout is tested: the first to train on, the longest and the shortest, the longest held out.
+
+    The last one has all of its tokens, as it is evaluated.
+    """
+    lengths = pairs.lengths
+    ends = lengths.index(max(lengths)), lengths.index(min(lengths))
+    trees = [pairs[place].tree for place in dict.fromkeys([*range(min(CHECKED_PAIRS, len(pairs))), *ends])]
+    if held_out:
+        lengths = held_out.lengths
+        longest = held_out[lengths.index(max(lengths))].tree
+        trees.append(Tree(longest.prompt_ids, longest.responses))
+    return trees
 
 
 def end_process_group() -> None:

@@ -10,10 +10,13 @@ import torch
 from accelerate.utils import reduce
 
 from sepo_data.errors import SepoError
-from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.stages.directory import read_stage
+from sepo_data.stages.occurrences import Occurrences
 from sepo_data.stages.shards import read_shards
 from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.engine.recheck import recheck_longest
+from sepo_train.models.weight_changes import kept_weights
 from sepo_train.training.processes import processes
 
 if TYPE_CHECKING:
@@ -26,9 +29,10 @@ if TYPE_CHECKING:
     from sepo_train.engine.layout import Tree
     from sepo_train.engine.layout_policy import LayoutPolicy
     from sepo_train.training.objectives import Objective
-    from sepo_train.training.selected_pairs import SelectedPairs
+    from sepo_train.training.selected_pairs import SelectedPairs, TrainingPair
 
 STORED, POLICY = "stored", "policy"
+SELECT_AGAIN = "select the tokens again, or let the policy compute them with --ref-logps policy"
 
 
 def find_rewards(selection: Path, ref_logps: str, objective: Objective, *, verify: bool = True) -> Path | None:
@@ -69,23 +73,41 @@ def find_rewards(selection: Path, ref_logps: str, objective: Objective, *, verif
 def stored_ref_logps(rewards: Path, pairs: SelectedPairs, *, verify: bool = True) -> NDArray[np.float32]:
     """(pairs, 2) weighted sums over the selected tokens, from the reference log-probabilities in `rewards`.
 
+    The rows are joined by pair_id and occurrence, so that each copy of a pair gets its own.
+
     Raises:
-        SepoError: a file of `rewards` is not what its manifest says.
+        SepoError: a file of `rewards` is not what its manifest says, or a pair is not there with the same tokens.
     """
-    columns = ("chosen_ref_logps", "rejected_ref_logps")
-    logps: dict[str, tuple[pa.LargeListScalar, ...]] = {}
+    missing = {key: row for row, key in enumerate(pairs.keys)}
+    found = np.zeros((len(pairs), len(SIDES)), np.float32)
+    occurrences = Occurrences()
     for shard in read_shards(rewards, read_stage(rewards, Stage.REWARDS), verify=verify):
-        table = shard.table(["pair_id", *columns])
+        table = shard.table(["pair_id", *(f"{side}_{name}" for side in SIDES for name in ("ids", "ref_logps"))])
         for batch in table.to_batches():
-            sides = (batch.column(name) for name in columns)
-            logps.update(zip(batch.column("pair_id").to_pylist(), zip(*sides, strict=True), strict=True))
-    found = np.zeros((len(pairs), len(columns)), np.float32)
-    for row in range(len(pairs)):
-        pair = pairs[row]
-        for side, scalar in enumerate(logps[pair.pair_id]):
-            values = scalar.values.to_numpy(zero_copy_only=False)
-            found[row, side] = weighted_sum(values[pair.tree.target_positions(side)], pair.tree, side)
+            ids = batch.column("pair_id").to_pylist()
+            for at, key in enumerate(zip(ids, occurrences.count(ids), strict=True)):
+                if (row := missing.pop(key, None)) is not None:
+                    found[row] = _stored_sums(batch.slice(at, 1), pairs[row], rewards)
+    for pair_id, _ in missing:
+        raise SepoError(f"{rewards} has no pair {pair_id}, which the selection has", SELECT_AGAIN)
     return found
+
+
+def _stored_sums(row: pa.RecordBatch, pair: TrainingPair, rewards: Path) -> tuple[float, float]:
+    """The weighted sums of one pair, from its row in `rewards`; raises where its tokens are others there."""
+
+    def values(name: str) -> NDArray[np.float32]:
+        stored: NDArray[np.float32] = row.column(name)[0].values.to_numpy(zero_copy_only=False)
+        return stored
+
+    sums = []
+    for side, name in enumerate(SIDES):
+        if not np.array_equal(values(f"{name}_ids"), pair.tree.responses[side]):
+            raise SepoError(f"pair {pair.pair_id} has other {name} tokens in {rewards}", SELECT_AGAIN)
+        logps = values(f"{name}_ref_logps")[pair.tree.target_positions(side)]
+        sums.append(weighted_sum(logps, pair.tree, side))
+    chosen, rejected = sums
+    return chosen, rejected
 
 
 def computed_ref_logps(
@@ -94,10 +116,16 @@ def computed_ref_logps(
     """(trees, 2) weighted sums over the selected tokens under `model` as it is.
 
     Each of several processes, all with the full model, computes a part; all parts are then exchanged.
+
+    Raises:
+        SepoError: the longest row has others where each response is scored by itself, or `model` changes its weights.
     """
     state = processes()
     mine = range(state.process_index, len(trees), state.num_processes)
-    scores = score_trees(model, [trees[index] for index in mine], layout_policy, batch_tokens=default_batch_tokens())
+    own = [trees[index] for index in mine]
+    with kept_weights(model):
+        scores = score_trees(model, own, layout_policy, batch_tokens=default_batch_tokens())
+        recheck_longest(model, own, scores, layout_policy, name=lambda place: f"pair {mine[place]}")
     sums = torch.zeros(len(trees), 2)
     for index, responses in zip(mine, scores, strict=True):
         for side, logps in enumerate(responses):

@@ -10,6 +10,7 @@ from sepo_data.console.interrupts import postponed, raise_noted
 from sepo_data.errors import SepoError
 from sepo_train.engine.head import output_scale
 from sepo_train.models.device import default_device
+from sepo_train.models.weight_changes import to_stored_weights
 from sepo_train.training.checkpoint import (
     METRICS,
     complete_run,
@@ -17,10 +18,13 @@ from sepo_train.training.checkpoint import (
     save_model,
     training_errors,
 )
+from sepo_train.training.noise_check import ALLOW, check_noise, tried_pairs
 from sepo_train.training.pair_trainer import PairTrainer
 from sepo_train.training.processes import end_process_group, is_main_process, joint_run
+from sepo_train.training.reference_logps import POLICY
 from sepo_train.training.resume import CHECKPOINTS, lacks_evaluation, last_checkpoint
 from sepo_train.training.step_log import history
+from sepo_train.training.trainable_model import in_training_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,9 +86,22 @@ def run_training(
         write_records: writes further files of the stage; called by the main process alone.
 
     Raises:
-        SepoError: the loss or a gradient is not finite, or the disk is full.
+        SepoError: the model computes otherwise in training mode, or at random; the loss or a gradient is not finite, or
+            the disk is full.
         RefusedError: `out` holds another run, or is being written by another process.
     """
+    [start] = plan.models.values()
+    with in_training_dtype(model, training):
+        noise = check_noise(
+            model,
+            tried_pairs(pairs, lengths, training.micro_batch_size),
+            layout_policy,
+            name=start.name,
+            own_reference=objective.needs_reference and plan.options.get("ref_logps", POLICY) == POLICY,
+            allowed=training.allow_noise,
+        )
+    if noise is not None:
+        progress.note(f"{start.name} {noise}; {ALLOW} accepts that")
     with joint_run(out, plan, overwrite=overwrite) as manifest, postponed():
         logged, weights = fit(
             model,
@@ -98,11 +115,11 @@ def run_training(
             progress=progress,
             evaluate=evaluate,
         )
-        [start] = plan.models.values()
         save_model(model, tokenizer, out, base=start.name, weights=weights, merge_lora=training.merge_lora)
         if write_records is not None and is_main_process():
             write_records(out)
-        return complete_run(manifest, out, started=started, results=results(logged), progress=progress)
+        found = results(logged) | ({"noise": noise} if noise else {})
+        return complete_run(manifest, out, started=started, results=found, progress=progress)
 
 
 def fit(
@@ -130,6 +147,7 @@ def fit(
     evaluates_first = evaluate is not None and (checkpoint is None or lacks_evaluation(checkpoint, training.eval_steps))
     # Computed while each process has the full model: it takes a pass, which processes that share a model make jointly.
     output_scale(model)
+    to_stored_weights(model)
     trainer = PairTrainer(
         model,
         _arguments(training, out, evaluates=evaluate is not None, evaluates_first=evaluates_first),

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT, TRAIN
+from sepo_data.preferences.sides import read_sides
 from sepo_data.schemas.stages import Stage
 from sepo_data.schemas.validate import check_table
 from sepo_data.share import BASIS_POINTS
 from sepo_data.stages.directory import read_stage
+from sepo_data.stages.occurrences import Occurrences
 from sepo_data.stages.shards import read_shards
 from sepo_train.engine.layout import Tree
 
@@ -77,15 +79,19 @@ class SelectedPairs(Sequence[TrainingPair]):
 
     @property
     def have_sides(self) -> bool:
-        """True if a column `split` assigns each row to train or holdout, and some rows to holdout."""
+        """True if a column `split` holds some rows out; raises `SepoError` where it leaves the side of others open."""
+        return self._sides is not None
+
+    @property
+    def _sides(self) -> list[str] | None:
+        """The side of every row of the dataset, as `read_sides` has them."""
         if SPLIT not in self.table.column_names:
-            return False
-        sides = set(pc.unique(self.table.column(SPLIT)).to_pylist())
-        return HOLDOUT in sides and sides <= {TRAIN, HOLDOUT}
+            return None
+        return read_sides(self.table.column(SPLIT).to_pylist(), "the selection")
 
     def by_column(self) -> tuple[SelectedPairs, SelectedPairs]:
-        """The pairs to train on and the holdout pairs, by the column `split`."""
-        sides = self.table.column(SPLIT).to_pylist()
+        """The pairs to train on and the holdout pairs, by the column `split`; all and none where it is silent."""
+        sides = self._sides or [TRAIN] * self.table.num_rows
         seen, held_out = ([row for row in self.rows if sides[row] == side] for side in (TRAIN, HOLDOUT))
         return replace(self, rows=seen, ref_logps=None), replace(self, rows=held_out, ref_logps=None)
 
@@ -108,6 +114,18 @@ class SelectedPairs(Sequence[TrainingPair]):
         prompt = self.table.column("prompt_ids")[row].values.to_numpy(zero_copy_only=False)
         digest = hashlib.sha256(prompt.astype("<i4").tobytes()).digest()
         return int.from_bytes(digest[:8]) % BASIS_POINTS + int.from_bytes(digest[8:14]) / 2**48
+
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """The pair_id of every row, and the number of earlier rows of the dataset with the same."""
+        ids = self.table.column("pair_id").to_pylist()
+        occurrences = Occurrences().count(ids)
+        return [(ids[row], occurrences[row]) for row in self.rows]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The pair_id of every row, once where it has copies."""
+        return frozenset(pair_id for pair_id, _ in self.keys)
 
     @property
     def prompts(self) -> list[list[int]]:

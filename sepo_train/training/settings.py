@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from sepo_data.checked import at_least, between, check_fields
 from sepo_data.errors import SepoError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Training:
         eval_steps: optimizer steps between evaluations on the holdout pairs, besides the first and the last; 0: none.
         report_to: loggers as transformers names them: none, tensorboard, wandb, ...
         trust_remote_code: run the code that comes with the model or its tokenizer; in the plan only if so.
+        allow_noise: train a model that computes otherwise in training mode, or at random; in the plan only if so.
 
     Raises:
         SepoError: a setting cannot work; raised before any model is loaded.
@@ -56,12 +58,14 @@ class Training:
     eval_steps: int = field(default=0, metadata=RUNTIME)
     report_to: str = field(default="none", metadata=RUNTIME)
     trust_remote_code: bool = False
+    allow_noise: bool = False
 
     def plan(self) -> dict[str, JsonValue]:
         """The fields that decide the resulting weights."""
         decides = self._fields(decides=True) | {"dtype": "bfloat16" if self.bf16 else "float32"}
-        if not self.trust_remote_code:
-            del decides["trust_remote_code"]  # as in manifests of before
+        for flag in ("trust_remote_code", "allow_noise"):
+            if not decides[flag]:
+                del decides[flag]  # as in manifests of before
         return decides
 
     def runtime(self) -> dict[str, JsonValue]:
@@ -80,6 +84,18 @@ class Training:
         return self.dtype == "bfloat16" if self.dtype else default_device().type != "cpu"
 
     def __post_init__(self) -> None:
+        check_fields(
+            self,
+            lr=at_least(0),
+            batch_size=at_least(1),
+            micro_batch_size=at_least(1),
+            warmup_share=between(0, 1),
+            lora_r=at_least(0),
+            seed=at_least(0),
+            dtype=TrainingDtype,
+            save_steps=at_least(0),
+            eval_steps=at_least(0),
+        )
         if self.epochs <= 0:
             raise SepoError(f"--epochs {self.epochs:g} leaves nothing to train", "give more than 0")
         if self.merge_lora and not self.lora_r:

@@ -15,7 +15,7 @@ from sepo_train.training.losses.registry import Tensor, log_sigmoid, loss, numbe
 def sepo_loss(
     chosen_means: Tensor, rejected_means: Tensor, *, gamma: float = 2.0, target_margin: float = 0.0
 ) -> Tensor:
-    """-log sigmoid(gamma * (c - r) - target_margin): SePO (arXiv 2408.13518, v1, equation 11).
+    """-log sigmoid(gamma * (c - r) - target_margin): SePO (arXiv 2408.13518, equation 11 of the ICLR version).
 
     Contrastive and reference-free; the paper calls the margin lambda. With every token selected it is SimPO (arXiv
     2405.14734, equation 6) with beta = gamma and its margin = lambda.

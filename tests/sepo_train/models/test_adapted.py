@@ -4,7 +4,19 @@ import json
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import (
+    AdaLoraConfig,
+    IA3Config,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    VeraConfig,
+    get_peft_model,
+)
 from transformers import AutoModelForCausalLM
 
 from sepo_data.errors import SepoError
@@ -15,7 +27,8 @@ from sepo_train.models.load import load_model, model_record
 from sepo_train.models.tokenizers import load_tokenizer, tokenizer_record
 from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
-from sepo_train.training.trainable_model import load_to_merge
+from sepo_train.training.settings import Training
+from sepo_train.training.trainable_model import load_to_merge, trainable_model
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
@@ -39,6 +52,11 @@ KINDS = {
         task_type="CAUSAL_LM", target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]
     ),
     "trainable tokens": lora(trainable_token_indices=[5, 6]),
+    "adalora": AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_r=2, total_step=10, target_modules=["q_proj"]),
+    "vera": VeraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"]),
+    "loha": LoHaConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "down_proj"]),
+    "lokr": LoKrConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "down_proj"]),
+    "oft": OFTConfig(task_type="CAUSAL_LM", r=0, oft_block_size=4, target_modules=["q_proj"]),
 }
 
 IDS = torch.tensor([[5, 6, 7, 8, 5, 9]])
@@ -93,6 +111,27 @@ def test_an_adapter_gives_the_logits_that_peft_gives(base, tmp_path, random_tree
     for tree, same in zip(scores, expected, strict=True):
         assert all(map(torch.equal, tree, same))
     assert torch.equal(logits(load_to_merge(str(folder), str(base))), logits(ours))
+
+
+@pytest.mark.unstable_api
+def test_an_adapter_whose_ranks_were_cut_while_it_was_trained(tiny_model, tmp_path):
+    """AdaLoRA gives each layer a rank of its own, and saves neither the numbers nor what it has cut off."""
+    options = {"target_r": 1, "total_step": 6, "tinit": 1, "tfinal": 1, "deltaT": 1}
+    config = AdaLoraConfig(task_type="CAUSAL_LM", init_r=4, target_modules=["q_proj", "o_proj"], **options)
+    torch.manual_seed(0)
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
+    trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        torch.nn.init.normal_(parameter, std=0.3)
+    for step in range(6):
+        adapted(input_ids=IDS, labels=IDS).loss.backward()
+        adapted.base_model.update_and_allocate(step)
+        adapted.zero_grad()
+    adapted.save_pretrained(tmp_path)
+    ranks = json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))["rank_pattern"]
+    assert min(map(sum, ranks.values())) < 4
+    compare(tiny_model, tmp_path)
+    assert torch.allclose(logits(trainable_model(str(tmp_path), Training())), logits(adapted.eval()), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["plain", "dora"])

@@ -5,7 +5,9 @@ import random
 import shutil
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from sepo_data.errors import SepoError
@@ -70,6 +72,20 @@ def adapter_copy(adapter, tmp_path):
 def test_an_adapter_that_cannot_be_used(adapter_copy, changes, match):
     edit(adapter_copy / "adapter_config.json", **changes)
     refused(adapter_copy, match)
+
+
+@pytest.mark.parametrize(
+    ("file", "weight"),
+    [
+        ("adapter_model.safetensors", "base_model.model.score.weight"),
+        ("adapter_model.safetensors", "base_model.model.v_head.summary.weight"),
+        ("value_head.safetensors", "v_head.summary.weight"),
+    ],
+)
+def test_the_adapter_of_a_reward_model(adapter_copy, file, weight):
+    held = load_file(adapter_copy / file) if (adapter_copy / file).exists() else {}
+    save_file(held | {weight: torch.zeros(1, 32)}, adapter_copy / file, metadata={"format": "pt"})
+    refused(adapter_copy, "reward model")
 
 
 @pytest.mark.parametrize("base", ["another size", "itself", "another adapter"])

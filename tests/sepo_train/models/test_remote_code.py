@@ -179,7 +179,9 @@ def test_commands(sepo_server, twelve_pairs, tiny_models, tmp_path, canary):
     def refused(*arguments, stdin=answers):
         code, _, stderr = run(*arguments, stdin=stdin)
         assert code == 1
-        assert f"{planted['ref']} needs code of its own, mine.py, which is not run unasked" in stderr
+        assert any(
+            f"{model} needs code of its own, mine.py, which is not run unasked" in stderr for model in planted.values()
+        )
         assert FLAG in stderr
         assert not canary.exists()
 

@@ -42,7 +42,7 @@ def selection(examples, tiny_models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     options = {name: str(path) for name, path in tiny_models.items()}
     score(Reading(str(examples), limit=24), folder / "rewards", **options)
-    select(folder / "rewards", folder / "selection", chosen=3000, rejected=2000)
+    select(folder / "rewards", folder / "selection", chosen="30%", rejected="20%")
     return folder / "selection"
 
 
@@ -281,6 +281,10 @@ def test_other_losses_train(run, tmp_path, name):
     manifest = call(tmp_path / name, training=replace(TRAINING, epochs=2.0), objective=objective(name), holdout=0)
     assert manifest.options["loss"] == name
     assert manifest.results["last_loss"] < manifest.results["first_loss"]
+    first, *others = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    # Against the policy itself all first rewards are 0, but for rounding: an accuracy of them would be noise.
+    assert ("rewards/accuracies" in first) is not objective(name).needs_reference
+    assert all("rewards/accuracies" in entry for entry in others)
     if name == "dpo":
         assert manifest.results["first_loss"] == pytest.approx(math.log(2), abs=1e-5), "the reference is the policy"
 
@@ -298,6 +302,9 @@ def test_stored_reference_log_probabilities(run, selection, tiny_model, tmp_path
         for where in ("policy", "stored", str(selection.parent / "rewards"))
     ]
     assert [run.options["ref_logps"] for run in runs] == ["policy", "stored", "stored"]
+    for run_ in runs:
+        assert "rewards/accuracies" not in run_.results["eval"]["before"]
+        assert "rewards/accuracies" in run_.results["eval"]["after"]
     assert runs[1].fingerprint == runs[2].fingerprint != runs[0].fingerprint
     for name in ("first_loss", "last_loss"):
         assert runs[1].results[name] == runs[2].results[name] == pytest.approx(runs[0].results[name], abs=1e-4)

@@ -29,7 +29,7 @@ def selection_of(write_rewards, rewards_of, tmp_path):
             tables.append(table)
             first += size
         write_rewards(tmp_path / name / "rewards", tables)
-        select(tmp_path / name / "rewards", tmp_path / name / "selection", chosen=5000, rejected=5000)
+        select(tmp_path / name / "rewards", tmp_path / name / "selection", chosen="50%", rejected="50%")
         return tmp_path / name / "selection"
 
     return build

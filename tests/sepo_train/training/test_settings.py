@@ -11,15 +11,15 @@ from sepo_train.training.settings import Training
 
 
 def test_every_field_is_in_the_plan_or_in_the_runtime():
-    training = Training(dtype="float32", trust_remote_code=True)
+    training = Training(dtype="float32", trust_remote_code=True, allow_noise=True)
     plan, runtime = training.plan(), training.runtime()
     assert plan.keys() | runtime.keys() == {field.name for field in fields(Training)}
     assert not plan.keys() & runtime.keys()
     assert set(runtime) == {"micro_batch_size", "gradient_checkpointing", "save_steps", "eval_steps", "report_to"}
     assert replace(training, micro_batch_size=2, save_steps=5).plan() == plan
     assert replace(training, lr=1e-3).plan() != plan
-    del plan["trust_remote_code"]  # as before there was such a field
-    assert replace(training, trust_remote_code=False).plan() == plan
+    del plan["trust_remote_code"], plan["allow_noise"]  # as before there were such fields
+    assert replace(training, trust_remote_code=False, allow_noise=False).plan() == plan
 
 
 def test_the_plan_names_the_dtype_that_is_used():
