@@ -14,7 +14,7 @@ import typer
 from sepo_data.commands.grouped_help import INPUT, OUTPUT, RUN
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HoldoutSize, parse_holdout
-from sepo_data.preferences.skipped import OnBadRow, Truncate
+from sepo_data.preferences.skipped import OnBadRow, Truncate, TruncateOrNone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,19 +35,15 @@ def examples(*commands: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {command}" for command in commands)
 
 
-def parse_share(text: str) -> int:
-    """Parse a share such as `30%` or `0.3` to basis points."""
+def parse_share(text: str) -> str:
+    """Check a share such as `30%` or `0.3`."""
+    from sepo_data.share import format_share
     from sepo_data.share import parse_share as parse
 
     try:
-        return parse(str(text))
+        return format_share(parse(str(text)))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def parse_share_or_zero(text: str) -> int:
-    """Parse a share to basis points; `0` is one, too."""
-    return 0 if str(text).strip() in {"0", "0%", "0.0"} else parse_share(text)
 
 
 def parse_holdout_size(text: str) -> HoldoutSize:
@@ -58,14 +54,25 @@ def parse_holdout_size(text: str) -> HoldoutSize:
         raise typer.BadParameter(str(error)) from None
 
 
-def parse_row_limit(text: str) -> Callable[[int], int]:
-    """Parse a number of rows (`20`) or a share (`1%`) to a function of the number of all rows."""
-    if str(text).isdecimal():
-        return lambda _rows: int(text)
-    from sepo_data.share import BASIS_POINTS
+def parse_row_limit(text: str) -> str:
+    """Check a limit of rows: a number (`20`) or a share (`1%`)."""
+    from sepo_data.preferences.skipped import rows_allowed
 
-    share = parse_share_or_zero(text)
-    return lambda rows: rows * share // BASIS_POINTS
+    try:
+        rows_allowed(str(text), 0)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return str(text)
+
+
+def parse_template_date(text: str) -> str:
+    """Check a date of the form `2024-07-26`."""
+    from sepo_data.tokenization.template_date import read_template_date
+
+    try:
+        return read_template_date(str(text)).isoformat()
+    except SepoError as error:
+        raise typer.BadParameter(f"{error}; {error.hint}") from None
 
 
 def parse_quota(text: str) -> str:
@@ -155,8 +162,33 @@ MaxLength = Annotated[
     option(INPUT, min=2, help="tokens of the prompt and one response at most; 2048 or the model's context by default"),
 ]
 TruncateAt = Annotated[Truncate | None, option(INPUT, help="cut longer pairs there instead of skipping them")]
+InheritedLength = Annotated[
+    int | None,
+    option(
+        INPUT,
+        min=2,
+        help="tokens of the prompt and one response at most; by default as in training, or 2048 or the model's context",
+    ),
+]
+InheritedTruncate = Annotated[
+    TruncateOrNone | None,
+    option(INPUT, help="cut longer pairs there; by default as in training; none: skip them"),
+]
+InheritedTemplate = Annotated[
+    Path | None,
+    option(INPUT, metavar="FILE", help="a Jinja file, instead of the chat template that the model was trained with"),
+]
 ChatTemplate = Annotated[
     Path | None, option(INPUT, metavar="FILE", help="a Jinja file, instead of the tokenizer's own chat template")
+]
+TemplateDate = Annotated[
+    str | None,
+    option(
+        INPUT,
+        parser=parse_template_date,
+        metavar="DATE",
+        help="day (2024-07-26) that the chat template takes for today; as in training, or the day it is by default",
+    ),
 ]
 StageDir = Annotated[
     Path, argument("DIR", parser=parse_stage_folder, help="a directory that `sepo score` or `sepo select` wrote")

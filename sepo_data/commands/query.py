@@ -80,10 +80,12 @@ def run(
 
     from sepo_data.analysis.query import query, schema_of
     from sepo_data.analysis.table_output import write, write_file
+    from sepo_data.console.panics import without_panics
 
     tables = _tables(directory, table or [])
     verify = not no_verify
-    answer = schema_of(tables, verify=verify).lazy() if schema else query(text, tables, verify=verify)
+    with without_panics():
+        answer = schema_of(tables, verify=verify).lazy() if schema else query(text, tables, verify=verify)
     terminal = on_terminal()
     chosen = chosen_format(format, out, terminal=terminal)
     if csv_safe and chosen != "csv":

@@ -26,23 +26,23 @@ def run(
     directory: StageDir,
     pair: Annotated[str, option(INPUT, metavar="PAIR", help="number of the pair, from 0, or its pair_id")] = "0",
     chosen: Annotated[
-        int,
+        str,
         option(
             SELECTION,
             parser=parse_share,
             metavar="SHARE",
             help="share of the highest rewards to mark in a rewards directory",
         ),
-    ] = "30%",  # type: ignore[assignment]
+    ] = "30%",
     rejected: Annotated[
-        int,
+        str,
         option(
             SELECTION,
             parser=parse_share,
             metavar="SHARE",
             help="share of the lowest rewards to mark in a rewards directory",
         ),
-    ] = "30%",  # type: ignore[assignment]
+    ] = "30%",
     svg: Annotated[
         Path | None, option(OUTPUT, metavar="FILE", help="write the picture to this file, FILE.svg, as well")
     ] = None,

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepo_data.commands.grouped_help import MODELS
-from sepo_data.commands.options import AsJson, ChatTemplate, MaxLength, NoProgress, OnBadRows, Quiet, option
-from sepo_data.commands.reading_options import reads_preferences
+from sepo_data.commands.options import (
+    AsJson,
+    ChatTemplate,
+    MaxLength,
+    NoProgress,
+    OnBadRows,
+    Quiet,
+    TemplateDate,
+    option,
+)
+from sepo_data.commands.reading_options import reads_preferences, typed_reading
 from sepo_data.commands.session import session
 from sepo_data.console.output import print_json, print_lines
 from sepo_data.errors import SepoError
 from sepo_train.commands.model_options import TrustRemoteCode
+from sepo_train.commands.typed_command import typed_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +51,7 @@ def run(
     ] = None,
     max_length: MaxLength = None,
     chat_template: ChatTemplate = None,
+    template_date: TemplateDate = None,
     trust_remote_code: TrustRemoteCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -51,21 +62,34 @@ def run(
     One pair as a model sees it, lengths, rows that would be skipped and the reasons, duplicates. No weights are
     loaded. Without --tokenizer, lengths are in characters.
     """
-    if tokenizer is None and (max_length or chat_template or trust_remote_code):
-        raise typer.BadParameter("--max-length, --chat-template and --trust-remote-code need a --tokenizer")
+    if tokenizer is None and (max_length or chat_template or template_date or trust_remote_code):
+        raise typer.BadParameter(
+            "--max-length, --chat-template, --template-date and --trust-remote-code need a --tokenizer"
+        )
     with session(quiet=quiet, no_progress=no_progress, after_interrupt="nothing was written") as terminal:
         from sepo_data.analysis.check import check
         from sepo_data.analysis.check_report import check_lines
         from sepo_data.storage.hub import reach_model
+        from sepo_data.tokenization.template_date import set_template_date
 
         loaded = None
+        model = typed_options(
+            ref=tokenizer or "MODEL",
+            max_length=max_length,
+            chat_template=chat_template,
+            template_date=template_date,
+            trust_remote_code=trust_remote_code,
+        )
         if tokenizer is not None:
             reach_model(tokenizer)
             # A GGUF file that was never used before is converted first, by torch; code of a model may import it, too.
             hidden = nullcontext() if tokenizer.endswith(".gguf") or trust_remote_code else _without_torch()
             with hidden:
                 loaded, max_length = _load_tokenizer(tokenizer, max_length, chat_template, trust_remote_code)
+                set_template_date(loaded, template_date)
         found = check(reading, tokenizer=loaded, max_length=max_length, on_bad_row=on_bad_row, progress=terminal)
+        if found["usable"]:
+            terminal.note(f"next: sepo oracle {typed_reading(reading)} {model} --out oracle/")
     if json:
         print_json(found)
     else:

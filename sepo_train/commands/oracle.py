@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sepo_data.commands.grouped_help import INPUT, MODELS, TRAINING
@@ -15,6 +14,7 @@ from sepo_data.commands.options import (
     Out,
     Overwrite,
     Quiet,
+    TemplateDate,
     TruncateAt,
     Yes,
     number,
@@ -24,6 +24,7 @@ from sepo_data.commands.options import (
 from sepo_data.commands.reading_options import reads_preferences, typed_reading
 from sepo_data.commands.session import note_skipped, print_answer
 from sepo_train.commands.training_options import Resume, Seed, training_session, trains
+from sepo_train.commands.typed_command import typed_options
 
 if TYPE_CHECKING:
     from sepo_data.preferences.reading import Reading
@@ -47,8 +48,8 @@ def run(
     ],
     out: Out,
     fraction: Annotated[
-        int, option(INPUT, parser=parse_share, metavar="SHARE", help="random share of the rows to train on")
-    ] = "100%",  # type: ignore[assignment]
+        str, option(INPUT, parser=parse_share, metavar="SHARE", help="random share of the rows to train on")
+    ] = "100%",
     seed: Seed = 0,  # noqa: ARG001 - declared here for its help; reading and training share it
     beta: Annotated[
         float, number(TRAINING, help="strength of DPO's penalty on the divergence from the reference")
@@ -57,6 +58,7 @@ def run(
     max_length: MaxLength = None,
     truncate: TruncateAt = None,
     chat_template: ChatTemplate = None,
+    template_date: TemplateDate = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     yes: Yes = False,
@@ -88,6 +90,7 @@ def run(
             max_length=max_length,
             truncate=truncate,
             chat_template=chat_template,
+            template_date=template_date,
             on_bad_row=on_bad_row,
             overwrite=overwrite,
             resume=resume,
@@ -95,7 +98,7 @@ def run(
         )
         results: dict[str, Any] = manifest.results
         note_skipped(terminal, f"{results['pairs_seen']:,} pairs seen", results.get("skipped", {}), out)
-        models = f"--oracle {quote(str(out))} --ref {quote(ref)}{' --trust-remote-code' * training.trust_remote_code}"
+        models = typed_options(oracle=out, ref=ref, trust_remote_code=training.trust_remote_code)
         terminal.note(f"next: sepo score {typed_reading(reading)} {models} --out rewards/")
     if first:
         print_answer(out, manifest, as_json=json)

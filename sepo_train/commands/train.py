@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,7 @@ from sepo_data.commands.session import print_answer
 from sepo_data.preferences.holdout import HoldoutSize
 from sepo_train.commands.loss_options import ChosenLoss, loss_rows, takes_loss
 from sepo_train.commands.training_options import Resume, training_session, trains
+from sepo_train.commands.typed_command import typed_options
 
 if TYPE_CHECKING:
     from sepo_train.training.settings import Training
@@ -119,5 +121,8 @@ def run(
             base = f"AutoModelForCausalLM.from_pretrained({policy!r}{trust})"
             load = f"PeftModel.from_pretrained({base}, {str(out)!r})"
         terminal.note(f"next: load it with {load}")
+        if "eval" in manifest.results:
+            compared = typed_options(against=policy, data=selection, trust_remote_code=training.trust_remote_code)
+            terminal.note(f"next: sepo evaluate {quote(str(out))} {compared}")
     if first:
         print_answer(out, manifest, as_json=json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +13,7 @@ from sepo_data.commands.grouped_help import MODELS, OUTPUT, RUN, TRAINING
 from sepo_data.commands.options import number, option
 from sepo_data.commands.session import confirm_overwrite, session
 from sepo_train.commands.model_options import TrustRemoteCode
+from sepo_train.commands.typed_command import typed_command
 from sepo_train.training.settings import Training, TrainingDtype
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sepo_data.console.terminal import Terminal
+
+NOT_TO_RESUME = frozenset({"--resume", "--overwrite", "--yes"})
+"""Flags that a command leaves out when it is given again with --resume."""
 
 Seed = Annotated[int, option(TRAINING, min=0, help="random seed: row sample, data order, LoRA init")]
 Resume = Annotated[bool, option(RUN, "--resume", help="continue from the last checkpoint in --out")]
@@ -44,6 +46,10 @@ def build_training(
         option(MODELS, help="compute dtype; float32 on CPUs, bfloat16 elsewhere. Weights are float32"),
     ] = None,
     trust_remote_code: TrustRemoteCode = False,
+    allow_noise: Annotated[
+        bool,
+        option(TRAINING, "--allow-noise", help="train a model whose passes in training mode are random, or others"),
+    ] = False,
     seed: Seed = 0,
     save_steps: Annotated[int, option(RUN, min=0, help="optimizer steps between checkpoints; 0 for none")] = 0,
     report_to: Annotated[
@@ -64,6 +70,7 @@ def build_training(
         save_steps=save_steps,
         report_to=report_to,
         trust_remote_code=trust_remote_code,
+        allow_noise=allow_noise,
     )
 
 
@@ -85,20 +92,9 @@ def training_session(
         raise typer.BadParameter("--overwrite deletes the checkpoint that --resume continues from: give one of them")
     if first := current_rank().first:
         confirm_overwrite(out, overwrite=overwrite, yes=yes)
-    advice = partial(how_to_go_on, out, command_to_resume())
+    advice = partial(how_to_go_on, out, typed_command(NOT_TO_RESUME))
     with session(quiet=quiet or not first, no_progress=no_progress, after_interrupt=advice) as terminal:
         yield terminal, first
         from sepo_train.training.processes import end_process_group
 
         end_process_group()
-
-
-def command_to_resume() -> str:
-    """The command as it was typed, to which --resume is added; described where it has a launcher or a secret."""
-    from sepo_data.storage.location import public_name
-    from sepo_train.scoring.process_rank import current_rank
-
-    words = [word for word in sys.argv[1:] if word not in {"--resume", "--overwrite", "--yes"}]
-    if current_rank().count > 1 or any(public_name(word) != word for word in words):
-        return "the same command and"
-    return shlex.join(["sepo", *words])

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from accelerate.utils.memory import clear_device_cache
 
-from sepo_train.engine.layout_policy import PLAIN
-from sepo_train.engine.logps import score_trees
+from sepo_data.console.progress import SILENT, Progress
 from sepo_train.models.files import adapter_base
 from sepo_train.models.load import load_model, model_record
+from sepo_train.scoring.model_comparison import plain_logps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from sepo_train.engine.layout import Tree
@@ -41,6 +40,7 @@ class ModelPair:
         models_in_memory: 1 releases a model before it loads the other, 2 keeps both.
         trust_remote_code: run the code that comes with them.
         adapter: whether one set of weights serves both, with the oracle's adapter on and off; see `check_adapter`.
+        progress: receives notes of what was found in their files.
     """
 
     oracle: str
@@ -49,7 +49,13 @@ class ModelPair:
     models_in_memory: ModelsInMemory = 1
     trust_remote_code: bool = False
     adapter: bool = False
+    progress: Progress = SILENT
     _loaded: dict[Role, PreTrainedModel] = field(default_factory=dict)
+
+    @property
+    def names(self) -> str:
+        """Both models and their dtype, for messages."""
+        return f"{self.oracle} and {self.ref} in {self.dtype}"
 
     def in_turn(self) -> Iterator[PreTrainedModel]:
         """Both models, in the order of `roles`. A variable that holds the first one keeps it in memory."""
@@ -81,7 +87,7 @@ class ModelPair:
         return self._loaded[role]
 
     def _load(self, name: str) -> PreTrainedModel:
-        return load_model(name, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
+        return load_model(name, dtype=self.dtype, trust_remote_code=self.trust_remote_code, progress=self.progress)
 
     def release(self) -> None:
         """Release the models in memory."""
@@ -105,18 +111,12 @@ class ModelPair:
         if first.weights != second.weights:
             return False
         self.release()
-        expected = [_logps(self._model("ref"), trees)]
+        expected = [plain_logps(self._model("ref"), trees)]
         self.release()
-        expected.append(_logps(self._model("oracle"), trees))
+        expected.append(plain_logps(self._model("oracle"), trees))
         self.adapter = True
-        switched = [_logps(self._model(role), trees) for role in ADAPTER_TEST_ORDER]
+        switched = [plain_logps(self._model(role), trees) for role in ADAPTER_TEST_ORDER]
         if not torch.equal(torch.stack(expected), torch.stack(switched)):
             self.release()
             self.adapter = False
         return self.adapter
-
-
-def _logps(model: PreTrainedModel, trees: Sequence[Tree]) -> Tensor:
-    """Log-probabilities of all response tokens, one after the other."""
-    scores = score_trees(model, trees, PLAIN, batch_tokens=1)
-    return torch.cat([logps for responses in scores for logps in responses])

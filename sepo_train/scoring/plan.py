@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from sepo_data.errors import SepoError
-from sepo_data.preferences.skipped import enforce_on_bad_row
 from sepo_data.schemas.manifest import Manifest
 from sepo_data.schemas.stages import Stage
 from sepo_data.shapes.pairs import Pair
-from sepo_data.stages.rewards import rewards_schema
+from sepo_data.stages.rewards import EQUAL_MODELS, rewards_schema
 from sepo_data.stages.seen_pairs import OracleRecord, read_oracle_record
 from sepo_data.stages.versions import installed_versions
 from sepo_train.engine.logps import default_batch_tokens
@@ -23,15 +20,19 @@ from sepo_train.models.device import default_device, default_dtype
 from sepo_train.models.load import model_record
 from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenized_input import open_tokenized
-from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer, tokenizer_record
+from sepo_train.models.tokenizers import check_same_vocabulary, tokenizer_record
+from sepo_train.models.training_record import record_folder
+from sepo_train.scoring.inherited import DIFFERING, compare_reading, compare_template, inherit
+from sepo_train.scoring.model_roles import check_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pydantic import JsonValue
+
     from sepo_data.console.progress import Progress
     from sepo_data.preferences.holdout import Holdout
     from sepo_data.preferences.reading import Reading
-    from sepo_data.preferences.skipped import OnBadRow
     from sepo_data.schemas.manifest import ModelRecord
     from sepo_data.tokenization.tokenize import TokenizedPair
     from sepo_data.tokenization.tokenized_dataset import TokenizedDataset
@@ -54,6 +55,8 @@ class ScoringPlan:
         dataset: the preference pairs with their tokenizer.
         sample: the first usable pairs.
         seen: ids of the pairs the oracle was trained on; None if unknown.
+        beta: scales the rewards.
+        known: the entries of the manifest's results that are known by now.
         dtype: of both models.
         batch_tokens: tokens in one forward pass.
         shard_rows: input rows in a shard.
@@ -63,6 +66,8 @@ class ScoringPlan:
     dataset: TokenizedDataset
     sample: list[TokenizedPair]
     seen: frozenset[str] | None
+    beta: float
+    known: dict[str, JsonValue]
     dtype: Dtype
     batch_tokens: int
     shard_rows: int
@@ -97,34 +102,45 @@ class ScoringPlan:
 
 
 def plan_scoring(
-    reading: Reading, *, oracle: str, ref: str, options: ScoringOptions, progress: Progress
+    reading: Reading,
+    *,
+    oracle: str,
+    ref: str,
+    options: ScoringOptions,
+    begun_on: str | None = None,
+    progress: Progress,
 ) -> ScoringPlan:
-    """Open the dataset, check that dataset, models and oracle fit together, and fill in the defaults of `options`.
+    """Open the dataset, check that dataset, models and oracle fit together, and fill in what `options` leave open.
 
-    Arguments and errors are those of `score`.
+    Arguments and errors are those of `score`; `begun_on` is the template date of the run that goes on.
     """
-    record = read_oracle_record(oracle)
+    record = read_oracle_record(record_folder(oracle))
+    inherited = inherit(options, oracle, progress)
     dataset = open_tokenized(
         reading,
         ref,
         other=oracle,
-        max_length=options.max_length,
-        truncate=options.truncate,
+        max_length=inherited.max_length,
+        truncate=inherited.truncate,
         chat_template=options.chat_template,
+        template_date=inherited.template_date or begun_on,
+        rendered_by=inherited.tokenizer if inherited.has_template and options.chat_template is None else None,
         trust_remote_code=options.trust_remote_code,
         progress=progress,
     )
-    own = load_tokenizer(oracle, trust_remote_code=options.trust_remote_code)
-    check_same_vocabulary(own, dataset.tokenizer, roles=("oracle", "reference"))
+    check_same_vocabulary(inherited.tokenizer, dataset.tokenizer, roles=("oracle", "reference"))
     models_used = {
         role: model_record(name, trust_remote_code=options.trust_remote_code)
         for role, name in (("oracle", oracle), ("ref", ref))
     }
     tokenizer_used = tokenizer_record(dataset.tokenizer)
-    if record is not None:
-        record.check(ref=models_used["ref"], tokenizer=tokenizer_used)
-        if (trained := record.manifest.options["beta"]) != options.beta:
-            progress.note(f"note: the oracle was trained with beta {trained}, the rewards have {options.beta}")
+    template_given = options.chat_template is not None
+    known: dict[str, JsonValue] = {}
+    if differing := inherited.differing | compare_template(inherited, tokenizer_used, progress, given=template_given):
+        known[DIFFERING] = differing
+    if check_roles(models_used, record, progress):
+        known[EQUAL_MODELS] = True
+    compare_reading(inherited, dataset.input, reading, progress)
     dtype = options.dtype or default_dtype()
     batch_tokens = options.batch_tokens or default_batch_tokens()
     sample = dataset.sample(SAMPLE_PAIRS)
@@ -137,11 +153,12 @@ def plan_scoring(
         models=models_used,
         tokenizer=tokenizer_used,
         options={
-            "beta": options.beta,
+            "beta": inherited.beta,
             "dtype": dtype,
             "device": default_device().type,
             "max_length": dataset.max_length,
-            "truncate": options.truncate,
+            "truncate": inherited.truncate,
+            **dataset.template_plan,
             **reading.plan(),
             "keep_columns": list(reading.keep_columns),
             "batch_tokens": batch_tokens,
@@ -151,7 +168,17 @@ def plan_scoring(
         parent=record.manifest.fingerprint if record else None,
         versions=installed_versions(),
     )
-    return ScoringPlan(manifest, dataset, sample, record.pair_ids if record else None, dtype, batch_tokens, shard_rows)
+    return ScoringPlan(
+        manifest,
+        dataset,
+        sample,
+        seen=record.pair_ids if record else None,
+        beta=inherited.beta,
+        known=known,
+        dtype=dtype,
+        batch_tokens=batch_tokens,
+        shard_rows=shard_rows,
+    )
 
 
 def _check_holdout_unseen(holdout: Holdout, record: OracleRecord | None, progress: Progress) -> None:
@@ -175,26 +202,3 @@ def default_shard_rows(sample: Sequence[TokenizedPair], models: Iterable[ModelRe
     tokens = sum(len(item.prompt_ids) + len(item.chosen_ids) + len(item.rejected_ids) for item in sample) / len(sample)
     rows = SHARD_SECONDS * rate / (2 * tokens * sum(model.parameters for model in models))
     return int(2 ** min(14, max(6, math.floor(math.log2(rows)))))
-
-
-def count_pairs(plan: ScoringPlan, on_bad_row: OnBadRow) -> dict[str, Any]:
-    """The results of a dry run: shards, pairs, tokens by part, skipped rows by reason, and bytes on disk."""
-    rows = 0
-    tokens: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    with closing(plan.dataset.chunks()) as chunks:
-        for pairs, skipped in chunks:
-            enforce_on_bad_row(skipped, on_bad_row)
-            rows += len(pairs)
-            reasons.update(row.reason for row in skipped)
-            for item in pairs:
-                tokens.update(prompt=len(item.prompt_ids), chosen=len(item.chosen_ids), rejected=len(item.rejected_ids))
-    responses = tokens["chosen"] + tokens["rejected"]
-    # Ids, two log-probabilities and a reward are four bytes each; the text takes about four bytes a token as well.
-    return {
-        "shards": plan.shards,
-        "rows": rows,
-        "tokens": dict(tokens),
-        "skipped": dict(sorted(reasons.items())),
-        "estimated_bytes": 8 * tokens["prompt"] + 20 * responses,
-    }

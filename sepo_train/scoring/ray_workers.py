@@ -15,7 +15,10 @@ from sepo_data.errors import SepoError, first_line
 from sepo_data.schemas.folder import shards_of
 from sepo_data.stages.directory import is_complete, read_manifest
 from sepo_data.stages.records import finished_shards
+from sepo_data.stages.rewards import EQUAL_MODELS
 from sepo_data.storage.location import is_remote
+from sepo_train.scoring.inherited import DIFFERING
+from sepo_train.scoring.model_roles import equal_models_text
 from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.precision import precision_text
 from sepo_train.scoring.process_rank import Rank
@@ -134,10 +137,20 @@ def _score(
             "the Ray workers died before the dataset was complete", "run the same command again; it resumes"
         )
     manifest = read_manifest(out)
-    progress.note(str(manifest.results["layout"]))  # the workers' own notes are not shown
-    if call.options.check_precision and isinstance(found := manifest.results.get("precision"), dict):
-        progress.note(precision_text(found))
+    _note_results(manifest, call, progress)
     return manifest
+
+
+def _note_results(manifest: Manifest, call: _Call, progress: Progress) -> None:
+    """Note what the workers found, whose own notes are not shown."""
+    results = manifest.results
+    progress.note(str(results["layout"]))
+    if EQUAL_MODELS in results:
+        progress.note(equal_models_text(f"{call.oracle} and {call.ref} give the same numbers"))
+    if DIFFERING in results:
+        progress.note(f"note: the oracle was trained with other options: {results[DIFFERING]}")
+    if call.options.check_precision and isinstance(found := results.get("precision"), dict):
+        progress.note(precision_text(found))
 
 
 def cpus_of_each(nodes: Sequence[float], workers: int) -> float:

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sepo_data.stages.restore import note_changed, open_restored
+from sepo_data.stages.rewards import EQUAL_MODELS
 from sepo_train.models.tokenizers import save_stage_tokenizer
+from sepo_train.scoring.inherited import DIFFERING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from sepo_data.console.progress import Progress
     from sepo_data.schemas.manifest import Manifest
     from sepo_train.scoring.plan import ScoringPlan
+
+KEPT = ("layout", DIFFERING, EQUAL_MODELS)
+"""Entries of the results that hold for the same shards, whenever they are written."""
 
 
 def restored(out: Path, plan: ScoringPlan, previous: Manifest | None, progress: Progress) -> Manifest | None:
@@ -47,7 +52,7 @@ def restored(out: Path, plan: ScoringPlan, previous: Manifest | None, progress: 
         return None
     if not stage.manifest.complete:
         progress.note(f"resuming: {done} done")
-    results = {"layout": previous.results.get("layout")}
+    results = {name: previous.results[name] for name in KEPT if name in previous.results}
     finished = stage.finish_if_complete(seconds=time.monotonic() - started, results=results)
     if finished is not None:
         note_changed(previous, finished, progress)

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sepo_data.checked import at_least, checked, path_text
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
@@ -13,14 +14,19 @@ from sepo_data.preferences.skipped import enforce_on_bad_row
 from sepo_data.schemas.folder import TOKENIZER
 from sepo_data.stages.records import finished_shards
 from sepo_data.stages.restore import note_changed
-from sepo_data.stages.rewards import rewards_table
+from sepo_data.stages.rewards import EQUAL_MODELS, rewards_table
 from sepo_data.stages.runs import find_run
+from sepo_data.stages.trained_models import begun_on
 from sepo_data.stages.writer import open_stage
+from sepo_data.storage.location import location
 from sepo_train.models.tokenizers import save_stage_tokenizer
+from sepo_train.scoring.direction import Direction
+from sepo_train.scoring.expected import check_reading, count_pairs
 from sepo_train.scoring.model_pair import ModelPair
+from sepo_train.scoring.model_roles import equal_models_text
 from sepo_train.scoring.options import DEFAULTS, ScoringOptions
 from sepo_train.scoring.pair_scorer import PairScorer, skip_non_finite
-from sepo_train.scoring.plan import count_pairs, plan_scoring
+from sepo_train.scoring.plan import plan_scoring
 from sepo_train.scoring.precision import record_precision
 from sepo_train.scoring.process_rank import Rank, current_rank
 from sepo_train.scoring.restore import restored
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from pydantic import JsonValue
 
     from sepo_data.schemas.manifest import Manifest
     from sepo_data.shapes.pairs import SkippedRow
@@ -41,12 +48,13 @@ POLL_SECONDS = 0.5
 """Time between two checks of the first process for shards that others are still writing."""
 
 
+@checked(only_shard=at_least(0))
 def score(
-    dataset: str | Reading,
-    out: Path,
+    dataset: str | Path | Reading,
+    out: str | Path,
     *,
-    oracle: str,
-    ref: str,
+    oracle: str | Path,
+    ref: str | Path,
     options: ScoringOptions = DEFAULTS,
     only_shard: int | None = None,
     rank: Rank | None = None,
@@ -87,49 +95,63 @@ def score(
         RefusedError: `out` holds something else.
     """
     started = time.monotonic()
+    out, oracle, ref = location(out), path_text(oracle), path_text(ref)
     reading, rank = as_reading(dataset), rank or current_rank()
     _check_overwrite(out, rank, overwrite=overwrite)
-    plan = plan_scoring(reading, oracle=oracle, ref=ref, options=options, progress=progress if rank.first else SILENT)
+    begun, heard = None if overwrite else begun_on(out), progress if rank.first else SILENT
+    plan = plan_scoring(reading, oracle=oracle, ref=ref, options=options, begun_on=begun, progress=heard)
     plan.check_shard(only_shard)
     previous = find_run(out, plan.manifest, overwrite=overwrite)
     schema = plan.schema(reading)
     if dry_run:
-        return plan.manifest.model_copy(update={"results": count_pairs(plan, options.on_bad_row)})
+        return plan.manifest.model_copy(update={"results": count_pairs(plan, options.on_bad_row) | plan.known})
 
-    models = ModelPair(oracle, ref, plan.dtype, options.models_in_memory, options.trust_remote_code)
+    models = ModelPair(oracle, ref, plan.dtype, options.models_in_memory, options.trust_remote_code, progress=progress)
     checked_pairs = options.check_precision if rank.first else 0
     if finished := restored(out, plan, previous, progress):
         return record_precision(out, finished, models, checked_pairs, progress)
 
+    if previous is None and only_shard is None and rank.first and not reading.streaming:
+        check_reading(plan.dataset.preferences, options)
     scorer = PairScorer.tested_on(plan.sample, models, batch_tokens=plan.batch_tokens, progress=progress)
+    results = {"layout": scorer.policy.layout_name, **plan.known, **_equal_models(plan, scorer, progress)}
     # All that can be wrong has been found by now; with `overwrite`, this deletes the other run.
     stage = open_stage(out, plan.manifest, shards=plan.shards, overwrite=overwrite)
     stage.write_folder(TOKENIZER, partial(save_stage_tokenizer, plan.dataset.tokenizer))
-    pending = frozenset(stage.pending())
+    pending, direction = frozenset(stage.pending()), Direction()
     if len(pending) < plan.shards:
         progress.note(f"resuming: {plan.shards - len(pending)} of {plan.shards} shards done")
     order = rank.order(plan.shards) if only_shard is None else [only_shard]
-    wait = rank.first and rank.count > 1 and only_shard is None
     with plan.dataset.prefetch([plan.rows(index) for index in order if index in pending]) as ahead:
-        for index in _lock_shards(stage, order, wait=wait):
-            begun = time.monotonic()
+        for index in _lock_shards(stage, order, wait=rank.first and rank.count > 1 and only_shard is None):
+            since = time.monotonic()
             pairs, skipped = ahead.pairs(*plan.rows(index))
             enforce_on_bad_row(skipped, options.on_bad_row)
             pairs, logps, non_finite = skip_non_finite(pairs, scorer.logps(pairs))
             enforce_on_bad_row(non_finite, options.on_bad_row)
-            table = rewards_table(pairs, logps, beta=options.beta, seen=plan.seen, schema=schema)
-            text = _write_shard(stage, index, table, pairs, [*skipped, *non_finite], begun=begun)
+            table = rewards_table(pairs, logps, beta=plan.beta, seen=plan.seen, schema=schema)
+            direction.count(table)
+            text = _write_shard(stage, index, table, pairs, [*skipped, *non_finite], scorer=scorer, since=since)
             progress.step(stage.done(), plan.shards, text)
     models.release()
+    direction.note(progress)
 
     _check_any_scored(out, plan)
-    results = {"layout": scorer.policy.layout_name}
     finished = stage.finish_if_complete(seconds=time.monotonic() - started, results=results)
     if finished is None:
         _note_pending(stage, progress)
         return stage.manifest
     note_changed(previous, finished, progress)
     return record_precision(out, finished, models, checked_pairs, progress)
+
+
+def _equal_models(plan: ScoringPlan, scorer: PairScorer, progress: Progress) -> dict[str, JsonValue]:
+    """The entry of the results where the two models give the same numbers; noted unless their hashes showed it."""
+    if not scorer.equal_models:
+        return {}
+    if EQUAL_MODELS not in plan.known:
+        progress.note(equal_models_text(f"on the first pairs, {scorer.models.names} give the same log-probabilities"))
+    return {EQUAL_MODELS: True}
 
 
 def _check_overwrite(out: Path, rank: Rank, *, overwrite: bool) -> None:
@@ -155,17 +177,20 @@ def _write_shard(
     pairs: Sequence[TokenizedPair],
     skipped: Sequence[SkippedRow],
     *,
-    begun: float,
+    scorer: PairScorer,
+    since: float,
 ) -> str:
-    """Write shard `index`, which was begun at the monotonic time `begun`, and return its line of progress."""
+    """Write shard `index`, begun at the monotonic time `since`, and return its line of progress."""
+    counted = ("boundary_merged", "end_trimmed", "truncated")
+    counts = {name: sum(getattr(item, name) for item in pairs) for name in counted}
     shard = stage.write_shard(
         index,
         table,
         skipped=sorted(skipped, key=lambda row: row.row),
-        notes={name: sum(getattr(item, name) for item in pairs) for name in ("boundary_merged", "truncated")},
-        seconds=time.monotonic() - begun,
+        notes={**counts, "rechecked": scorer.rechecked},
+        seconds=time.monotonic() - since,
     )
-    speed = (shard.tokens["chosen"] + shard.tokens["rejected"]) / (time.monotonic() - begun)
+    speed = (shard.tokens["chosen"] + shard.tokens["rejected"]) / (time.monotonic() - since)
     return f"shard {index}  {shard.rows:,} pairs  {speed:,.0f} response tokens/s  {len(skipped)} skipped"
 
 

@@ -27,7 +27,8 @@ def folder(tmp_path_factory):
 
 def test_a_dataset_with_a_tokenizer(sepo, pipeline, prefs, tiny_model):
     done = sepo("check", prefs, "--tokenizer", tiny_model, "--json")
-    assert (done.returncode, done.stderr) == (0, "24/24  22 pairs\n")
+    next_line = f"next: sepo oracle {prefs} --ref {tiny_model} --out oracle/"
+    assert (done.returncode, done.stderr) == (0, f"24/24  22 pairs\n{next_line}\n")
     found = json.loads(done.stdout)
     scored = json.loads(pipeline["score"][1].stdout)
     assert found["tokens"] == scored["tokens"], "what is counted is what is scored"

@@ -106,6 +106,7 @@ def test_dry_run_counts_loads_no_weights_and_writes_nothing(sepo, pipeline, pref
     assert (answer["rows"], answer["tokens"], answer["skipped"]) == (real["rows"], real["tokens"], real["skipped"])
     assert answer["shards"] == 3
     assert answer["estimated_bytes"] > 0
+    assert answer["unread"] == ["category", "decisive", "other"]
     assert len(answer["fingerprint"]) == 16
 
     rewards, selection = pipeline["score"][0], pipeline["select"][0]

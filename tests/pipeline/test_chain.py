@@ -51,7 +51,7 @@ def short_pairs(tmp_path_factory):
 @pytest.mark.smollm
 def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
     model, data = str(smollm_gguf), str(short_pairs)
-    oracle = train_oracle(data, tmp_path / "oracle", ref=model, fraction=SEEN * 10_000 // PAIRS, training=STEP)
+    oracle = train_oracle(data, tmp_path / "oracle", ref=model, fraction=SEEN / PAIRS, training=STEP)
     assert oracle.results["first_loss"] == pytest.approx(0.693147, abs=1e-4)
     seen = oracle.results["pairs_seen"]
     assert 0 < seen <= SEEN, "rows that cannot be used are drawn as well"
@@ -86,11 +86,11 @@ def test_from_preferences_to_a_policy(short_pairs, smollm_gguf, tmp_path):
         for side, logps in zip(("chosen", "rejected"), plain, strict=True):
             assert row[f"{side}_ref_logps"] == pytest.approx(logps.tolist(), abs=1e-3)
 
-    select(tmp_path / "rewards", tmp_path / "selection", chosen=3000, rejected=1500)
+    select(tmp_path / "rewards", tmp_path / "selection", chosen="30%", rejected="15%")
     for row in scan(tmp_path / "selection").collect().iter_rows(named=True):
         for side, share, extreme in (("chosen", 3000, max), ("rejected", 1500, min)):
             mask, values = row[f"{side}_mask"], row[f"{side}_rewards"]
-            assert sum(mask) == row[f"{side}_selected"] == Quota(share).k_of(len(values))
+            assert sum(mask) == row[f"{side}_selected"] == Quota(basis_points=share).k_of(len(values))
             assert mask[values.index(extreme(values))]
 
     policy = train(tmp_path / "selection", tmp_path / "policy", policy=model, training=STEP, limit=4)

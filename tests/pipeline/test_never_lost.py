@@ -147,6 +147,7 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
 
     monkeypatch.setattr("sepo_train.scoring.pair_scorer.choose_layout_policy", chosen)
     monkeypatch.setattr(logps, "token_logps", scarce)
+    monkeypatch.setattr(pair_scorer, "recheck_longest", lambda *_given, **_more: 0)  # its passes are others
     told, models = new_progress(), {role: str(folder) for role, folder in tiny_models.items()}
     score(str(twelve_pairs), tmp_path / "rewards", **models, options=ScoringOptions(shard_rows=2), progress=told)
     half = sizes[2] // 2
@@ -160,17 +161,23 @@ def test_out_of_memory_halves_the_batches_of_this_shard_and_of_all_that_follow(
                 assert ours[f"{side}_{kind}"] == pytest.approx(undisturbed[f"{side}_{kind}"], abs=1e-5)
 
 
-def test_more_rows_set_aside_than_allowed_is_told_at_the_end_with_all_kept(
+def test_more_rows_set_aside_than_allowed_is_told_before_scoring_and_of_a_complete_dataset_with_all_kept(
     sepo_server, score_six, six_shards, everything, tmp_path
 ):
     command = [part for part in score_six if not part.startswith("--max-skipped")]
     out = tmp_path / "rewards"
     code, answer, talk = sepo_server.run(*command, "--out", out)
     assert (code, answer) == (1, "")
+    assert "Error: 1 of 12 rows were skipped, --max-skipped allows 0" in talk
+    assert "nothing was scored (1 null); accept it with --max-skipped 1" in talk
+    assert not out.exists()
+    assert sepo_server.run(*score_six, "--out", out)[0] == 0
+    assert everything(out) == everything(six_shards)
+    code, answer, talk = sepo_server.run(*command, "--out", out)
+    assert (code, answer) == (1, "")
     assert "11 pairs scored, 1 rows skipped: 1 null" in talk
     assert "Error: 1 of 12 rows were skipped, --max-skipped allows 0" in talk
-    assert "accept it with --max-skipped 1" in talk
-    assert everything(out) == everything(six_shards)
+    assert f"{out} is complete, and {out}/skipped.jsonl lists the reasons; accept it with --max-skipped 1" in talk
     for limit, accepted in (("8%", 1), ("8.34%", 0), ("20%", 0), ("0", 1), ("1", 0), ("100%", 0)):
         code, answer, talk = sepo_server.run(*command, "--out", out, "--max-skipped", limit)
         assert (code, answer) == (accepted, "" if accepted else f"{out}\n"), limit
@@ -258,6 +265,7 @@ def test_each_answer_of_a_ranked_prompt_is_scored_once(tiny_models, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(logps, "token_logps", counted)
+        patch.setattr(pair_scorer, "recheck_longest", lambda *_given, **_more: 0)
         patch.setattr(
             "sepo_train.scoring.pair_scorer.choose_layout_policy",
             lambda *given, **more: (choose(*given, **more), armed.append(1))[0],

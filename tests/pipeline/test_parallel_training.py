@@ -137,7 +137,7 @@ def selection(examples, tiny_models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parallel")
     options = {name: str(path) for name, path in tiny_models.items()}
     score(Reading(str(examples), limit=12), folder / "rewards", **options)
-    select(folder / "rewards", folder / "selection", chosen=3000, rejected=3000)
+    select(folder / "rewards", folder / "selection", chosen="30%", rejected="30%")
     return folder / "selection"
 
 

@@ -62,7 +62,7 @@ def rewards(examples, tiny_models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def selection(rewards):
     folder = rewards.with_name("selection")
-    select(rewards, folder, chosen=3000, rejected=3000)
+    select(rewards, folder, chosen="30%", rejected="30%")
     return folder
 
 

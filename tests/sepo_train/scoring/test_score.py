@@ -309,7 +309,7 @@ def test_truncation_is_recorded(pairs, tiny_model, tmp_path, truncate):
 @pytest.mark.slow
 def test_the_oracles_record_marks_the_pairs_it_has_seen(pairs, tiny_model, tmp_path):
     oracle = train_oracle(
-        pairs, tmp_path / "oracle", ref=str(tiny_model), fraction=3000, training=Training(lr=1e-3, seed=2)
+        pairs, tmp_path / "oracle", ref=str(tiny_model), fraction="30%", training=Training(lr=1e-3, seed=2)
     )
     manifest = score(pairs, tmp_path / "rewards", oracle=str(tmp_path / "oracle"), ref=str(tiny_model))
     lines = (tmp_path / "oracle" / SEEN).read_text(encoding="utf-8").splitlines()
@@ -343,7 +343,7 @@ def test_an_unfinished_oracle_is_refused(pairs, tiny_model, tmp_path):
 def trained(pairs, tiny_models, tmp_path_factory):
     """An oracle with its record, trained from the reference."""
     out = tmp_path_factory.mktemp("oracle") / "oracle"
-    train_oracle(pairs, out, ref=str(tiny_models["ref"]), training=Training(lr=1e-3, batch_size=8), fraction=5000)
+    train_oracle(pairs, out, ref=str(tiny_models["ref"]), training=Training(lr=1e-3, batch_size=8), fraction="50%")
     return out
 
 
