@@ -19,6 +19,7 @@ import polars as pl
 
 from sepo_data import scan
 from sepo_data.stages.token_text import load_tokenizer_file, token_texts
+from sepo_train.metrics import preferred
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -83,10 +84,11 @@ def best_of_three_categories(pairs: pl.DataFrame) -> list[int]:
 def report(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
     """Print the main numbers of each stage."""
     print("Results")
-    right = (unseen["margin"] > 0).sum()
-    print(f"  oracle, on {len(unseen)} pairs it was not trained on: right on {right} ({right / len(unseen):.0%})")
+    right = preferred(unseen["margin"].to_numpy()).sum()  # a tie is half a pair
+    print(f"  oracle, on {len(unseen)} pairs it was not trained on: right on {right:g} ({right / len(unseen):.0%})")
     for side in SIDES:
-        print(f"  mean reward of the {side:<8} responses: {pairs[f'{side}_reward'].mean():+.3f}")
+        mean = pairs[f"{side}_reward"].mean()
+        print(f"  mean reward of the {side:<8} responses of all {len(pairs)} pairs: {mean:+.3f}")
     for name, rows in (("seen by the oracle", pairs.filter("oracle_seen")), ("not seen", unseen)):
         for side in SIDES:
             found, expected = decisive_shares(rows, side)

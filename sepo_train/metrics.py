@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Estimate: TypeAlias = "dict[str, float | None]"
 """`mean`, and `se`, its standard error: null where there is but one value. Every number of an evaluation is one."""
+
+Margins = TypeVar("Margins", "Tensor", "NDArray[np.float64]")
 
 PairLogps: TypeAlias = "Sequence[Tensor]"
 """(tokens,) log-probabilities of the chosen and of the rejected response of a pair, of all their tokens."""
@@ -46,6 +48,15 @@ def ratio_with_error(totals: Sequence[float], sizes: Sequence[int]) -> Estimate:
         return {"mean": round(ratio, 6), "se": None}
     spread = float(((total - ratio * size) ** 2).sum()) * items / (items - 1)
     return {"mean": round(ratio, 6), "se": round(math.sqrt(spread) / float(size.sum()), 6)}
+
+
+def preferred(margins: Margins) -> Margins:
+    """(pairs,) 1 where the chosen response leads, 0 where the rejected one does, 1/2 at a tie.
+
+    Their mean is the accuracy: of a model that cannot tell the responses apart it is 50%, as of a coin.
+    """
+    both: Margins = ((margins > 0) * 1.0 + (margins >= 0) * 1.0) / 2
+    return both
 
 
 def win_rate(ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0) -> dict[str, Any]:
@@ -130,8 +141,8 @@ def preference(pairs: Sequence[PairLogps]) -> dict[str, Estimate]:
     """The preference of a model for chosen responses, by the mean log-probability per token of each, in nats.
 
     Returns:
-        `accuracy`: share of pairs whose chosen response has the higher mean; `margin`: the mean difference;
-        `chosen_logps` and `rejected_logps`: the means themselves.
+        `accuracy`: share of pairs whose chosen response has the higher mean, ties as half; `margin`: the mean
+        difference; `chosen_logps` and `rejected_logps`: the means themselves.
     """
     chosen = [float(pair[0].double().mean()) for pair in pairs]
     rejected = [float(pair[1].double().mean()) for pair in pairs]
@@ -149,8 +160,8 @@ def implicit_reward(ours: Sequence[PairLogps], theirs: Sequence[PairLogps]) -> d
     of arXiv 2305.18290), or their mean, `per_token`, which does not grow with length.
 
     Returns:
-        For each of the two, `accuracy`: share of pairs whose chosen response has the higher reward; `margin`: the mean
-        difference, in nats.
+        For each of the two, `accuracy`: share of pairs whose chosen response has the higher reward, ties as half;
+        `margin`: the mean difference, in nats.
     """
     summed, per_token = [], []
     for our, their in zip(ours, theirs, strict=True):
@@ -162,6 +173,6 @@ def implicit_reward(ours: Sequence[PairLogps], theirs: Sequence[PairLogps]) -> d
 
 def _accuracy_and_margin(margins: Sequence[float]) -> dict[str, Estimate]:
     return {
-        "accuracy": mean_with_error([float(margin > 0) for margin in margins]),
+        "accuracy": mean_with_error(preferred(np.asarray(margins, np.float64)).tolist()),
         "margin": mean_with_error(margins),
     }

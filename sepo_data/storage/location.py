@@ -53,6 +53,18 @@ def _remote(protocol: str, rest: str) -> Path:
     return cast("Path", path)
 
 
+def local_folder(path: str | Path) -> Path:
+    """The folder that `path` names on this machine, where models are written.
+
+    Raises:
+        SepoError: it is in a store.
+    """
+    folder = location(path)
+    if is_remote(folder):
+        raise SepoError(f"{public_name(folder)}: models are written to a folder on this machine", "name a local folder")
+    return folder
+
+
 def is_remote(path: Path) -> bool:
     """True if `path` is in a store, not local."""
     return not isinstance(path, Path)

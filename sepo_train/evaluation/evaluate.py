@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils.memory import clear_device_cache
 
+from sepo_data.checked import at_least, checked, path_text
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
+from sepo_data.preferences.skipped import TruncateOrNone
+from sepo_data.stages.trained_models import token_options, trained_manifest
 from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
-from sepo_data.storage.location import public_name
+from sepo_data.storage.location import local_folder, public_name
+from sepo_data.tokenization.template_date import OPTION, today, uses_date
 from sepo_train.engine.generate import Generation
 from sepo_train.evaluation.benchmarks import file_names, read_prompts, write_answers
 from sepo_train.evaluation.compare import compare_answers, compare_on_pairs, judge_answers
 from sepo_train.evaluation.evaluation_folder import EVALUATION, emptied, evaluation_folder, refuse_existing
+from sepo_train.evaluation.from_training import note_exchanged
 from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.evaluation.judge import open_judge
 from sepo_train.evaluation.model_outputs import ModelOutputs, collect_outputs
-from sepo_train.models.device import default_dtype
+from sepo_train.models.device import Dtype, default_dtype
 from sepo_train.models.load import model_record
 from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
@@ -30,24 +35,23 @@ from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sepo_data.preferences.skipped import Truncate
-    from sepo_train.models.device import Dtype
 
-
+@checked(kl_samples=at_least(0), dtype=Dtype, max_length=at_least(2), truncate=TruncateOrNone)
 def evaluate(
-    model: str,
-    data: str | Reading,
+    model: str | Path,
+    data: str | Path | Reading,
     *,
-    against: str | None = None,
-    generate_from: str | None = None,
-    judge: str | None = None,
-    out: Path | None = None,
+    against: str | Path | None = None,
+    generate_from: str | Path | None = None,
+    judge: str | Path | None = None,
+    out: str | Path | None = None,
     kl_samples: int = 64,
     generation: Generation | None = None,
     dtype: Dtype | None = None,
     max_length: int | None = None,
-    truncate: Truncate | None = None,
-    chat_template: Path | None = None,
+    truncate: TruncateOrNone | None = None,
+    chat_template: str | Path | None = None,
+    template_date: str | None = None,
     overwrite: bool = False,
     verify: bool = True,
     trust_remote_code: bool = False,
@@ -65,9 +69,11 @@ def evaluate(
         kl_samples: prompts of the data to which `model` samples an answer, from which its KL divergence is estimated.
         generation: length, temperature and seed of answers; those for the divergence have temperature 1 in any case.
         dtype: number type of the weights; fp32 on CPUs, bf16 elsewhere.
-        max_length: as in `open_tokenized`, like the next two.
-        truncate: as there.
+        max_length: as in `open_tokenized`, like the next two; by default as in the training of `model`.
+        truncate: as there, or "none"; by default as in the training of `model`.
         chat_template: as there; both models answer through it, too.
+        template_date: day, as YYYY-MM-DD, that all chat templates take for today; by default that of the training of
+            `model`, or else the day it is.
         overwrite: replace another evaluation in `out`.
         verify: of a stage directory, compare the hash of each shard with the manifest.
         trust_remote_code: run the code that comes with a model, the judge or their tokenizers.
@@ -81,21 +87,20 @@ def evaluate(
         RefusedError: `out` holds something already.
     """
     started, generation, dtype = time.monotonic(), generation or Generation(), dtype or default_dtype()
-    names = {"model": model} if against is None else {"model": model, "against": against}
+    names = {role: path_text(name) for role, name in (("model", model), ("against", against)) if name is not None}
+    generate_from, judge = (name if name is None else path_text(name) for name in (generate_from, judge))
+    out = None if out is None else local_folder(out)
     _check_request(names, generate_from, judge, out, overwrite=overwrite, trust_remote_code=trust_remote_code)
-    opened_judge = open_judge(judge, trust_remote_code=trust_remote_code) if judge else None
+    template_date = template_date or _date_of_training(names["model"]) or today()
+    rendering: dict[str, Any] = {"template_date": template_date, "trust_remote_code": trust_remote_code}
+    opened_judge = open_judge(judge, **rendering) if judge else None
+    rendering |= {"chat_template": chat_template, "progress": progress}
     prompts, unusable = read_prompts(generate_from) if generate_from else ([], [])
     records = _records(names, trust_remote_code=trust_remote_code)
-    pairs = read_holdout_pairs(
-        as_reading(data),
-        list(names.values()),
-        max_length=max_length,
-        truncate=truncate,
-        chat_template=chat_template,
-        verify=verify,
-        trust_remote_code=trust_remote_code,
-        progress=progress,
-    )
+    note_exchanged(names, {role: record["weights"] for role, record in records["models"].items()}, progress)
+    records |= _dated(names, chat_template, template_date, trust_remote_code=trust_remote_code)
+    limits: dict[str, Any] = {"max_length": max_length, "truncate": truncate}
+    pairs = read_holdout_pairs(as_reading(data), list(names.values()), verify=verify, **limits, **rendering)
     progress.note(f"{len(pairs.trees):,} pairs of {pairs.name} ({pairs.which}), {dtype}")
 
     with evaluation_folder(out, overwrite=overwrite):
@@ -108,21 +113,19 @@ def evaluate(
                 generation,
                 samples=outputs["model"].samples if outputs else kl_samples * (len(names) - 1),
                 dtype=dtype,
-                chat_template=chat_template,
-                trust_remote_code=trust_remote_code,
-                progress=progress,
+                **rendering,
             )
             clear_device_cache(garbage_collection=True)
             if out is not None:
                 answers = outputs[role].answers
                 files += write_answers(emptied(out) if role == "model" else out, file_name, prompts, answers)
 
-        found: dict[str, Any] = names | pairs.record() | compare_on_pairs(outputs, pairs.trees, generation)
+        found: dict[str, Any] = names | pairs.record(names) | compare_on_pairs(outputs, pairs.trees, generation)
         if prompts:
             read = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
             found["answers"] = read | compare_answers(outputs, prompts, generation)
-        layouts = {role: each.layout for role, each in outputs.items()}
-        found |= {"layouts": layouts, "dtype": dtype, **records, "versions": installed_versions()}
+        found |= {"layouts": {role: each.layout for role, each in outputs.items()}, "dtype": dtype}
+        found |= records | {"versions": installed_versions()}
         try:
             if opened_judge is not None:
                 progress.note(f"{judge} judges the answers")
@@ -158,6 +161,22 @@ def _records(names: dict[str, str], *, trust_remote_code: bool) -> dict[str, Any
     models = {role: model_record(name, trust_remote_code=trust_remote_code) for role, name in names.items()}
     found = {role: record.model_dump() for role, record in models.items()}
     return {"models": found, **trust_record(trust_remote_code=trust_remote_code)}
+
+
+def _date_of_training(model: str) -> str | None:
+    found = token_options(trained_manifest(model)).get(OPTION)
+    return found if isinstance(found, str) else None
+
+
+def _dated(
+    names: dict[str, str], chat_template: str | Path | None, template_date: str, *, trust_remote_code: bool
+) -> dict[str, str]:
+    """The day that chat templates take for today, where that of one of the models asks for it."""
+    tokenizers = (
+        load_tokenizer(name, chat_template=chat_template, trust_remote_code=trust_remote_code)
+        for name in names.values()
+    )
+    return {OPTION: template_date} if any(map(uses_date, tokenizers)) else {}
 
 
 def _write(found: dict[str, Any], out: Path | None, started: float) -> None:

@@ -1,4 +1,4 @@
-"""The holdout pairs of a dataset, from its `split` column, the oracle's record or the policy's manifest."""
+"""The pairs of a dataset that a model is measured on: those held out, without those that it was trained on."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ import polars as pl
 
 from sepo_data import scan
 from sepo_data.errors import SepoError
-from sepo_data.preferences.holdout import HOLDOUT, SPLIT, parse_holdout
+from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.reading import Reading
+from sepo_data.preferences.sides import read_sides
 from sepo_data.schemas.folder import MANIFEST
 from sepo_data.schemas.stages import SIDES, Stage
-from sepo_data.stages.directory import read_manifest, read_stage
-from sepo_data.stages.lineage import read_ancestors
-from sepo_data.stages.seen_pairs import read_oracle_record
+from sepo_data.stages.directory import read_stage
 from sepo_train.engine.layout import Tree
+from sepo_train.evaluation.from_training import inherited_lengths
+from sepo_train.evaluation.trained_pairs import Measured, leave_out_trained
 from sepo_train.models.files import context_length, fitting_length, load_config
 from sepo_train.models.tokenized_input import open_tokenized
 from sepo_train.models.tokenizers import check_same_vocabulary, load_stage_tokenizer, load_tokenizer
-from sepo_train.training.selected_pairs import SelectedPairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sepo_data.console.progress import Progress
-    from sepo_data.preferences.skipped import Truncate
+    from sepo_data.preferences.skipped import TruncateOrNone
+    from sepo_data.tokenization.tokenized_dataset import TokenizedDataset
 
 ID_COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
-UNSEEN = "those that the oracle has not seen"
+BY_COLUMN = "those whose column split says holdout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,19 @@ class HoldoutPairs:
         trees: one a pair, its responses are the chosen and the rejected one.
         which: the part of the dataset that these are, in words.
         skipped: number of unusable pairs, by reason.
+        trained_on: for each model the number of these pairs that it was trained on; None where that is not known.
     """
 
     name: str
     trees: Sequence[Tree]
     which: str
     skipped: dict[str, int]
+    trained_on: tuple[int | None, ...]
 
-    def record(self) -> dict[str, object]:
-        """The part of `evaluation.json` that says which pairs these are."""
-        return {"data": {"name": self.name, "which": self.which, "skipped": self.skipped}}
+    def record(self, roles: Iterable[str]) -> dict[str, object]:
+        """The part of `evaluation.json` that says which pairs these are, where the models have these `roles`."""
+        trained_on = dict(zip(roles, self.trained_on, strict=True))
+        return {"data": {"name": self.name, "which": self.which, "skipped": self.skipped, "trained_on": trained_on}}
 
 
 def read_holdout_pairs(
@@ -60,8 +64,9 @@ def read_holdout_pairs(
     models: Sequence[str],
     *,
     max_length: int | None,
-    truncate: Truncate | None,
-    chat_template: Path | None,
+    truncate: TruncateOrNone | None,
+    chat_template: str | Path | None,
+    template_date: str | None = None,
     verify: bool = True,
     trust_remote_code: bool = False,
     progress: Progress,
@@ -74,31 +79,26 @@ def read_holdout_pairs(
     Raises:
         SepoError: the dataset cannot be read, was made with another tokenizer, or has no pair that can be used.
     """
-    seen = read_oracle_record(models[0])
-    seen_pairs = seen.pair_ids if seen else frozenset[str]()
     if reading.dataset and (Path(reading.dataset) / MANIFEST).exists():
         held_out = _of_stage(
-            Path(reading.dataset), reading, models, max_length, seen_pairs, verify=verify, trust=trust_remote_code
+            Path(reading.dataset), reading, models, max_length, verify=verify, trust_remote_code=trust_remote_code
         )
     else:
+        longest, cut = inherited_lengths(
+            models, max_length, truncate, trust_remote_code=trust_remote_code, progress=progress
+        )
         prepared = open_tokenized(
             reading.in_any_order(),
             models[0],
             other=models[-1],
-            max_length=max_length,
-            truncate=truncate,
+            max_length=longest,
+            truncate=cut,
             chat_template=chat_template,
+            template_date=template_date,
             trust_remote_code=trust_remote_code,
             progress=progress,
         )
-        found, skipped = prepared.all_pairs()
-        which = ["those that --holdout keeps out of training"] if reading.holdout_size else []
-        pairs = [item for item in found if not reading.holdout_size or item.pair.extra[SPLIT] == HOLDOUT]
-        unseen = [item for item in pairs if item.pair.pair_id not in seen_pairs]
-        which += [UNSEEN] if len(unseen) < len(pairs) else []
-        trees = [Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in unseen]
-        reasons = Counter(row.reason for row in skipped)
-        held_out = HoldoutPairs(prepared.input.name, trees, ", ".join(which) or "all", dict(reasons))
+        held_out = _of_dataset(prepared, reading, models, trust_remote_code=trust_remote_code)
     if not held_out.trees:
         raise SepoError(
             f"no pair of {held_out.name} is left to measure on ({held_out.which}; skipped: {held_out.skipped})",
@@ -107,15 +107,34 @@ def read_holdout_pairs(
     return held_out
 
 
+def _of_dataset(
+    prepared: TokenizedDataset, reading: Reading, models: Sequence[str], *, trust_remote_code: bool
+) -> HoldoutPairs:
+    """The holdout pairs of preference data, or all pairs where none is held out."""
+    pairs, skipped = prepared.all_pairs()
+    words = "those that --holdout keeps out of training" if reading.holdout_size else BY_COLUMN
+    measured = leave_out_trained(
+        _held_out((item.pair.extra.get(SPLIT) for item in pairs), prepared.input.name, words),
+        [item.pair.pair_id for item in pairs],
+        models,
+        trust_remote_code=trust_remote_code,
+    )
+    trees = [
+        Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in (pairs[row] for row in measured.rows)
+    ]
+    reasons = dict(Counter(row.reason for row in skipped))
+    trained_on = measured.trained_on([pairs[row].pair.pair_id for row in measured.rows])
+    return HoldoutPairs(prepared.input.name, trees, _text(measured), reasons, trained_on)
+
+
 def _of_stage(
     folder: Path,
     reading: Reading,
     models: Sequence[str],
     max_length: int | None,
-    seen_pairs: frozenset[str],
     *,
     verify: bool,
-    trust: bool,
+    trust_remote_code: bool,
 ) -> HoldoutPairs:
     """The holdout pairs of a rewards or selection directory; all of its pairs, where none was held out."""
     if replace(reading, dataset="", limit=None, seed=0) != Reading():
@@ -123,50 +142,50 @@ def _of_stage(
             f"{folder} was tokenized by sepo: of the options for reading data, it takes --limit alone",
             "leave the others out, or name the data that it was made from",
         )
-    fingerprint = read_stage(folder, Stage.SELECTION, Stage.REWARDS).fingerprint
+    read_stage(folder, Stage.SELECTION, Stage.REWARDS)
     frame = scan(folder, verify=verify)  # compares the files of the tokenizer as well
-    tokenizers = (load_tokenizer(models[0], trust_remote_code=trust), load_stage_tokenizer(folder))
+    tokenizers = (load_tokenizer(models[0], trust_remote_code=trust_remote_code), load_stage_tokenizer(folder))
     check_same_vocabulary(*tokenizers, roles=("the model", "the data"))
-    columns = frame.collect_schema().names()
-    held, which = _held_out_rows(folder, frame, columns, models[0], fingerprint, verify=verify)
-    rows = frame.select("pair_id", *ID_COLUMNS).collect()
-    rows = rows if held is None else rows[held]
-    unseen = rows.filter(~pl.col("pair_id").is_in(list(seen_pairs)))
-    if unseen.height < rows.height:
-        which = ", ".join(filter(None, [which, UNSEEN]))
-    configs = {model: load_config(model, trust_remote_code=trust).get_text_config() for model in models}
+    splits = [SPLIT] * (SPLIT in frame.collect_schema())
+    pairs = frame.select("pair_id", *ID_COLUMNS, *splits).collect()
+    of_column = pairs[SPLIT].to_list() if splits else [None] * pairs.height
+    measured = leave_out_trained(
+        _held_out(of_column, str(folder), BY_COLUMN),
+        pairs["pair_id"].to_list(),
+        models,
+        data=folder,
+        trust_remote_code=trust_remote_code,
+    )
+    reasons = _unusable(models, max_length, trust_remote_code=trust_remote_code)
+    found = pairs[measured.rows].with_columns(reasons.alias("reason"))
+    skipped = dict(found["reason"].drop_nulls().value_counts(sort=True).iter_rows())
+    usable = found.filter(pl.col("reason").is_null()).head(reading.limit or found.height)
+    trees = [Tree(prompt, (chosen, rejected)) for prompt, chosen, rejected in usable.select(ID_COLUMNS).iter_rows()]
+    trained_on = measured.trained_on(usable["pair_id"].to_list())
+    return HoldoutPairs(str(folder), trees, _text(measured), skipped, trained_on)
+
+
+def _unusable(models: Sequence[str], max_length: int | None, *, trust_remote_code: bool) -> pl.Expr:
+    """The reason for which `models` cannot take the ids of a row; null where they can."""
+    configs = {model: load_config(model, trust_remote_code=trust_remote_code).get_text_config() for model in models}
     # The length of the pairs was limited when they were scored, so no default limits it here.
     contexts = [context for config in configs.values() if (context := context_length(config)) is not None]
     longest = min(contexts, default=None) if max_length is None else fitting_length(configs, max_length)
     length = pl.col("prompt_ids").list.len() + pl.max_horizontal(*(pl.col(f"{side}_ids").list.len() for side in SIDES))
-    fits = pl.lit(value=True) if longest is None else length <= longest
+    too_long = pl.lit(value=False) if longest is None else length > longest
     highest = pl.max_horizontal(*(pl.col(name).list.max() for name in ID_COLUMNS))
-    embedded = highest < min(config.vocab_size for config in configs.values())
-    usable = unseen.filter(fits & embedded)
-    skipped = {"too_long": unseen.filter(~fits).height, "not_embedded": unseen.filter(fits & ~embedded).height}
-    trees = [
-        Tree(prompt, (chosen, rejected))
-        for prompt, chosen, rejected in usable.head(reading.limit or usable.height).select(ID_COLUMNS).iter_rows()
-    ]
-    return HoldoutPairs(str(folder), trees, which or "all", {reason: rows for reason, rows in skipped.items() if rows})
+    unknown = highest >= min(config.vocab_size for config in configs.values())
+    return pl.when(too_long).then(pl.lit("too_long")).when(unknown).then(pl.lit("not_embedded"))
 
 
-def _held_out_rows(
-    folder: Path, frame: pl.LazyFrame, columns: Sequence[str], model: str, fingerprint: str, *, verify: bool
-) -> tuple[Sequence[int] | None, str]:
-    """The rows of `folder` that were kept out of training, and the record that names them; None for all rows."""
-    if SPLIT in columns:
-        held = frame.select((pl.col(SPLIT) == HOLDOUT).fill_null(value=False).arg_true()).collect()[SPLIT].to_list()
-        if held:
-            return held, "those whose column split says holdout"
-    trained = read_manifest(Path(model)) if (Path(model) / MANIFEST).exists() else None
-    if trained is None or trained.stage is not Stage.POLICY:
-        return None, ""
-    if trained.parent != fingerprint:
-        made_of = {manifest.fingerprint for manifest in read_ancestors(trained).values()}
-        return None, "all, and the model was trained on some of them" if fingerprint in made_of else ""
-    # The model was trained on this same selection: it has not seen the pairs that `sepo train --holdout` kept out.
-    size = parse_holdout(str(trained.options.get("holdout") or 0))
-    if not size:
-        return None, "all, and the model was trained on them"
-    return list(SelectedPairs.open(folder, verify=verify).split(size)[1].rows), f"those that --holdout {size} kept out"
+def _held_out(values: Iterable[object], place: str, words: str) -> Measured:
+    """The rows that a column `split` holds out, in `words`; all rows where it holds out none."""
+    kept = list(values)
+    sides = read_sides(kept, place)
+    if sides is None:
+        return Measured(range(len(kept)))
+    return Measured([row for row, side in enumerate(sides) if side == HOLDOUT], (words,))
+
+
+def _text(measured: Measured) -> str:
+    return ", ".join(measured.which) or "all"

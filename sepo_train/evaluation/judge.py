@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 from sepo_data.console.text import listed, shortened
 from sepo_data.errors import SepoError
 from sepo_data.tokenization.bounded_template import apply_template
+from sepo_data.tokenization.template_date import set_template_date
 from sepo_train.engine.layout import batches_by_tokens, padded
 from sepo_train.engine.logps import default_batch_tokens
 from sepo_train.models.device import default_dtype
@@ -39,14 +40,15 @@ HINT = "name a reward model, or a function of yours as FILE.py:FUNCTION"
 _FUNCTION = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
 
-def open_judge(name: str, *, trust_remote_code: bool = False) -> Judge:
+def open_judge(name: str, *, template_date: str | None = None, trust_remote_code: bool = False) -> Judge:
     """Open the judge `name` and check it, before anything is generated.
 
     `path/file.py:function` or `module:function` is a function of (prompt: str, answer: str) that returns a number; the
     prompt of an answer that comes later in a conversation is all that was said before, a paragraph a turn, each after
     the name of its role. Anything else is a sequence classifier of transformers' (a folder or a Hub id) with one logit,
     which is the score, or two labels, of which the second is the good one: the score is the lead of its logit. It reads
-    the conversation through its own chat template, or, where it has none, prompt and answer as a pair of texts.
+    the conversation through its own chat template, which takes `template_date` (YYYY-MM-DD) for today, or, where it has
+    none, prompt and answer as a pair of texts.
 
     Raises:
         SepoError: there is no such function, or the model is not such a classifier.
@@ -60,7 +62,7 @@ def open_judge(name: str, *, trust_remote_code: bool = False) -> Judge:
         raise SepoError(
             f"the judge {name} has {config.num_labels} labels; a score is one logit, or the lead of one of two", HINT
         )
-    return partial(_classify, name, trust_remote_code=trust_remote_code)
+    return partial(_classify, name, template_date=template_date, trust_remote_code=trust_remote_code)
 
 
 def transcript(messages: Sequence[Message]) -> str:
@@ -108,8 +110,15 @@ def _call(function: Callable[[str, str], object], name: str, items: Sequence[tup
 
 
 @torch.inference_mode()
-def _classify(name: str, items: Sequence[tuple[list[Message], str]], *, trust_remote_code: bool = False) -> list[float]:
+def _classify(
+    name: str,
+    items: Sequence[tuple[list[Message], str]],
+    *,
+    template_date: str | None = None,
+    trust_remote_code: bool = False,
+) -> list[float]:
     model, tokenizer = _load_classifier(name, trust_remote_code=trust_remote_code)
+    set_template_date(tokenizer, template_date)
     encoded = [_encode(messages, answer, tokenizer) for messages, answer in items]
     lengths = [len(encoding["input_ids"]) for encoding in encoded]
     context = context_length(model.config)

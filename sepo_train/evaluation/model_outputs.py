@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
-from sepo_train.engine.choose import CHECKED_PAIRS, choose_layout_policy
+from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.generate import end_ids, generate
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.engine.recheck import recheck_longest
 from sepo_train.evaluation.conversations import answer_prompts
 from sepo_train.models.load import load_model
 from sepo_train.models.tokenizers import load_tokenizer
+from sepo_train.models.weight_changes import check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +61,8 @@ def collect_outputs(
     *,
     samples: int | list[Tree],
     dtype: Dtype,
-    chat_template: Path | None = None,
+    chat_template: str | Path | None = None,
+    template_date: str | None = None,
     trust_remote_code: bool = False,
     progress: Progress = SILENT,
 ) -> ModelOutputs:
@@ -72,17 +76,22 @@ def collect_outputs(
         samples: answers to score; or the number of prompts of `trees` to sample answers to.
         dtype: number type of its weights.
         chat_template: used for answers in place of its own.
+        template_date: day, as YYYY-MM-DD, that the chat template takes for today; by default the day it is.
         trust_remote_code: run the code that comes with it.
         progress: receives the steps done.
     """
-    model = load_model(name, dtype=dtype, trust_remote_code=trust_remote_code)
-    tokenizer = load_tokenizer(name, chat_template=chat_template, trust_remote_code=trust_remote_code)
-    layout_policy = choose_layout_policy([model], trees[:CHECKED_PAIRS], batch_tokens=default_batch_tokens())
+    model = load_model(name, dtype=dtype, trust_remote_code=trust_remote_code, progress=progress)
+    tokenizer = load_tokenizer(
+        name, chat_template=chat_template, template_date=template_date, trust_remote_code=trust_remote_code
+    )
+    layout_policy = choose_layout_policy([model], trees, batch_tokens=default_batch_tokens())
 
     def score(selected: Sequence[Tree], kind: str) -> Iterator[list[Tensor]]:
         for start in range(0, len(selected), PROGRESS_EVERY_PAIRS):
             part = selected[start : start + PROGRESS_EVERY_PAIRS]
-            yield from score_trees(model, part, layout_policy, batch_tokens=default_batch_tokens())
+            scores = score_trees(model, part, layout_policy, batch_tokens=default_batch_tokens())
+            recheck_longest(model, part, scores, layout_policy, name=partial(_numbered, kind, start))
+            yield from scores
             progress.step(start + len(part), len(selected), f"{kind} under {name}")
 
     pairs: list[PairLogps] = list(score(trees, "pairs"))
@@ -104,7 +113,13 @@ def collect_outputs(
         samples = [Tree(prompt, (answer,)) for prompt, answer in zip(asked, sampled, strict=True) if answer]
     sample_logps = [logps for [logps] in score(samples, "samples")]
     answers = answer_prompts(model, tokenizer, prompts, generation, progress=progress) if prompts else []
+    check_kept(model)
     return ModelOutputs(layout_policy.layout_name, pairs, samples, sample_logps, answers)
+
+
+def _numbered(kind: str, start: int, place: int) -> str:
+    """The name of one of the `kind` of rows that are scored, the first of which has the number `start`."""
+    return f"number {start + place} of the {kind}"
 
 
 def some_prompts(trees: Sequence[Tree], count: int, seed: int) -> list[Sequence[int]]:

@@ -29,16 +29,27 @@ MEASURES = {
     "rewards/chosen": "reward of the chosen response, selected tokens",
     "rewards/rejected": "reward of the rejected response, selected tokens",
     "rewards/margins": "reward margin, selected tokens",
-    "rewards/accuracies": "chosen response preferred, by selected tokens",
+    "rewards/accuracies": "chosen response preferred, by selected tokens (ties as half)",
     "logps/chosen": "log-probability of the chosen response, selected tokens (nats)",
     "logps/rejected": "log-probability of the rejected response, selected tokens (nats)",
     "all/margins": "margin, all tokens (nats a token)",
-    "all/accuracies": "chosen response preferred, by all tokens",
+    "all/accuracies": "chosen response preferred, by all tokens (ties as half)",
     "kl": "KL divergence from the start (nats a token)",
     "length": "length of sampled answers (tokens, cut at 64)",
     "length_drift": "change of that length (tokens)",
 }
 """The metrics of the holdout pairs, in words."""
+
+ROUNDING = 1e-3
+"""Of a mean reward that is 0: of log-probabilities that two passes of one model gave."""
+
+RESULTS = {
+    "pairs_seen": "pairs trained on",
+    "pairs": "pairs trained on",
+    "first_loss": "loss of the first batch, before any update",
+    "last_loss": "loss of the last batch",
+}
+"""The numbers of a run, in words. Others are left out: of one batch an accuracy is no measurement of a model."""
 
 
 def write_model_card(out: Path, manifest: Manifest) -> None:
@@ -161,7 +172,7 @@ def _selection(known: Mapping[Stage, Manifest]) -> Iterable[str]:
         split = f", split {as_text(rewards.input.split)}" if rewards.input.split else ""
         rows += [("preference data", f"{as_text(rewards.input.name)}{split} ({rewards.input.rows:,} rows)")]
     if (oracle := known.get(Stage.ORACLE)) is not None:
-        rows += [(f"oracle: {name.replace('_', ' ')}", as_value(value)) for name, value in _plain(oracle.results)]
+        rows += [(f"oracle: {words}", as_value(value)) for words, value in _plain(oracle.results)]
         rows += _options(oracle, prefix="oracle: ", only=_ORACLE)
     rows += [("fingerprint", as_code(selection.fingerprint))]
     yield "### The selection"
@@ -192,8 +203,8 @@ def _training(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _measured(results: Mapping[str, JsonValue]) -> Iterable[str]:
-    """The numbers of the run, and the metrics of the holdout pairs before and after it."""
-    rows = [(name.replace("_", " "), as_value(value)) for name, value in _plain(results)]
+    """The numbers of the run, and the metrics of the holdout pairs before and after it, where they are some."""
+    rows = [(words, as_value(value)) for words, value in _plain(results)]
     if not rows:
         return
     yield "## Measured"
@@ -208,15 +219,24 @@ def _measured(results: Mapping[str, JsonValue]) -> Iterable[str]:
         yield table(
             ("", "before", "after"),
             [
-                (MEASURES.get(name, name), *(_measure(name, side.get(name)) for side in (before, after)))
+                (MEASURES.get(name, name), *(_measure(name, _known(side, name)) for side in (before, after)))
                 for name in sorted(names, key=[*MEASURES, *names].index)
             ],
         )
 
 
+def _known(evaluation: Mapping[str, JsonValue], name: str) -> JsonValue:
+    """A metric; None for the accuracy of rewards that are 0 but for rounding, as those of a model against itself."""
+    if name != "rewards/accuracies":
+        return evaluation.get(name)
+    sides = [evaluation.get(f"rewards/{side}") for side in SIDES]
+    zero = all(isinstance(value, int | float) and abs(value) <= ROUNDING for value in sides)
+    return None if zero else evaluation.get(name)
+
+
 def _plain(results: Mapping[str, JsonValue]) -> list[tuple[str, JsonValue]]:
-    """The numbers among the results."""
-    return [(name, value) for name, value in results.items() if isinstance(value, int | float)]
+    """The numbers among the results that `RESULTS` names, by its words."""
+    return [(RESULTS[name], value) for name, value in results.items() if name in RESULTS]
 
 
 def _measure(name: str, value: JsonValue) -> str:

@@ -20,8 +20,11 @@ READINGS = [
     Reading("a b.csv", split="train", columns={"chosen": "better one", "prompt": "q"}),
     Reading("user/data", subset="en", revision="v1", streaming=True, pairs_from_ranking="adjacent"),
     Reading(mix=(("a.jsonl", 0.7), ("b.jsonl", 0.3)), shuffle=True, seed=3, limit=20, dedupe=True),
+    Reading(mix=(("a.jsonl", 1 / 3), ("b.jsonl", 2.0))),
     Reading("table.db", query="SELECT 'x' FROM t", holdout=2000),
     Reading("prefs.jsonl", holdout="5%"),
+    Reading("prefs.csv", delimiter=";", columns={"prompt": "input.messages"}),
+    Reading("prefs.jsonl", ignore=("context", "a picture")),
 ]
 
 

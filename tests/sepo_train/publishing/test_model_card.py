@@ -125,15 +125,16 @@ def test_the_card_of_a_policy(tmp_path):
     assert told["oracle"] == ["oracle (134,515,008 parameters, weights `0123456789abcdef`)"]
     assert told["ref"] == ["org/base (134,515,008 parameters at `abc123`)"]
     assert told["preference data"] == ["org/pairs, split train (160 rows)"]
-    assert told["oracle: pairs seen"] == ["96"]
+    assert told["oracle: pairs trained on"] == ["96"]
+    assert not [name for name in told if name.startswith("oracle: ") and "accuracy" in name]
     assert told["oracle: lr"] == ["5e-05"]
     assert told["rewards: beta"] == ["0.1"]
     assert told["time"] == ["1,234 s"]
     assert told["gamma"] == ["2"]
     assert told["lr"] == ["1e-06"]
     assert "limit" not in told
-    assert told["first loss"] == ["0.141235"]
-    assert told["chosen response preferred, by all tokens"] == ["52.0%", "58.0%"]
+    assert told["loss of the first batch, before any update"] == ["0.141235"]
+    assert told["chosen response preferred, by all tokens (ties as half)"] == ["52.0%", "58.0%"]
     assert told["margin, all tokens (nats a token)"] == ["0.06", "0.1424"]
     assert told["KL divergence from the start (nats a token)"] == ["", "0.01"]
     assert told["python"] == ["3.11.7"]
@@ -163,6 +164,18 @@ def test_the_card_of_an_oracle(tmp_path):
     assert "trained with [Direct Preference Optimization](https://arxiv.org/abs/2305.18290) from model.gguf" in card
     assert "on 96 pairs of org/pairs" in card
     assert "sepo score DATASET --oracle me/oracle --ref model.gguf --out rewards/" in card
+    assert "accuracy" not in card, "that of the last batch is no accuracy of the oracle"
+
+
+def test_the_accuracy_of_equal_rewards_is_left_out(tmp_path):
+    before = {"rewards/accuracies": 0.449, "rewards/chosen": -0.0, "rewards/rejected": 1e-4, "all/accuracies": 0.5}
+    after = {"rewards/accuracies": 1.0, "rewards/chosen": 0.5, "rewards/rejected": -0.5, "all/accuracies": 0.75}
+    policy = chain(tmp_path).model_copy(update={"results": {"pairs": 8, "eval": {"before": before, "after": after}}})
+    card = model_card(policy, {}, name="policy", adapter=False)
+    told = cells(card)
+    assert told["chosen response preferred, by selected tokens (ties as half)"] == ["", "100.0%"]
+    assert told["chosen response preferred, by all tokens (ties as half)"] == ["50.0%", "75.0%"]
+    assert "44.9%" not in card
     assert "somebody" not in card
 
 
