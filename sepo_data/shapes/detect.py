@@ -24,12 +24,12 @@ from sepo_data.shapes.context.doubts import (
     unread,
     ways_to_read,
 )
-from sepo_data.shapes.context.references import refuse_references
 from sepo_data.shapes.context.texts import gives_pairs
 from sepo_data.shapes.messages import CALLS, is_turn, with_system
 from sepo_data.shapes.prompts import rival_prompts
 from sepo_data.shapes.record import value_at
 from sepo_data.shapes.refused.no_shape import columns_option, no_shape
+from sepo_data.shapes.refused.references import refuse_references
 from sepo_data.shapes.registry import registered_shapes
 from sepo_data.shapes.shape import ASKED, BESIDE, RESPONSES, SIDE, Shape
 from sepo_data.shapes.skip_reasons import SkipRow
@@ -104,11 +104,11 @@ def _detect(
     found = replace(find_columns(regarded, sample, roles), pair_choice=pairs)
     shape = _fitting(entries, regarded, sample, found)
     left = looked_into([column for column in unread(shape, regarded, sample) if column not in ignore])
+    left += [key for key in telling_keys(left, sample) if key not in (*left, *ignore)]
     named = dict.fromkeys((*shape.unseen, *late_names(shape, found, left)))
     late = tuple(column for column in named if column not in ignore)
     refuse_references(shape, found, left)
-    inside = [key for key in telling_keys(left, sample) if key not in (*left, *ignore)]
-    doubtful = doubts(shape, found, [*left, *inside], marks=PICTURE_MARK not in ignore)
+    doubtful = doubts(shape, found, left, marks=PICTURE_MARK not in ignore)
     return replace(shape, unseen=late, unread=unread(shape, columns, sample)), doubtful
 
 

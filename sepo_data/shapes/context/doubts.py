@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sepo_data.console.text import shortened
 from sepo_data.shapes.columns import PROMPT_ROLES
 from sepo_data.shapes.context.names import (
+    LIKELY_INSIDE,
     OF_TOOLS,
     OPENING,
     PLAIN,
@@ -102,10 +103,14 @@ def looked_into(columns: Sequence[str]) -> list[str]:
 
 
 def telling_keys(columns: Sequence[str], sample: Sequence[Row]) -> list[str]:
-    """The dotted names of keys that tell of context, of objects in left-over columns such as `metadata`."""
+    """The dotted names of keys that tell of context, of objects in left-over columns such as `metadata`.
+
+    Those that are likely are among them even if no object of the first rows has them.
+    """
     others = (column for column in columns[:MOST_COMPARED] if column not in ROLE_OF_NAME and not tells(column))
     objects = [column for column in others if any(_may_be_object(value_at(row, column)) for row in sample)]
-    return [name for name in dict.fromkeys(inner_names(objects, sample)) if tells_inside(name)]
+    likely = (f"{column}.{key}" for column in objects for key in LIKELY_INSIDE)
+    return [name for name in dict.fromkeys((*inner_names(objects, sample), *likely)) if tells_inside(name)]
 
 
 def _may_be_object(value: object) -> bool:
@@ -159,7 +164,11 @@ def late_names(shape: Shape, found: Columns, columns: Sequence[str]) -> tuple[st
     if shape.tokenized:
         return ()
     dialogues = holds_dialogues(shape, found)
-    named = (name for name in columns if names_media(name) or (tells(name, PLAIN) and not dialogues))
+    named = (
+        name
+        for name in columns
+        if names_media(name) or (tells(name, PLAIN) and not dialogues) or ("." in name and tells_inside(name))
+    )
     return tuple(column for column in named if not any(value_at(record.row, column) for record in found.sample))
 
 

@@ -20,6 +20,12 @@ ROLE_OF_NAME = {name: role for role in CONTEXT_ROLES for name in spellings(role)
 ROLES_INSIDE = frozenset({"history", "system", "tools"})
 """Roles that a key of an object may tell of, in a column of any name."""
 
+LIKELY_INSIDE = (
+    "context",
+    *sorted(name for name, role in ROLE_OF_NAME.items() if role in ROLES_INSIDE and "." not in name),
+)
+"""Keys of an object that may come up behind the first rows."""
+
 MEDIA = frozenset({"image", "img", "picture", "photo", "video", "audio"})
 
 PLACES = frozenset({"base64", "b64", "byte", "file", "filename", "id", "path", "pixel", "uri", "url", "value"})

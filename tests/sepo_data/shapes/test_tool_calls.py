@@ -237,3 +237,11 @@ def test_a_table_of_neither_kind_of_messages(rewards_of):
     at = table.schema.get_field_index("prompt")
     table = table.set_column(at, pa.field("prompt", odd), pa.array([[{"role": "user"}]], type=odd))
     assert differences(table, Stage.REWARDS) == [f"column prompt is {odd}, not {MESSAGES}"]
+
+
+@pytest.mark.parametrize("given", ["it is dry", "", None, {"effort": "low"}])
+def test_a_text_under_the_key_reasoning_is_reasoning(given):
+    row = {**ROW, "chosen": [assistant("No.", reasoning=given)], "rejected": [assistant("Yes.")]}
+    [pair] = shape_of(row).to_pairs(0, row, ())
+    expected = {"reasoning_content": given} if given == "it is dry" else {}
+    assert pair.chosen == [assistant("No.", **expected)]

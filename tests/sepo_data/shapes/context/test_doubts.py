@@ -10,6 +10,7 @@ from sepo_data.errors import SepoError
 from sepo_data.shapes.context.doubts import PICTURE_MARK
 from sepo_data.shapes.context.names import ROLE_OF_NAME
 from sepo_data.shapes.detect import detect_shape
+from sepo_data.shapes.skip_reasons import SkipRow
 
 
 def user(content):
@@ -195,6 +196,21 @@ def test_other_objects_are_only_listed(row):
     known = {"question": ASKED, "messages": [user(ASKED)], "answer": "In some shed or other.", "document_id": "d 1"}
     assert detect(row | {"extra_info": known}).unread == ("extra_info",)
     assert detect(row | {"response_metadata": {"system_prompt": "Judge both of these."}}).unread
+
+
+@pytest.mark.parametrize("case", INSIDE)
+@pytest.mark.parametrize("known", [False, True])
+def test_context_that_comes_up_later_inside_an_object_is_skipped(case, known):
+    row, inside, key = INSIDE[case]
+    if not known and key == "image_path":
+        return  # any name may tell of pictures
+    first = row | {"metadata": {"id": 3} | ({key: None} if known else {})}
+    shape = detect(first)
+    assert len(shape.to_pairs(0, first, ())) == 1
+    with pytest.raises(SkipRow, match=f"metadata.{key}"):
+        shape.to_pairs(1, row | {"metadata": {"id": 4} | inside}, ())
+    ignoring = detect(first, ignore=[f"metadata.{key}"])
+    assert ignoring.to_pairs(1, row | {"metadata": {"id": 4} | inside}, ())
 
 
 NAMES = [*ROLE_OF_NAME, "images", "initial_steps", "functions", "facts", "log", "rationale", "id"]

@@ -29,6 +29,10 @@ REFERENCES = {
         True,
     ),
     "models as columns": (QUESTION | {"gpt-4": FLOAT, "vicuna": DIVE} | labels("gpt-4", "vicuna"), True),
+    "last words of columns": (
+        QUESTION | {"Text_A": FLOAT, "Score_A": 1, "Model_A": "m", "Text_B": DIVE, "Model_B": "n"} | labels("A", "B"),
+        True,
+    ),
     "numbers of responses": (PROMPT | {"answer_0": FLOAT, "answer_1": DIVE} | labels("0", "1"), False),
     "models that have answered": (
         PROMPT
@@ -78,3 +82,9 @@ RESPONSES = {
 def test_short_responses_are_read(case):
     row = RESPONSES[case]
     assert read(row) == [row["chosen"], row["rejected"]]
+
+
+def test_labels_in_objects_are_refused():
+    row = QUESTION | {"vote": labels("A", "B"), "A": FLOAT, "B": DIVE}
+    with pytest.raises(SepoError, match="labels such as 'A'"):
+        read(row, {"chosen": "vote.chosen", "rejected": "vote.rejected"})

@@ -48,9 +48,17 @@ def refuse_references(shape: Shape, found: Columns, columns: Sequence[str]) -> N
 def _meant(found: Columns, known: Sequence[PairTexts], columns: Sequence[str]) -> list[tuple[str, ...]]:
     """Columns that labels may refer to: two with responses, two that are called like the labels, one with options."""
     two = tuple(found.names[role] for role in TWO if role in found.names)
-    called = tuple(sorted(frozenset[str]().union(*(row.responses for row in known[:2]))))
+    labels = sorted(frozenset[str]().union(*(row.responses for row in known[:2])))
+    called = tuple(column for label in labels for column in columns if _is_called(column, label, known))
     options = [(column,) for column in columns if has_word(column, OF_OPTIONS)]
     return [names for names in (two, called) if len(names) == len(TWO) and set(names) <= set(columns)] + options
+
+
+def _is_called(column: str, label: str, known: Sequence[PairTexts]) -> bool:
+    """True if a column with a text has the label as its name, or as the last word of it."""
+    name, word = column.casefold(), label.casefold()
+    is_last = name.endswith(word) and name.removesuffix(word)[-1:] in {"", "_", "-", " ", "."}
+    return is_last and any(is_text(text) for row in known for text in texts_of(value_at(row.row, column)))
 
 
 def _are_others(row: PairTexts, meant: Sequence[str]) -> bool:
@@ -63,7 +71,7 @@ def _are_others(row: PairTexts, meant: Sequence[str]) -> bool:
 
 def _error(found: Columns, row: PairTexts, meant: Sequence[str]) -> SepoError:
     chosen, rejected = (found.names[role] for role in RESPONSES)
-    label, named = shortened(str(row.row[chosen])), " and ".join(map(shortened, meant))
+    label, named = shortened(str(value_at(row.row, chosen))), " and ".join(map(shortened, meant))
     ignored = f"if {chosen} and {rejected} are the responses themselves, add --ignore {quote(','.join(meant))}"
     return SepoError(
         f"{chosen} and {rejected} are labels such as {label!r}, and the answers seem to be in {named}",
