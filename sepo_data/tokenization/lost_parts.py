@@ -12,8 +12,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sepo_data.shapes.tool_calls import arguments_text
 from sepo_data.tokenization.message_parts import Part, parts_of, value_of, with_marks
 from sepo_data.tokenization.prompt_opening import conversation, turns_of
 
@@ -99,11 +101,14 @@ def described(pair: Pair, part: Part) -> str:
 
 
 def _loss(pair: Pair, part: Part, rendered: str) -> str | None:
-    texts = Counter(_texts(value_of(pair, part)))
-    if part.kind == "arguments":
-        lost = [text for text, times in texts.items() if not _is_argument_of(text, times, rendered)]
-    else:
+    value = value_of(pair, part)
+    texts = list(_texts(value))
+    if part.kind != "arguments":
         lost = [text for text in texts if not _is_in(text, rendered)]
+    elif arguments_text(value) in rendered or _in_order([_name_of(pair, part), *texts], rendered):
+        return None
+    else:
+        lost = [text for text, times in Counter(texts).items() if not _is_argument_of(text, times, rendered)]
     if not lost:
         return None
     if part.kind == "content" and part.role == "assistant":
@@ -130,6 +135,21 @@ def _texts(value: object) -> Iterator[str]:
         yield CONSTANTS[value][0]
     else:
         yield json.dumps(value)
+
+
+def _name_of(pair: Pair, arguments: Part) -> str:
+    return str(value_of(pair, replace(arguments, kind="tool call")))
+
+
+def _in_order(texts: Iterable[str], rendered: str) -> bool:
+    """True if `rendered` holds `texts` one behind the other, as templates write them that put nothing between them."""
+    place = 0
+    for text in texts:
+        spellings = "|".join(map(re.escape, _spellings(text.strip())))
+        if (found := re.compile(spellings).search(rendered, place)) is None:
+            return False
+        place = found.end()
+    return True
 
 
 def _is_argument_of(text: str, times: int, rendered: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.shapes.tool_calls import arguments_text
+from sepo_data.tokenization.message_parts import REASONING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -93,6 +94,12 @@ def _call_with_text(call: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**call, "function": {**function, "arguments": arguments_text(function["arguments"])}}
 
 
+def _with_reasoning(turn: Message) -> Message:
+    """Reasoning under every key at which templates look for it."""
+    found = next((turn[key] for key in REASONING if turn.get(key)), None)
+    return turn if found is None else {**turn, **dict.fromkeys((*REASONING, "reasoning"), found)}
+
+
 def _with_parts(turn: Message) -> Message:
     """Content as a list of parts, as models of text and images take it."""
     content = turn.get("content")
@@ -105,6 +112,7 @@ OTHER_FORMS = (
     Form(lambda turn: _with_null(_with_text(turn)), nulls=True),
     Form(_with_parts, parts=True),
     Form(lambda turn: _with_parts(_with_text(turn)), parts=True),
+    Form(_with_reasoning),
 )
 """Forms that are tried, one after the other, where a template refuses messages as they were read or leaves a part out.
 

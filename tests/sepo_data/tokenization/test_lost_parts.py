@@ -227,6 +227,53 @@ def test_what_is_lost_is_named(template, kind, lost):
         assert row.detail.startswith(f"the chat template leaves out {lost}")
 
 
+ARGUMENTS = CHATML.replace(
+    "{{ message.content }}",
+    "{{ message.content }}{% for c in message.tool_calls or [] %}"
+    "{% set a = c.function.arguments %}{{ c.function.name }}(ARGUMENTS){% endfor %}",
+)
+EACH = "{% for k, v in a.items() %}{{ k }}={{ v }};{% endfor %}"
+FIRST = "{% for k, v in a.items() %}{% if loop.first %}{{ k }}={{ v }}{% endif %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments", "lost"),
+    [
+        (FIRST, {"n": 1, "c": 1}, "1"),
+        (FIRST, {"n": 12, "c": 1}, "c"),
+        (FIRST, {"n": True, "a": True}, "true"),
+        (FIRST, {"n": "one two", "m": "one two"}, "one two"),
+        (FIRST, {"n": "only one"}, None),
+        ("{{ a.values() | join(' ') }}", {"al": 1}, "al"),
+        ("{{ a.n | unique | join(' ') }} n", {"n": [1, 1]}, "1"),
+        ("{% for k, v in a | dictsort %}{{ k }}={{ v }};{% endfor %}", {"n": 1, "c": 1, "a": "n"}, None),
+        ("{% for k, v in a.items() %}{{ k }}{{ v }}{% endfor %}", {"n": 1, "c": "1", "flag": True}, None),
+        (EACH, {"n": False, "l": [False, None, None], "a": "False"}, None),
+        (EACH, {"n": [None, {"n": "n"}], "aa": "a", "a": "aa"}, None),
+        ("{{ a | tojson }}", {"n": [1, 1.0, 11, "1"], "1": 1, "a_b": "a b"}, None),
+        ("{{ a | tojson | tojson }}", {"n": 'n\n"n"', "c": "\tc", "x": ["c", 1, 1]}, None),
+        ("{{ a | string | e }}", {"n": "it's", "c": '"c"', "x": ["'", 1]}, None),
+        (r"{{ a | tojson | replace('\"', '\\u0022') }}", {"n": 1, "c": "n"}, None),
+    ],
+)
+def test_each_argument_is_looked_for_as_a_word_of_its_own(written, arguments, lost):
+    pair = Pair(0, [user("Roll")], [calls(call("calc", **arguments))], [said("No")])
+    [row] = render_pairs([pair], with_template(ARGUMENTS.replace("ARGUMENTS", written)))
+    if lost is None:
+        assert not isinstance(row, SkippedRow), row.detail
+    else:
+        assert row.detail == f"the chat template leaves out the arguments of turn 1 of chosen: {lost!r}"
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking", "reasoning"])
+@pytest.mark.parametrize("given", ["reasoning_content", "thinking"])
+def test_reasoning_under_the_key_that_the_template_reads(key, given):
+    template = CHATML.replace("{{ message.content }}", f"{{{{ message.{key} or '' }}}} {{{{ message.content }}}}")
+    pair = Pair(0, [user("Hi")], [said("Yes", **{given: "Let me see."})], [said("No")])
+    [row] = render_pairs([pair], with_template(template))
+    assert row.responses[0].strip() == "Let me see. Yes<|im_end|>"
+
+
 # Arguments and contents reach the template as the data have them where it does not take what was made of them.
 
 TEXT_ONLY = CHATML.replace(
@@ -238,9 +285,9 @@ TEXT_ONLY = CHATML.replace(
 
 @pytest.mark.unstable_api
 def test_arguments_as_the_text_that_they_were():
-    written = '{"n":1, "m":  [2]}'
+    written = '{"n":1, "m":  [2], "x": 1E5, "y": 1.50}'
     made = tool_calls([{"type": "function", "function": {"name": "dice", "arguments": written}}], "x")
-    assert made[0]["function"]["arguments"] == {"n": 1, "m": [2]}
+    assert made[0]["function"]["arguments"] == {"n": 1, "m": [2], "x": 1e5, "y": 1.5}
     made = pickle.loads(pickle.dumps(made))  # noqa: S301 - as a worker process gets it
     pair = Pair(0, [user("Roll")], [said("", tool_calls=made)], [said("No")])
     [row] = render_pairs([pair], with_template(TEXT_ONLY))

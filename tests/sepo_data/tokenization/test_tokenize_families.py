@@ -204,7 +204,11 @@ def plain_texts(pair, tokenizer):
 
 
 def ended(text):
-    """`text` up to the first of the tokens that it ends with, which are those of the template `chatml`, and EOS."""
+    """`text` up to the first of the tokens that it ends with, which are those of the template `chatml`, and EOS.
+
+    The header of a next turn may stand behind them, or its first token.
+    """
+    text = re.sub(r"(<\|end\|>|</s>)\s*<\|start\|>(?:user|assistant|system|tool)?\s*$", r"\1", text)
     if not re.sub(r"(?:<\|end\|>|</s>|\s)+$", "", text):
         return text.rstrip() if text.rstrip().endswith(("<|end|>", "</s>")) else text
     text = re.sub(r"(<\|end\|>)(?:\s*(?:<\|end\|>|</s>))*\s*$", r"\1", text)

@@ -124,6 +124,47 @@ def test_strings(template, given, expected):
     )
 
 
+HEADER = ("<|im_start|>{}\n", "<|head|>{}<|/head|>\n\n", "<|{}|>\n")
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "tool"])
+@pytest.mark.parametrize("header", HEADER)
+@pytest.mark.parametrize("special", [True, False])
+def test_strings_that_end_in_the_header_of_any_turn(header, role, special):
+    opened = header.replace("{}", "{{ m.role }}")
+    template = (
+        "{% for m in messages %}" + opened + "{{ '' }}{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}" + header.format("assistant") + "{{ '' }}{% endif %}"
+    )
+    tokenizer = tokenizer_of(template, special=special)
+    next_turn = header.format(role)
+    given = [f"Yes.<|im_end|>{between}{next_turn}" for between in ("", "\n", "\n<|endoftext|>\n")]
+    for text in (*given, given[0].rstrip()):
+        item = tokenized(tokenizer, "Hi\n", text, "No.")
+        assert responses(item, tokenizer) == ["Yes.<|im_end|>", "No.<|endoftext|>"]
+        assert item.end_trimmed
+    for text in (f"Yes.<|im_end|>\n{next_turn}And", f"Yes. {next_turn}And", f"<|im_end|>\n{next_turn}And<|im_end|>"):
+        item = tokenized(tokenizer, "Hi\n", text, "No.")
+        assert responses(item, tokenizer)[0].removesuffix("<|endoftext|>") == text, "what a turn has behind it stays"
+        assert not item.end_trimmed
+
+
+@pytest.mark.parametrize("template", [LLAMA, LLAMA.replace("<|eot_id|>", "<|stop|>"), None])
+@pytest.mark.parametrize("behind", ["\n<|im_start|>user\n", "<|user|>", "[INST] ", "\n<|im_start|>"])
+def test_strings_that_end_in_a_usual_header(template, behind):
+    tokenizer = tokenizer_of(template, eos="<|im_end|>")
+    item = tokenized(tokenizer, "Hi\n", f"Yes.<|im_end|>{behind}", f"No{behind}")
+    assert responses(item, tokenizer) == ["Yes.<|im_end|>", f"No{behind}<|im_end|>"]
+
+
+@pytest.mark.parametrize("content", ["It is <|im_end|>\n<|im_start|>user\n", "<|im_end|><|im_start|>", "<|user|>"])
+@pytest.mark.parametrize("template", [CHATML, LLAMA, CHATML.replace("<|im_end|>", "")])
+def test_a_content_that_ends_in_a_header(template, content):
+    tokenizer = tokenizer_of(template)
+    item = tokenized(tokenizer, turn("user", "Hi"), turn("assistant", content), turn("assistant", "No"))
+    assert responses(item, tokenizer)[0].startswith(content)
+
+
 def test_a_content_that_ends_like_a_turn():
     tokenizer = tokenizer_of(CHATML)
     item = tokenized(
