@@ -10,9 +10,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from functools import wraps
 from inspect import Parameter, signature
 from numbers import Integral, Real
+from operator import is_
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
@@ -52,7 +54,7 @@ def between(lowest: int, highest: int) -> Limit:
 
 
 def checked(**limits: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Check the arguments of the decorated function before each call.
+    """Check the arguments of the decorated function before each call, which gets NumPy's scalars as Python's.
 
     An annotation is read as it is written. Of a class that is imported for type checkers alone the name is compared.
 
@@ -71,15 +73,16 @@ def checked(**limits: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                given = called.bind(*args, **kwargs).arguments
+                given = called.bind(*args, **kwargs)
             except TypeError:
                 return function(*args, **kwargs)  # a missing or an unknown argument: Python's own message
-            for name, value in given.items():
+            for name, value in given.arguments.items():
                 # Of further keyword arguments, each has the annotation.
                 several = called.parameters[name].kind is Parameter.VAR_KEYWORD
                 for each, of in (value.items() if several else [(name, value)]) if name in annotations else ():
                     _check(owner, each, of, annotations[name], limits.get(name))
-            return function(*args, **kwargs)
+                given.arguments[name] = {each: _plain(of) for each, of in value.items()} if several else _plain(value)
+            return function(*given.args, **given.kwargs)
 
         return call
 
@@ -87,13 +90,15 @@ def checked(**limits: object) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def check_fields(made: Any, **limits: object) -> None:  # noqa: ANN401 - any dataclass
-    """Check the fields of a dataclass, in its `__post_init__`; `limits` are those of `checked`.
+    """Check the fields of a dataclass, in its `__post_init__`, as `checked` does arguments; `limits` are the same.
 
     Raises:
         SepoError: a field has a value that its annotation does not have.
     """
     for field in fields(made):
-        _check(type(made).__name__, field.name, getattr(made, field.name), str(field.type), limits.get(field.name))
+        value = getattr(made, field.name)
+        _check(type(made).__name__, field.name, value, str(field.type), limits.get(field.name))
+        object.__setattr__(made, field.name, _plain(value))
 
 
 def _check(owner: str, name: str, value: object, annotation: str, limit: object) -> None:
@@ -126,7 +131,7 @@ def _fits(value: object, kind: str, choices: tuple[object, ...]) -> bool:
         kinds = parts[:1] * len(value) if name == "Sequence" or parts[-1] == "..." else parts
         return len(kinds) == len(value) and all(map(_fits_any, value, kinds))
     if choices:
-        return type(value) in map(type, choices) and value in choices
+        return any(isinstance(value, type(each)) and value == each for each in choices) and not _is_bool(value)
     return name.rpartition(".")[2] in {parent.__name__ for parent in type(value).__mro__}
 
 
@@ -148,7 +153,28 @@ def _split(text: str, separator: str) -> Iterator[str]:
 
 
 def _words(annotation: str) -> list[str]:
-    return [WORDS.get(kind, kind) for kind in _split(annotation, "|")]
+    return [WORDS.get(kind) or _words_of_container(kind) for kind in _split(annotation, "|")]
+
+
+def _words_of_container(kind: str) -> str:
+    name, _, inside = kind.removesuffix("]").partition("[")
+    parts = [" or ".join(_words(part)) for part in _split(inside, ",") if part not in {"", "..."}]
+    if name == "Mapping":
+        return f"a dictionary from {parts[0]} to {parts[1]}"
+    return f"a list or tuple of: {', '.join(parts)}" if name in {"Sequence", "tuple"} else name.rpartition(".")[2]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any argument
+    """NumPy's scalars, also in lists and tuples, as Python's: manifests and their fingerprints are JSON.
+
+    A float of fewer bits is the number that it is written as: 0.3, not 0.30000001192092896.
+    """
+    if type(value) in {list, tuple}:
+        made = [_plain(each) for each in value]
+        return value if all(map(is_, made, value)) else type(value)(made)
+    if type(value).__module__ != "numpy" or getattr(value, "ndim", None) != 0:
+        return value
+    return float(str(value)) if isinstance(value, Real) and not isinstance(value, Integral) else value.item()
 
 
 def _is_bool(value: object) -> bool:
@@ -199,4 +225,4 @@ WORDS = {
 
 
 def _is_fraction(value: object) -> bool:
-    return _is_number(value) and not isinstance(value, Integral)
+    return isinstance(value, Decimal) or (_is_number(value) and not isinstance(value, Integral))

@@ -18,7 +18,8 @@ class SepoError(Exception):
 
     def __init__(self, message: str, hint: str = "", *, details: Iterable[str] = ()) -> None:
         self.lines = [message, *(f"  {detail}" for detail in details)]
-        super().__init__("\n".join(self.lines))
+        self.message = "\n".join(self.lines)
+        super().__init__(self.message)
         self.hint = hint
 
 

@@ -67,6 +67,8 @@ def parse_share(share: Share) -> int:
 
 def _written(number: object) -> str:
     """A number that is no integer as text, without its rounding in floating point."""
+    if isinstance(number, Decimal):
+        return str(number)
     if isinstance(number, Integral) or not isinstance(number, Real):
         raise ValueError(f"{number!r} is not a share: write '30%' or 0.3")  # noqa: TRY004 - one type for the caller
     points = float(number) * BASIS_POINTS

@@ -60,6 +60,8 @@ def names_between_commas(option: str, text: str, known: Sequence[str]) -> tuple[
     if not isinstance(text, str):
         raise SepoError(f"{option}: {text!r} is no text", f"write the names with commas: {','.join(known)}")
     names = sorted({name.strip() for name in text.split(",")} - {""})
+    if text and not names:
+        raise SepoError(f"{option} has no name", f"write the names with commas: {','.join(known)}")
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or f"known: {', '.join(known)}"

@@ -41,7 +41,9 @@ class TokenClasses:
 
     def any_of(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """(vocabulary,) the tokens of at least one of the classes `names`, fields of this object."""
-        found: NDArray[np.bool_] = np.logical_or.reduce([getattr(self, name) for name in names])
+        found = np.zeros_like(self.template)
+        for name in names:
+            found |= getattr(self, name)
         return found
 
 

@@ -6,6 +6,7 @@ both.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -19,14 +20,17 @@ _STORES = {"adlfs", "aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "go
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
 
-def location(text: str | Path) -> Path:
+def location(text: str | os.PathLike[str]) -> Path:
     """The location that `text` names: a `Path` if it is local (also file://), else a `UPath`.
 
     Raises:
         SepoError: no installed package supports the protocol.
     """
-    if not isinstance(text, str) or not _URL.match(text):
-        return Path(text) if isinstance(text, str) else text
+    if not isinstance(text, str) and (isinstance(text, Path) or hasattr(text, "fs")):
+        return cast("Path", text)
+    text = os.fspath(text)
+    if not _URL.match(text):
+        return Path(text)
     protocol = text.split(":", 1)[0].lower()
     if protocol in {"file", "local"}:
         return Path(unquote(urlsplit(text).path))

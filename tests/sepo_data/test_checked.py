@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,7 +37,7 @@ CASES = [
     ("str", ["", "x"], [1, b"x", Path("x"), None]),
     ("str | Path", ["x", Path("x")], [1, b"x", True, None, ["x"]]),
     ("Path | None", [None, Path("x")], ["x", 0, False]),
-    ("Amount", ["30%", 0.3, Quota(tokens=16), np.float64(0.3)], [30, 0, 1, True, None, 0.3j, ["30%"]]),
+    ("Amount", ["30%", 0.3, Quota(tokens=16), np.float64(0.3), Decimal("0.3")], [30, 0, 1, True, None, 0.3j, ["30%"]]),
     ("tuple[str, ...]", [(), ("a", "b"), ["a"]], ["ab", ("a", 1), {"a"}, None]),
     ("Sequence[str]", [(), ["a"]], ["ab", [1], None]),
     ("tuple[tuple[str, float], ...]", [(), (("a", 0.5), ("b", 1))], [(("a",),), (("a", "b"),), ("a", 1.0)]),
@@ -59,7 +61,9 @@ def function_of(annotation):
 def test_what_an_annotation_takes(annotation, right, wrong):
     run = function_of(annotation)
     for value in right:
-        assert run(value) is value
+        made = run(value)
+        assert made is value or (isinstance(value, np.generic) and made == float(str(float(value))))
+        assert not isinstance(made, np.generic)
     for value in wrong:
         with pytest.raises(SepoError, match="value is ") as caught:
             run(value)
@@ -70,6 +74,22 @@ def test_what_an_annotation_takes(annotation, right, wrong):
 def test_a_bare_number_of_percent_is_refused_with_what_to_write():
     with pytest.raises(SepoError, match='value is 30, not a share: write "30%"'):
         function_of("Amount | None")(30)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        ("Mapping[str, str | Path]", "not a dictionary from a text to a text or a path"),
+        ("Sequence[Thing]", "not a list or tuple of: Thing"),
+        ("tuple[tuple[str, float], ...]", "not a list or tuple of: a list or tuple of: a text, a finite number"),
+        ("tests.Thing | None", "not Thing or None"),
+    ],
+)
+def test_containers_in_words(annotation, words):
+    with pytest.raises(SepoError, match="value is 3, ") as caught:
+        function_of(annotation)(3)
+    assert caught.value.message.endswith(words)
+    assert "[" not in caught.value.message
 
 
 @checked(part=Part, rows=at_least(2), rate=above(0), share=between(0, 1))
@@ -125,3 +145,23 @@ def test_fields():
 def test_a_path_is_the_name_of_a_model():
     assert path_text(Path("a") / "b") == str(Path("a") / "b")
     assert path_text("hf/model") == "hf/model"
+
+
+class Text(str):
+    __slots__ = ()
+
+
+def test_subclasses_of_text_are_choices():
+    for part in (Text("prompt"), np.str_("prompt")):
+        assert stage("x", part)[1] == "prompt"
+    with pytest.raises(SepoError, match="not one of 'prompt', 'response'"):
+        stage("x", part=True)
+
+
+def test_scalars_of_numpy_become_those_of_python():
+    made = stage("x", rows=np.int64(3), rate=np.float32(0.3), share=np.float64(0.5), beta=np.float16(0.1))
+    assert made == ("x", None, 3, 0.3, 0.5, {"beta": 0.1})
+    assert json.loads(json.dumps(made[2:])) == [3, 0.3, 0.5, {"beta": 0.1}]
+    assert type(Options(np.int32(2)).rows) is int
+    [(name, weight)] = function_of("tuple[tuple[str, float], ...]")(((np.str_("a"), np.float32(0.5)),))
+    assert (type(name), type(weight)) == (str, float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sepo_data.checked import checked
 from sepo_data.selection.filter import WORDS, Filter, filter_option
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 
 @filter_option(bool, help="also select the rest of a word of which a part is selected")
+@checked()
 def whole_words(on: bool = False) -> Filter:  # noqa: FBT001, FBT002 - the value of a flag
     """Every token of a word with a selected token is selected; words end at spaces and punctuation."""
-    return Filter("whole_words", on, WORDS, widened=words_with_selected, needs_classes=True)
+    return Filter("whole_words", bool(on), WORDS, widened=words_with_selected, needs_classes=True)
 
 
 def words_with_selected(mask: Ragged[np.bool_], tokens: Tokens) -> NDArray[np.bool_]:

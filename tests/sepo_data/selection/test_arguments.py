@@ -1,10 +1,14 @@
 """Numbers and calls as text that are far too large: one short error, at once."""
 
+import numpy as np
 import pytest
 
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import parse_holdout
 from sepo_data.selection.arguments import finite_number, whole_number
+from sepo_data.selection.filters.protect_tokens import protect_tokens
+from sepo_data.selection.filters.skip_tokens import skip_tokens
+from sepo_data.selection.filters.whole_words import whole_words
 from sepo_data.selection.parse import grid_rules, parse_rule
 from sepo_data.share import parse_share
 
@@ -50,3 +54,18 @@ def test_long_calls(text):
 def test_a_grid_of_too_many_rules():
     with pytest.raises(SepoError, match="more than 10,000 rules"):
         grid_rules("top", [f"a{n}=1%,2%" for n in range(5000)])
+
+
+@pytest.mark.parametrize("make", [skip_tokens, protect_tokens])
+@pytest.mark.parametrize("text", [" ", " , ", None, ["eos"]])
+def test_a_filter_without_a_name(make, text):
+    with pytest.raises(SepoError, match="tokens") as caught:
+        make(text)
+    assert caught.value.hint.startswith("write the names with commas: ")
+
+
+def test_a_flag_of_numpy_is_recorded_as_one_of_python():
+    assert whole_words(np.True_).value is True
+    for wrong in (1, "yes", None):
+        with pytest.raises(SepoError, match=r"whole_words: on is .*, not True or False"):
+            whole_words(wrong)

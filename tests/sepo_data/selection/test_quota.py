@@ -1,6 +1,7 @@
 """Shares are exact integers, whatever way they are written."""
 
 import contextlib
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -45,6 +46,13 @@ def test_what_is_no_share_is_a_sentence(text, sentence):
     with pytest.raises(ValueError) as caught:
         parse_share(text)
     assert str(caught.value) == sentence
+
+
+def test_a_decimal_is_exact():
+    assert parse_share(Decimal("0.3")) == 3000
+    for wrong in ("30", "0", "NaN", "Infinity", "0.00001"):
+        with pytest.raises(ValueError, match=r"\S"):
+            parse_share(Decimal(wrong))
 
 
 @given(st.text(max_size=8) | st.from_regex(r"-?[0-9.e]{1,9}%?", fullmatch=True))

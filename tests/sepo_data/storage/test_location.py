@@ -1,8 +1,9 @@
 """A location is local or in a store, and its public name holds no secret."""
 
+import os
 import sys
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -20,6 +21,11 @@ def test_locations(tmp_path):
     assert is_remote(location("memory://a/b"))
     assert str(location("memory:/a/b")) == str(location("memory://a/b")), "as pathlib leaves it"
     assert location(tmp_path) is tmp_path
+    assert location(PurePosixPath("a/b")) == Path("a/b")
+    with os.scandir(tmp_path.parent) as entries:
+        assert all(isinstance(location(entry), Path) for entry in entries)
+    remote = location("memory://a/b")
+    assert location(remote) is remote
 
 
 @pytest.mark.parametrize(
