@@ -10,6 +10,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from sepo_data.errors import SepoError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 TILE_LOGITS = 1 << 25
 """Logits that exist at a time where the head can be tiled: 128 MiB in fp32."""
+
+_DIMENSIONS = len(("rows", "tokens", "features"))
 
 _TEST_LOGITS = (-3.0, 0.5, 2.0, 40.0)
 
@@ -46,12 +50,24 @@ def head_logps(
 
     Returns:
         (n,) natural logarithms.
+
+    Raises:
+        SepoError: the head is given something else than one vector a token.
     """
+
+    def selected(hidden: Tensor) -> Tensor:
+        if hidden.dim() != _DIMENSIONS:
+            raise SepoError(
+                f"the output head of {type(model).__name__} is not given one vector a token, but {tuple(hidden.shape)}",
+                "this architecture cannot be scored or trained; name a causal language model",
+            )
+        return hidden.flatten(0, 1)[logit_positions]
+
     head = model.get_output_embeddings()
     rows = tile or max(1, TILE_LOGITS // _vocabulary(head))
     scale = None if len(targets) <= rows else output_scale(model)
     if scale is None:
-        with _head_input_replaced(head, lambda hidden: hidden.flatten(0, 1)[logit_positions].unsqueeze(0)):
+        with _head_input_replaced(head, lambda hidden: selected(hidden).unsqueeze(0)):
             logits = run()[0].float()
         return -cross_entropy(logits, targets, reduction="none")
 
@@ -62,7 +78,7 @@ def head_logps(
         return -cross_entropy(forward(hidden).float() * scale, token_ids, reduction="none")[:, None] / scale
 
     def tiled(hidden: Tensor) -> Tensor:
-        tiles = zip(hidden.flatten(0, 1)[logit_positions].split(rows), targets.split(rows), strict=True)
+        tiles = zip(selected(hidden).split(rows), targets.split(rows), strict=True)
         if torch.is_grad_enabled():
             parts = [checkpoint(reduced, *tile, use_reentrant=False) for tile in tiles]
         else:

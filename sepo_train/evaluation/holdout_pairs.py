@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sepo_data import scan
+from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.preferences.holdout import HOLDOUT, SPLIT
 from sepo_data.preferences.reading import Reading
@@ -100,8 +101,9 @@ def read_holdout_pairs(
         )
         held_out = _of_dataset(prepared, reading, models, trust_remote_code=trust_remote_code)
     if not held_out.trees:
+        skipped = listed(f"{count:,} {reason}" for reason, count in held_out.skipped.items()) or "none"
         raise SepoError(
-            f"no pair of {held_out.name} is left to measure on ({held_out.which}; skipped: {held_out.skipped})",
+            f"no pair of {held_out.name} is left to measure on ({held_out.which}; skipped: {skipped})",
             "name data that the model was not trained on",
         )
     return held_out

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-MOST_PARTS = 10_000
-"""Most layers, heads, experts or labels. The deepest models have hundreds of layers, mixtures some thousand experts."""
+MOST_PARTS = 100_000
+"""Most layers, heads, experts or labels. The deepest models have hundreds of layers; Doge has 16,384 experts."""
 
 LARGEST_SIZE = 100_000_000
 """The largest vocabulary or vector. Those in use have six digits."""

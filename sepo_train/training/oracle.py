@@ -95,6 +95,10 @@ def train_oracle(
         trust_remote_code=training.trust_remote_code,
         progress=progress,
     )
+    if SPLIT in prepared.preferences.unread:
+        progress.note(
+            "note: the column split is not read, so pairs that it holds out are trained on; --holdout keeps pairs out"
+        )
     plan = plan_oracle(prepared, reading, ref=ref, fraction=share, beta=beta, training=training, truncate=truncate)
     if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
         return _restored(out, previous, prepared, share, training, progress=progress)

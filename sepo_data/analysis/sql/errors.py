@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sepo_data.analysis.sql.wordings import ENGINE_WORDS, EXPECTED, FUNCTIONS, TYPES, WORDINGS
 from sepo_data.console.text import did_you_mean, listed, shortened
 from sepo_data.errors import SepoError
+from sepo_data.preferences.holdout import HOLDOUT, TRAIN
 from sepo_data.schemas.stages import SIDES
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _OTHER_STAGE = {
     **{f"{side}_{model}_logps": _NO_LOGPS for side in SIDES for model in ("oracle", "ref")},
 }
 """The hint for a column that only the other stage has."""
+
+_VALUES = (*SIDES, TRAIN, HOLDOUT)
+"""Values of text columns that are easily taken for columns, where double quotes or none are around them."""
 
 
 def query_error(error: BaseException, frames: Mapping[str, pl.LazyFrame]) -> SepoError:
@@ -93,8 +97,12 @@ def _no_column(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> Sepo
     known = present or dict.fromkeys(column for frame in frames.values() for column in frame.collect_schema())
     return SepoError(
         f"there is no column {name}" + (f"; there are {listed(present)}" if present else ""),
-        _OTHER_STAGE.get(name) or did_you_mean(name, known) or SCHEMA,
+        _OTHER_STAGE.get(name) or _quotes(name) or did_you_mean(name, known) or SCHEMA,
     )
+
+
+def _quotes(name: str) -> str:
+    return f"a text stands in single quotes: '{name}'" if name in _VALUES else ""
 
 
 def _known_columns(found: re.Match[str], frames: Mapping[str, pl.LazyFrame]) -> list[str]:

@@ -202,7 +202,7 @@ _WORDINGS = (
     ),
     (r"unsupported SQL join constraint", "JOIN has no condition", "add ON a.pair_id = b.pair_id, or USING (pair_id)"),
     (
-        r"aggregation 'item' expected no or a single value, got (?P<rows>\d+) values",
+        r"aggregation 'item' expected no or a single value, got (?P<rows>\d+\+?) values",
         "a subquery in the place of a value has {rows} rows",
         "add LIMIT 1, or an aggregate such as MAX",
     ),

@@ -83,6 +83,7 @@ def test_wrong_columns_name_the_nearest(rewards, selection):
         "did you mean reward or mean_reward or chosen_reward?",
     )
     assert refused("SELECT reward FROM tokens WHERE zzzzzz = 1", tables)[1] == "`--schema` lists the tables and columns"
+    assert refused('SELECT reward FROM tokens WHERE side = "chosen"', tables)[1].endswith("single quotes: 'chosen'")
     assert "sepo select" in refused("SELECT selected FROM tokens", tables)[1]
     assert "rewards directory" in refused("SELECT oracle_logp FROM tokens", {"pairs": selection})[1]
 

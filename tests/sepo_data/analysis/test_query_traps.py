@@ -57,6 +57,7 @@ TRAPS = [
     ("`STDDEV` and `VARIANCE`", "SELECT STDDEV(n) AS a FROM t WHERE n = 3", [(None,)]),
     ("is no error", "SELECT n FROM t WHERE e = 'chsen'", []),
     ("is no error", "SELECT n FROM t WHERE s = 3", []),
+    ("An aggregate in `WHERE`", "SELECT n FROM t WHERE n > AVG(n) AND n < 7", [(3,)]),
     ("`LENGTH`", "SELECT LENGTH('ä') AS a, OCTET_LENGTH('ä') AS b", [(1, 2)]),
     ("`LIKE`", "SELECT 'A' LIKE 'a' AS a, 'A' ILIKE 'a' AS b, 'ab' LIKE 'b' AS c", [(False, True, False)]),
     ("`SUBSTR`", "SELECT SUBSTR('abc', 1, 1) AS a, SUBSTR('abc', 0) AS b", [("a", "abc")]),

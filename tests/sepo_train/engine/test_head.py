@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from sepo_data.errors import SepoError
 from sepo_train.engine import head
-from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.layout import Tree, padded_layout, shared_layout
 from sepo_train.engine.logps import token_logps
 
 VOCABULARY = 97
@@ -118,6 +119,14 @@ def test_an_adapter_on_the_head_counts(monkeypatch):
 
 
 @pytest.mark.unstable_api
+def test_a_head_that_is_not_given_one_vector_a_token_is_refused():
+    sizes = {"hidden_size": 32, "decoder_ffn_dim": 64, "num_decoder_layers": 1, "num_decoder_attention_heads": 4}
+    model = tiny("prophetnet", vocab_size=VOCABULARY, **sizes)
+    for tile in (None, 2):
+        with pytest.raises(SepoError, match="the output head of ProphetNetForCausalLM is not given one vector a token"):
+            token_logps(model, padded_layout([Tree([5, 6, 7], ([8, 9, 10, 11],))]), tile=tile)
+
+
 def test_the_head_is_itself_again_also_after_an_error(monkeypatch):
     model = tiny("llama", **TINY)
     monkeypatch.setattr(head, "TILE_LOGITS", 3 * VOCABULARY)

@@ -43,6 +43,15 @@ def test_a_folder(tiny_model):
     assert context_length(load_config(str(tiny_model))) == 512
 
 
+def test_a_decoder_of_another_depth_than_its_encoder(tmp_path):
+    """The library cannot make its cache."""
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_layers": 1, "decoder_layers": 2}
+    sizes = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64}
+    config = AutoConfig.for_model("bart", vocab_size=97, is_decoder=True, is_encoder_decoder=False, **heads, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    assert not load_model(str(tmp_path), dtype="float32").training
+
+
 def test_an_adapter_is_loaded_onto_its_base(tiny_model, adapter):
     ids = torch.tensor([[5, 6, 7]])
     base, adapted = (load_model(str(folder), dtype="float32")(ids).logits for folder in (tiny_model, adapter))

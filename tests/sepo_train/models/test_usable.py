@@ -42,6 +42,7 @@ def test_a_size_that_no_model_has(sizes):
     "others",
     [
         {},
+        {"num_experts": 16384},
         {"rope_theta": 10**12, "max_position_embeddings": 10**8, "sliding_window": -1, "n_inner": None},
         {"num_local_experts": 0, "num_key_value_heads": None, "pad_token_id": -1, "eos_token_id": 10**12},
         {"num_hidden_layers": "2", "hidden_size": True},  # transformers says which type is expected

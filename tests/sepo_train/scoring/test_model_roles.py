@@ -72,7 +72,7 @@ def test_models_that_are_no_oracle_and_its_reference(names, pairs, tmp_path, *, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_reference_in_other_files_is_noted(oracles, pairs, tiny_model, tmp_path, new_progress, dtype):
+def test_the_reference_in_other_files_is_noted(oracles, pairs, tiny_model, tmp_path, new_progress, *, dtype):
     ref = copied(tiny_model, tmp_path / "ref", dtype=dtype, max_shard_size="20KB")
     for oracle in (oracles["whole"], oracles["adapter"]):
         told = new_progress()
@@ -188,7 +188,7 @@ def test_a_trained_oracle_is_not_warned_of(names, pairs, tmp_path, new_progress)
 def hub_cache(tmp_path, monkeypatch):
     """Put a folder into the cache of the Hub; the Hub itself is not asked."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("sepo_train.models.files.reach_model", lambda _: None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     commits = (f"{digit}" * 40 for digit in "abc")
 
     def put(folder, name):
@@ -210,11 +210,11 @@ def test_an_oracle_on_the_hub_has_its_record(pairs, tiny_model, tmp_path, new_pr
     oracle, ref = hub_cache(tmp_path / "oracle", "user/oracle"), hub_cache(tiny_model, "user/ref")
     with pytest.raises(RolesError, match="are exchanged"):
         score(pairs, tmp_path / "rewards", oracle=str(tiny_model), ref=oracle, dry_run=True)
-    for ref_name, warned in ((str(tiny_model), False), (ref, True)):  # what is on the Hub cannot be compared with files
-        told = new_progress()
-        manifest = score(pairs, tmp_path / ref_name[-3:], oracle=oracle, ref=ref_name, progress=told)
+    for name, warned in ((str(tiny_model), False), (ref, True)):  # what is on the Hub cannot be compared with files
+        told, out = new_progress(), tmp_path / f"rewards-{warned}"
+        manifest = score(pairs, out, oracle=oracle, ref=name, progress=told)
         assert manifest.options["beta"] == 0.5
-        [table] = (map_stream(file) for file in (tmp_path / ref_name[-3:]).glob("*.arrow"))
+        [table] = (map_stream(file) for file in out.glob("*.arrow"))
         assert set(table.column("oracle_seen").to_pylist()) == {True}
         assert any("was trained from" in note for note in told) is warned
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -216,3 +217,19 @@ def test_a_folder_of_another_stage_is_no_oracle(tmp_path, tiny_model):
 def test_a_misspelt_logger_is_found_at_once():
     with pytest.raises(SepoError, match="--report-to wandbb is not a logger"):
         Training(report_to="wandbb")
+
+
+def test_an_unread_column_split_is_noted(tiny_model, tmp_path):
+    rows = [
+        {"prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "No.", "split": ["train", "test"][n % 2]}
+        for n in range(4)
+    ]
+    data, notes = tmp_path / "data.jsonl", []
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    progress = SimpleNamespace(note=notes.append, step=lambda *_: None, metrics=lambda *_: None)
+    for reading, pairs, noted in ((Reading(str(data)), 4, 1), (Reading(str(data), keep_columns=("split",)), 2, 0)):
+        notes.clear()
+        out = tmp_path / str(pairs)
+        train_oracle(reading, out, ref=str(tiny_model), training=TRAINING, progress=progress)
+        assert len(read_oracle_record(str(out)).pair_ids) == pairs
+        assert sum("split is not read" in note for note in notes) == noted

@@ -267,3 +267,8 @@ def test_an_unknown_wording_with_a_word_of_the_engine_is_not_shown(message):
     ):
         assert not MARKS.search(str(error))
         assert str(error).startswith("the query ")
+
+
+def test_a_subquery_of_very_many_rows():
+    error = data_error(pl.exceptions.ComputeError("aggregation 'item' expected no or a single value, got 100+ values"))
+    assert str(error) == "the query failed: a subquery in the place of a value has 100+ rows"
