@@ -95,10 +95,7 @@ def train_oracle(
         trust_remote_code=training.trust_remote_code,
         progress=progress,
     )
-    if SPLIT in prepared.preferences.unread:
-        progress.note(
-            "note: the column split is not read, so pairs that it holds out are trained on; --holdout keeps pairs out"
-        )
+    _note_unread_split(prepared, progress)
     plan = plan_oracle(prepared, reading, ref=ref, fraction=share, beta=beta, training=training, truncate=truncate)
     if (previous := find_run(out, plan, overwrite=overwrite)) and previous.complete:
         return _restored(out, previous, prepared, share, training, progress=progress)
@@ -163,6 +160,13 @@ def plan_oracle(
         runtime=training.runtime(),
         versions=installed_versions(),
     )
+
+
+def _note_unread_split(prepared: TokenizedDataset, progress: Progress) -> None:
+    if SPLIT in prepared.preferences.unread:
+        progress.note(
+            "note: the column split is not read, so pairs that it holds out are trained on; --holdout keeps pairs out"
+        )
 
 
 def _counts(pairs: Sequence[TokenizedPair], skipped: Sequence[SkippedRow]) -> dict[str, JsonValue]:
