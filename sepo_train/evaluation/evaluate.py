@@ -31,6 +31,7 @@ from sepo_train.models.device import Dtype, default_dtype
 from sepo_train.models.load import model_record
 from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
+from sepo_train.models.training_record import record_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +165,7 @@ def _records(names: dict[str, str], *, trust_remote_code: bool) -> dict[str, Any
 
 
 def _date_of_training(model: str) -> str | None:
-    found = token_options(trained_manifest(model)).get(OPTION)
+    found = token_options(trained_manifest(record_folder(model))).get(OPTION)
     return found if isinstance(found, str) else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from sepo_data.stages.trained_models import start_of, token_options, trained_manifest
 from sepo_train.models.files import context_length, load_config
+from sepo_train.models.training_record import record_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ def inherited_lengths(
 
     A length of training that exceeds the context of one of `models` is none; what is taken is noted.
     """
-    theirs = token_options(trained_manifest(models[0]))
+    theirs = token_options(trained_manifest(record_folder(models[0])))
     length, cut = cast("int | None", theirs.get("max_length")), cast("Truncate | None", theirs.get("truncate"))
     if length is not None and max_length is None:
         configs = (load_config(model, trust_remote_code=trust_remote_code) for model in models)
@@ -41,7 +42,7 @@ def inherited_lengths(
 
 def note_exchanged(names: Mapping[str, str], weights: Mapping[str, str], progress: Progress) -> None:
     """Warn where `against` was trained from `model`: the effect of training would be measured the other way round."""
-    start = start_of(names["against"]) if "against" in names else None
+    start = start_of(record_folder(names["against"])) if "against" in names else None
     if start is not None and start.weights == weights["model"] != weights["against"]:
         right = f"sepo evaluate {quote(names['against'])} --against {quote(names['model'])}"
         progress.note(

@@ -14,6 +14,7 @@ from sepo_data.stages.directory import read_stage
 from sepo_data.stages.seen_pairs import read_oracle_record, read_trained_pairs
 from sepo_data.stages.trained_models import start_of, trained_manifest
 from sepo_train.models.load import model_record
+from sepo_train.models.training_record import record_folder
 from sepo_train.training.selected_pairs import SelectedPairs
 
 if TYPE_CHECKING:
@@ -42,15 +43,16 @@ def trained_pairs(model: str, *, selections: Sequence[Path] = (), trust_remote_c
     Raises:
         SepoError: `model` is a directory of another stage, or incomplete, or the record of an oracle is damaged.
     """
-    record = read_oracle_record(model)
-    manifest = trained_manifest(model)
+    folder = record_folder(model)
+    record = read_oracle_record(folder)
+    manifest = trained_manifest(folder)
     if manifest is None:
         return TrainedPairs()
-    own = record.pair_ids if record else read_trained_pairs(Path(model))
+    own = record.pair_ids if record else read_trained_pairs(Path(folder))
     if own is None:
         own = _selected_for(manifest, selections)
     before = TrainedPairs()
-    if (start := start_of(model)) is not None and trained_manifest(start.name) is not None:
+    if (start := start_of(folder)) is not None and trained_manifest(start.name) is not None:
         with suppress(SepoError):
             if model_record(start.name, trust_remote_code=trust_remote_code).weights == start.weights:
                 before = trained_pairs(start.name, selections=selections, trust_remote_code=trust_remote_code)
@@ -131,7 +133,7 @@ def leave_out_trained(
 
 def _own_words(model: str, data: Path | None) -> str | None:
     """The words for the pairs that an oracle has not seen, or that a policy's `--holdout` kept out of its selection."""
-    manifest = trained_manifest(model)
+    manifest = trained_manifest(record_folder(model))
     if manifest is None:
         return None
     if manifest.stage is Stage.ORACLE:

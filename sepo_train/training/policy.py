@@ -27,6 +27,7 @@ from sepo_train.models.tokenizers import (
     load_tokenizer,
     template_difference,
 )
+from sepo_train.models.training_record import record_folder
 from sepo_train.training.drift import PolicyDrift
 from sepo_train.training.eval_metrics import evaluate_pairs
 from sepo_train.training.objectives import objective as make_objective
@@ -139,7 +140,7 @@ def train(
         progress=progress,
         results=lambda logged: {"pairs": len(pairs), "layout": layout_policy.layout_name, **loss_results(logged)},
         evaluate=evaluate if held_out else None,
-        write_records=lambda folder: write_trained_pairs(folder, pairs.ids, start=Path(policy)),
+        write_records=lambda folder: write_trained_pairs(folder, pairs.ids, start=Path(record_folder(policy))),
     )
 
 

@@ -84,7 +84,7 @@ def test_pairs_of_a_directory_that_are_too_long(scored, models):
     assert (len(found.trees), found.skipped) == (4, {"too_long": 1})
 
 
-def test_what_the_oracle_has_seen_is_left_out(tmp_path, examples, models):
+def test_what_the_oracle_has_seen_is_left_out(tmp_path, examples, models, hub_cache):
     reading = Reading(str(examples), limit=12)
     training = Training(lr=1e-3, batch_size=4, micro_batch_size=4)
     train_oracle(reading, tmp_path / "oracle", ref=models["ref"], fraction="50%", training=training)
@@ -96,6 +96,8 @@ def test_what_the_oracle_has_seen_is_left_out(tmp_path, examples, models):
     assert list(map(ids, stored.trees)) == list(map(ids, found.trees))
     unseen = scan(tmp_path / "rewards").select("oracle_seen").collect()["oracle_seen"]
     assert (~unseen).sum() == 6
+    on_hub = held_out(reading, hub_cache(tmp_path / "oracle", "user/oracle"))
+    assert list(map(ids, on_hub.trees)) == list(map(ids, found.trees))
     lines = examples.read_text(encoding="utf-8").splitlines()
     seen = [json.loads(line)["source_row"] for line in (tmp_path / "oracle" / SEEN).read_text("utf-8").splitlines()]
     (tmp_path / "seen.jsonl").write_text("".join(lines[row] + "\n" for row in seen), encoding="utf-8")

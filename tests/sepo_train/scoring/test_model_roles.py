@@ -5,16 +5,12 @@ import shutil
 
 import pytest
 import torch
-from huggingface_hub import constants
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sepo_data.errors import SepoError
-from sepo_data.publishing.public_manifest import public_manifest
 from sepo_data.readers.arrow_stream import map_stream
-from sepo_data.stages.directory import read_manifest
 from sepo_data.stages.rewards import EQUAL_MODELS
-from sepo_train.models.files import _commit
 from sepo_train.scoring.model_roles import RolesError
 from sepo_train.scoring.options import ScoringOptions
 from sepo_train.scoring.score import score
@@ -182,27 +178,6 @@ def test_a_trained_oracle_is_not_warned_of(names, pairs, tmp_path, new_progress)
     manifest = score(pairs, tmp_path / "rewards", oracle=names["whole"], ref=names["ref"], progress=told)
     assert EQUAL_MODELS not in manifest.results
     assert not [note for note in told if "warning" in note]
-
-
-@pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    """Put a folder into the cache of the Hub; the Hub itself is not asked."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    commits = (f"{digit}" * 40 for digit in "abc")
-
-    def put(folder, name):
-        commit, repository = next(commits), tmp_path / "hub" / f"models--{name.replace('/', '--')}"
-        shutil.copytree(folder, repository / "snapshots" / commit)
-        (repository / "refs").mkdir()
-        (repository / "refs" / "main").write_text(commit)
-        manifest = repository / "snapshots" / commit / "sepo.json"
-        if manifest.exists():
-            manifest.write_text(public_manifest(read_manifest(folder)).to_json())
-        return name
-
-    yield put
-    _commit.cache_clear()
 
 
 def test_an_oracle_on_the_hub_has_its_record(pairs, tiny_model, tmp_path, new_progress, hub_cache):
