@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,10 +121,12 @@ def load_complete(
 def try_out(model: PreTrainedModel, name: str) -> None:
     """Run `model`, named `name`, on a few tokens: some configurations are found wrong only then."""
     with model_errors(name):
-        ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
-        # Some decoders of another depth than their encoder can be scored, but make no cache.
-        takes_cache = "use_cache" in signature(model.forward).parameters
-        model(input_ids=ids, **({"use_cache": False} if takes_cache else {}))
+        config = model.config.get_text_config()
+        ids = torch.arange(4, device=model.device)[None] % config.vocab_size
+        # A decoder of another depth than its encoder can be scored, but makes no cache.
+        depth = getattr(config, "num_hidden_layers", None)
+        no_cache = getattr(config, "decoder_layers", depth) != depth
+        model(input_ids=ids, **({"use_cache": False} if no_cache else {}))
 
 
 def adapter_weights(name: str, *, trust_remote_code: bool = False) -> Held:
