@@ -21,7 +21,7 @@ from sepo_train.engine.layout_check import (
     tolerance,
 )
 from sepo_train.engine.layout_policy import MASKED_TOKENS, NO_LIMIT, PLAIN, LayoutPolicy
-from sepo_train.engine.prefix_cache import common_prefix
+from sepo_train.engine.prefix_cache import beginning_alike, common_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -156,9 +156,13 @@ def _telling(trees: Sequence[Tree]) -> list[Tree]:
 def _with_prefix_cache(
     policy: LayoutPolicy, expected: Expected, *, change: Callable[[Expected, LayoutPolicy], Change], tolerated: float
 ) -> LayoutPolicy:
-    """`policy` with a prefix cache, where the tested trees have a common prefix and caching it changes nothing."""
-    cached, common = replace(policy, prefix_cache=True), common_prefix([tree for tree, _ in expected])
-    return cached if policy.shared_limit and common and change(expected, cached).size <= tolerated else policy
+    """`policy` with a prefix cache, where tested trees have a common prefix and caching it changes nothing.
+
+    The longest tree may begin otherwise than all others do, so the most that begin alike are tested.
+    """
+    alike = [expected[index] for index in beginning_alike([tree for tree, _ in expected])]
+    cached, common = replace(policy, prefix_cache=True), common_prefix([tree for tree, _ in alike])
+    return cached if policy.shared_limit and common and change(alike, cached).size <= tolerated else policy
 
 
 def _padded_limit(config: PretrainedConfig) -> int:

@@ -35,6 +35,14 @@ def common_prefix(trees: Sequence[Tree]) -> list[int]:
     return shared if len(shared) >= MIN_PREFIX_TOKENS else []
 
 
+def beginning_alike(trees: Sequence[Tree]) -> list[int]:
+    """The indices of the most trees whose prompts begin with the same `MIN_PREFIX_TOKENS` ids."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, tree in enumerate(trees):
+        groups.setdefault(tuple(tree.prompt_ids[:MIN_PREFIX_TOKENS]), []).append(index)
+    return max(groups.values(), key=len, default=[])
+
+
 @torch.inference_mode()
 def build_prefix_cache(model: PreTrainedModel, ids: Sequence[int]) -> Cache:
     """The keys and values of the prefix `ids` in every layer of `model`, for rows of any number that continue it.

@@ -146,3 +146,11 @@ def test_a_prefix_too_short_for_a_pass_is_not_cached(llama, opened, monkeypatch)
     llama.model.embed_tokens.register_forward_pre_hook(lambda _, arguments: fed.append(arguments[0].numel()))
     score_trees(llama, opened, ONCE, batch_tokens=1)
     assert len(fed) == len(opened)
+
+
+def test_a_longest_row_that_begins_otherwise_turns_nothing_off(llama, opened, random_trees):
+    trees = [*opened, *random_trees((20, 9, 9))]
+    assert choose_layout_policy([llama], trees, batch_tokens=256).prefix_cache
+    assert not choose_layout_policy(
+        [llama], random_trees((7, 6, 2), (4, 1, 9), (20, 9, 9)), batch_tokens=256
+    ).prefix_cache
