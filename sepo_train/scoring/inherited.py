@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.trained_models import token_options, trained_manifest
+from sepo_train.models.files import fitting_length, load_config
 from sepo_train.models.tokenizers import load_tokenizer, tokenizer_record
 from sepo_train.models.training_record import record_folder
 
@@ -80,7 +81,8 @@ def inherit(options: ScoringOptions, oracle: str, progress: Progress) -> Inherit
     asked: dict[str, Any] = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
     given = {name: None if value == NOT_CUT else value for name, value in asked.items()}
     used: dict[str, Any] = DEFAULTS | theirs | given
-    taken = [f"{name} {value}" for name, value in theirs.items() if name not in given and value != DEFAULTS[name]]
+    usual = DEFAULTS | {"max_length": _usual_length(oracle, trust_remote_code=options.trust_remote_code)}
+    taken = [f"{name} {value}" for name, value in theirs.items() if name not in given and value != usual[name]]
     if taken:
         progress.note(f"as the oracle was trained: {', '.join(taken)}")
     differing = {name: value for name, value in theirs.items() if name in given and value != given[name]}
@@ -88,6 +90,10 @@ def inherit(options: ScoringOptions, oracle: str, progress: Progress) -> Inherit
         progress.note(f"note: the oracle was trained with {name} {value}; given here is {used[name]}")
     tokenizer = load_tokenizer(oracle, trust_remote_code=options.trust_remote_code)
     return Inherited(tokenizer=tokenizer, oracle=manifest, differing=differing, **used)
+
+
+def _usual_length(oracle: str, *, trust_remote_code: bool) -> int:
+    return fitting_length({oracle: load_config(oracle, trust_remote_code=trust_remote_code)}, None)
 
 
 def compare_template(

@@ -120,6 +120,13 @@ def test_an_oracle_without_a_record_has_the_defaults(planned, tiny_models):
     assert not [note for note in told if "as the oracle was trained" in note]
 
 
+def test_a_length_that_is_the_default_is_not_noted(planned, reading, tiny_model, tmp_path):
+    train_oracle(reading, tmp_path / "oracle", ref=str(tiny_model), training=Training(lr=1e-3, batch_size=8))
+    manifest, told = planned(oracle=tmp_path / "oracle")
+    assert manifest.options["max_length"] == 512
+    assert not [note for note in told if "as the oracle was trained" in note]
+
+
 def test_the_record_of_scoring_is_that_of_its_plan(reading, oracle, tiny_model, tmp_path):
     models = {"oracle": str(oracle), "ref": str(tiny_model)}
     out = tmp_path / "rewards"
