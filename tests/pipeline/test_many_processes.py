@@ -273,7 +273,7 @@ def test_ray_workers_that_are_killed_are_replaced(
         running.kill()
         running.wait()
     assert (running.returncode, answer) == (0, f"{out}\n"), talk
-    assert len(first) == 2
+    assert len(first) in {1, 2}, "the second one may not have begun when the first one has a shard"
     assert 1 <= done < 12, "they were killed in the middle"
     assert "2 Ray workers with 1 CPUs and 0 GPUs each" in talk
     assert "shared prompt" in talk, "whatever the workers found exact is told"
