@@ -21,7 +21,7 @@ from sepo_data.commands.options import (
 )
 from sepo_data.commands.reading_options import reads_preferences, typed_reading
 from sepo_data.commands.session import session
-from sepo_data.console.output import print_json, print_lines
+from sepo_data.console.output import print_json, print_lines, print_notes
 from sepo_data.errors import SepoError
 from sepo_train.commands.model_options import TrustRemoteCode
 from sepo_train.commands.typed_command import typed_options
@@ -88,14 +88,14 @@ def run(
                 loaded, max_length = _load_tokenizer(tokenizer, max_length, chat_template, trust_remote_code)
                 set_template_date(loaded, template_date)
         found = check(reading, tokenizer=loaded, max_length=max_length, on_bad_row=on_bad_row, progress=terminal)
-        if found["usable"]:
-            terminal.note(f"next: sepo oracle {typed_reading(reading)} {model} --out oracle/")
     if json:
         print_json(found)
     else:
         print_lines(check_lines(found))
     if not found["usable"]:
         raise SepoError(f"no pair of the {found['rows']:,} rows can be used", "docs/datasets.md explains the reasons")
+    if not quiet:
+        print_notes([f"next: sepo oracle {typed_reading(reading)} {model} --out oracle/"])
 
 
 @contextmanager
