@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
-from sepo_data.shapes.pairs import Pair, SkippedRow
-from sepo_data.shapes.tool_calls import json_text
+from sepo_data.shapes.pairs import Pair, SkippedRow, json_text
 from sepo_data.tokenization.lost_parts import described, is_unread, lost_part, without_place
 from sepo_data.tokenization.message_parts import parts_of
 from sepo_data.tokenization.prompt_opening import conversation, openings, turns_of
@@ -61,7 +60,8 @@ class Renderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
         self._ends: dict[Hashable, TurnEnd] = {}
-        self._forms: dict[Hashable, tuple[Form | None, frozenset[Part]]] = {}
+        self._forms: dict[Hashable, Form | None] = {}
+        self._without: dict[Hashable, frozenset[Part] | None] = {}
 
     def render(self, pairs: Sequence[Pair]) -> list[RenderedPair | SkippedRow]:
         """As `render_pairs`."""
@@ -77,9 +77,9 @@ class Renderer:
                     "use an instruction-tuned model, or give the template with --chat-template FILE",
                 )
             elif pair.tools is None and not pair.template_kwargs:
-                alike.setdefault(self._form(pair)[0], []).append(place)
+                alike.setdefault(self._form(pair), []).append(place)
             else:
-                rendered[place] = self._render_alone(pair, self._form(pair)[0])
+                rendered[place] = self._render_alone(pair, self._form(pair))
         for form, places in alike.items():
             rendered |= zip(places, self._render_alike([pairs[place] for place in places], form), strict=True)
         return [self._in_another_form(pairs[place], rendered[place]) for place in range(len(pairs))]
@@ -123,7 +123,7 @@ class Renderer:
         """The pair in the first form of its messages that the template takes as a whole; else `found`."""
         if isinstance(found, RenderedPair):
             return found
-        first = self._form(pair)[0]
+        first = self._form(pair)
         for form in forms_of(_all_turns(pair)):
             if form is first or _has_parts(form) != _has_parts(first):
                 continue
@@ -153,20 +153,18 @@ class Renderer:
             return SkippedRow(pair.source_row, "template_not_prefix", detail)
         given = [whole[len(prompt) :] for whole in wholes]
         chosen, rejected = map(end.cut, given)
-        lost = self._lost(pair, template) or lost_part(pair, prompt, (chosen, rejected))
+        lost = self._lost(pair, wholes, template) or lost_part(pair, prompt, (chosen, rejected))
         if lost := lost or self._empty(pair, (chosen, rejected), end):
             return SkippedRow(pair.source_row, "lost_in_template", f"the chat template leaves out {lost}")
         trimmed = [text.rstrip() for text in given] != [chosen.rstrip(), rejected.rstrip()]
         return RenderedPair(pair, prompt, (chosen, rejected), end_trimmed=trimmed)
 
-    def _lost(self, pair: Pair, template: Template) -> str | None:
+    def _lost(self, pair: Pair, wholes: tuple[str, str], template: Template) -> str | None:
         """The first part of `pair` that the template has no place for, in words."""
-        form, without = self._form(pair)
-        if template.form is not form:
-            without = self._without_place(pair, template) or frozenset()
+        without = self._without_place(pair, template.form)
         if not without:
             return None
-        lost = (part for part in parts_of(pair) if part in without and is_unread(pair, part, template))
+        lost = (part for part in parts_of(pair) if part in without and is_unread(pair, part, wholes, template))
         return next((described(pair, part) for part in lost), None)
 
     @staticmethod
@@ -182,32 +180,34 @@ class Renderer:
                 return f"all of {name}"
         return None
 
-    def _form(self, pair: Pair) -> tuple[Form | None, frozenset[Part]]:
-        """The first form of messages in which the template has a place for all parts of pairs like `pair`.
+    def _form(self, pair: Pair) -> Form | None:
+        """The form of messages in which the template has no place for the fewest parts of pairs like `pair`.
 
-        With the parts that it has none for: none, but for templates that have none for them in any form.
+        The first of several, which is mostly that in which they were read: the template has a place for all parts.
         """
         structure = _structure(pair)
-        if (known := self._forms.get(structure)) is not None:
-            return known
-        found: tuple[Form | None, frozenset[Part]] | None = None
-        for form in forms_of(_all_turns(pair)):
-            without = self._without_place(pair, self._template(pair, form))
-            if without is not None and (found is None or len(without) < len(found[1])):
-                found = form, without
-            if found is not None and not found[1]:
-                break
-        self._forms[structure] = found = found or (None, frozenset())
-        return found
+        if structure not in self._forms:
+            found, fewest = None, None
+            for form in forms_of(_all_turns(pair)):
+                without = self._without_place(pair, form)
+                if without is not None and (fewest is None or len(without) < fewest):
+                    found, fewest = form, len(without)
+                if fewest == 0:
+                    break
+            self._forms[structure] = found
+        return self._forms[structure]
 
-    def _without_place(self, pair: Pair, template: Template) -> frozenset[Part] | None:
-        """As `without_place`; None where the template refuses the words in place of the parts."""
-        try:
-            return without_place(pair, template)
-        except SepoError:
-            raise
-        except Exception:  # noqa: BLE001 - as above
-            return None
+    def _without_place(self, pair: Pair, form: Form | None) -> frozenset[Part] | None:
+        """As `without_place` of pairs like `pair`; None where the template refuses the words in place of the parts."""
+        key = (_structure(pair), form)
+        if key not in self._without:
+            try:
+                self._without[key] = without_place(pair, self._template(pair, form))
+            except SepoError:
+                raise
+            except Exception:  # noqa: BLE001 - as above
+                self._without[key] = None
+        return self._without[key]
 
     def _end(self, template: Template) -> TurnEnd:
         """The end of a turn as `template` writes it, whichever tools it gets."""
@@ -229,6 +229,7 @@ def _structure(pair: Pair) -> Hashable:
     """The structure of a pair: all but the texts, which decide no place in a template."""
     sides = [turns_of(side) for side in (pair.prompt, pair.chosen, pair.rejected)]
     if pair.tools is None and not pair.template_kwargs and all(len(turn) == 2 for side in sides for turn in side):  # noqa: PLR2004 - role, content
-        return tuple([tuple([(turn["role"], not turn["content"]) for turn in side]) for side in sides])
+        turns = [[(turn["role"], not turn["content"], turn["content"].isspace()) for turn in side] for side in sides]
+        return tuple(map(tuple, turns))
     roles = tuple([tuple([tuple(turn) for turn in side]) for side in sides])
     return roles, tuple(parts_of(pair)), json_text([pair.tools, pair.template_kwargs])

@@ -75,9 +75,9 @@ def wholes(pair: Pair, template: Template) -> dict[str, str]:
     return dict(zip(sides, template([conversation(prompt, turns_of(side)) for side in sides.values()]), strict=True))
 
 
-def is_unread(pair: Pair, part: Part, template: Template) -> bool:
-    """True if the rendering of `pair` stays as it is whatever the text of `part` is."""
-    return wholes(pair, template) == wholes(with_marks(pair, {part: "qzzq"}), template)
+def is_unread(pair: Pair, part: Part, rendered: tuple[str, str], template: Template) -> bool:
+    """True if the rendering of `pair`, the two texts of `wholes`, stays as it is whatever the text of `part` is."""
+    return rendered == tuple(wholes(with_marks(pair, {part: "qzzq"}), template).values())
 
 
 def lost_part(pair: Pair, prompt: str, responses: tuple[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sepo_data.tokenization.message_parts import name_and_arguments, reasoning_of
+from sepo_data.tokenization.template import added_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def _shared(pair: Pair, wholes: tuple[str, str], closed: str, before: str, templ
         return None
     same = takewhile(lambda letters: len(set(letters)) == 1, zip(before, *wholes, strict=False))
     shared = before[: sum(1 for _ in same)]
-    tokens = (token.content for token in template.tokenizer.added_tokens_decoder.values())
+    tokens = added_texts(template.tokenizer)
     end = max((shared.rfind(text) + len(text) for text in ("\n", *tokens) if text in shared), default=0)
     return shared[:end] if end > len(closed) else None
 

@@ -70,6 +70,11 @@ class Template:
         return self if tools is self.tools else replace(self, tools=tools)
 
 
+def added_texts(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """The texts of the tokens that were added to the vocabulary, such as those that open and end turns."""
+    return {token.content for token in tokenizer.added_tokens_decoder.values()}
+
+
 def forms_of(turns: Iterable[Message]) -> list[Form | None]:
     """The forms in which `turns` can be given to a template: as they were read, which is None, then the others."""
     turns = list(turns)

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sepo_data.tokenization.prompt_opening import MARK
+from sepo_data.tokenization.template import added_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from transformers import PreTrainedTokenizerBase
 
     from sepo_data.tokenization.template import Template
 
@@ -86,7 +85,8 @@ def turn_end(template: Template) -> TurnEnd:
     Without a chat template, or where it refuses them, the tokens that usually end a turn.
     """
     tokenizer = template.tokenizer
-    known = _known_ends(tokenizer)
+    added = added_texts(tokenizer)
+    known = _known_ends(tokenizer.eos_token, added)
     usual = TurnEnd(known, frozenset(known) - {tokenizer.eos_token})
     if tokenizer.chat_template is None:
         return replace(usual, appended=_longest_first(HEADERS))
@@ -99,37 +99,36 @@ def turn_end(template: Template) -> TurnEnd:
         return usual
     behind, followed = (text.rpartition(MARK + "1")[2] for text in (last, middle))
     asked_for = opened.rpartition(MARK + "0")[2]
-    end = _end(behind, followed, known, tokenizer)
+    end = _end(behind, followed, known, added)
     if MARK + "1" not in last:
         return usual
-    if (token := _last_token(end, tokenizer)) is None:
+    if (token := _last_token(end, added)) is None:
         always = behind.strip() and behind.strip() == asked_for.strip()
         return replace(usual, header=behind.lstrip()) if always else usual
     rest = behind[len(end) :].strip()
     header = (opened[len(closed) :] if opened.startswith(closed) else asked_for.partition(token)[2]).strip()
     user = followed.removeprefix(end).partition(MARK + "2")[0].strip() if followed.startswith(end) else ""
-    headers = {"", *HEADERS, *_headers(header, user, tokenizer)}
+    headers = {"", *HEADERS, *_headers(header, user, added)}
     between = rest + behind[len(behind.rstrip()) :]
     appended = {*headers, rest, *(between + each for each in headers if rest)} - {""}
     return TurnEnd(_longest_first({*known, token}), frozenset({token}), _longest_first(appended))
 
 
-def _headers(assistant: str, user: str, tokenizer: PreTrainedTokenizerBase) -> set[str]:
+def _headers(assistant: str, user: str, added: set[str]) -> set[str]:
     """The headers of turns in a template that has these two, and the token that both begin with."""
-    shared = (token for token in _added_texts(tokenizer) if assistant.startswith(token) and user.startswith(token))
+    shared = (token for token in added if assistant.startswith(token) and user.startswith(token))
     headers = {assistant, user, *shared}
     if assistant.replace("assistant", "user") == user:
         headers |= {assistant.replace("assistant", role) for role in ROLES}
     return headers
 
 
-def _known_ends(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Tokens of `tokenizer` that are known to end a turn: its EOS token, and the usual ones among its added tokens."""
-    eos = set() if tokenizer.eos_token is None else {str(tokenizer.eos_token)}
-    return _longest_first(_added_texts(tokenizer) & USUAL | eos)
+def _known_ends(eos: object, added: set[str]) -> tuple[str, ...]:
+    """Tokens that are known to end a turn: the EOS token of a tokenizer, and the usual ones among its added tokens."""
+    return _longest_first(added & USUAL | (set() if eos is None else {str(eos)}))
 
 
-def _end(behind: str, followed: str, known: tuple[str, ...], tokenizer: PreTrainedTokenizerBase) -> str:
+def _end(behind: str, followed: str, known: tuple[str, ...], added: set[str]) -> str:
     """The end of a turn at the beginning of `behind`, the text after the last turn; `followed` is that before another.
 
     Up to a token that is known to end turns; else all, if the same stands before a turn that follows; else up to the
@@ -139,23 +138,13 @@ def _end(behind: str, followed: str, known: tuple[str, ...], tokenizer: PreTrain
         return behind[: usual.end()]
     if followed.startswith(behind.rstrip()):
         return behind.rstrip()
-    added = _added(tokenizer)
-    first = added.search(behind) if added else None
+    first = re.search("|".join(map(re.escape, _longest_first(added))), behind) if added else None
     return behind[: first.end()] if first else ""
 
 
-def _last_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str | None:
+def _last_token(text: str, added: set[str]) -> str | None:
     """The added token that `text` ends with."""
-    return max(filter(text.endswith, _added_texts(tokenizer)), key=len, default=None)
-
-
-def _added(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
-    tokens = _longest_first(_added_texts(tokenizer))
-    return re.compile("|".join(map(re.escape, tokens))) if tokens else None
-
-
-def _added_texts(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    return {token.content for token in tokenizer.added_tokens_decoder.values()}
+    return max(filter(text.endswith, added), key=len, default=None)
 
 
 def _longest_first(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""What is in the messages is in the rendering, or the row is skipped: on every chat template that TRL has."""
+"""All that is in the messages is in the rendering, or the row is skipped: on every chat template that TRL has."""
 
 import importlib.util
-import pickle
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 from tokenizers import AddedToken
 
 from sepo_data.shapes.pairs import Pair, SkippedRow
-from sepo_data.shapes.tool_calls import tool_calls
 from sepo_data.tokenization.chat_template import Renderer, render_pairs
 from tests.conftest import tiny_tokenizer
 
@@ -211,11 +210,7 @@ def with_template(template):
         (CHATML.replace("message.content", "message.content | trim | string"), "white space", None),
         (CHATML, "reasoning", "the reasoning of turn 1 of chosen: 'Let me see.'"),
         (CHATML, "tools", "the tool call of turn 1 of chosen: 'dice'"),
-        (
-            CALLS,
-            "tools",
-            "tool 1: 'dice'",
-        ),
+        (CALLS, "tools", "tool 1: 'dice'"),
     ],
 )
 def test_what_is_lost_is_named(template, kind, lost):
@@ -225,6 +220,12 @@ def test_what_is_lost_is_named(template, kind, lost):
     else:
         assert row.reason == "lost_in_template"
         assert row.detail.startswith(f"the chat template leaves out {lost}")
+
+
+def test_a_blank_content_is_no_part_and_hides_none_of_the_next_row():
+    first, row = (replace(PAIRS["system"], prompt=[{"role": "system", "content": text}, user("Hi")]) for text in " H")
+    first, row = render_pairs([first, row], with_template(CHATML.replace("in messages %}", "in messages[1:] %}")))
+    assert (isinstance(first, SkippedRow), isinstance(row, SkippedRow)) == (False, True)
 
 
 ARGUMENTS = CHATML.replace(
@@ -263,41 +264,3 @@ def test_each_argument_is_looked_for_as_a_word_of_its_own(written, arguments, lo
         assert not isinstance(row, SkippedRow), row.detail
     else:
         assert row.detail == f"the chat template leaves out the arguments of turn 1 of chosen: {lost!r}"
-
-
-@pytest.mark.parametrize("key", ["reasoning_content", "thinking", "reasoning"])
-@pytest.mark.parametrize("given", ["reasoning_content", "thinking"])
-def test_reasoning_under_the_key_that_the_template_reads(key, given):
-    template = CHATML.replace("{{ message.content }}", f"{{{{ message.{key} or '' }}}} {{{{ message.content }}}}")
-    pair = Pair(0, [user("Hi")], [said("Yes", **{given: "Let me see."})], [said("No")])
-    [row] = render_pairs([pair], with_template(template))
-    assert row.responses[0].strip() == "Let me see. Yes<|im_end|>"
-
-
-# Arguments and contents reach the template as the data have them where it does not take what was made of them.
-
-TEXT_ONLY = CHATML.replace(
-    "{{ message.content }}",
-    "{% if message.content is none %}{% for c in message.tool_calls %}"
-    "{{ c.function.name + ' ' + c.function.arguments }}{% endfor %}{% else %}{{ message.content }}{% endif %}",
-)
-
-
-@pytest.mark.unstable_api
-def test_arguments_as_the_text_that_they_were():
-    written = '{"n":1, "m":  [2], "x": 1E5, "y": 1.50}'
-    made = tool_calls([{"type": "function", "function": {"name": "dice", "arguments": written}}], "x")
-    assert made[0]["function"]["arguments"] == {"n": 1, "m": [2], "x": 1e5, "y": 1.5}
-    made = pickle.loads(pickle.dumps(made))  # noqa: S301 - as a worker process gets it
-    pair = Pair(0, [user("Roll")], [said("", tool_calls=made)], [said("No")])
-    [row] = render_pairs([pair], with_template(TEXT_ONLY))
-    assert row.responses == (f"dice {written}<|im_end|>", "No<|im_end|>")
-
-
-def test_a_content_of_parts():
-    listed = CHATML.replace("{{ message.content }}", "{% for part in message.content %}{{ part.text }}{% endfor %}")
-    [row] = render_pairs([PAIRS["plain"]], with_template(listed))
-    assert row.responses == ("The sky, I guess.<|im_end|>", "No idea.<|im_end|>")
-    refusing = CHATML.replace("{{ message.content }}", "{{ raise_exception('no') if message.content == 'B' }}")
-    [row] = render_pairs([PAIRS["one letter"]], with_template(refusing))
-    assert row.reason == "template_error", "a list is no way around a text that is refused"

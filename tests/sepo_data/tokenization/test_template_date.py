@@ -1,7 +1,6 @@
 """A template that prints the date prints that of the run, whichever day it is."""
 
 import copy
-import datetime as dt
 import pickle
 
 import pytest
@@ -24,21 +23,6 @@ def tokenizer_of(template, date=None):
     tokenizer.chat_template = template
     template_date.set_template_date(tokenizer, date)
     return tokenizer
-
-
-@pytest.fixture
-def on_day(monkeypatch):
-    """Let it be another day."""
-
-    def set_day(text):
-        class Day(dt.date):
-            @classmethod
-            def today(cls):
-                return dt.date.fromisoformat(text)
-
-        monkeypatch.setattr(template_date, "date", Day)
-
-    return set_day
 
 
 @pytest.mark.unstable_api
