@@ -19,8 +19,7 @@ from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.preferences.sides import side_of
 from sepo_data.preferences.skipped import OnBadRow, enforce_on_bad_row
 from sepo_data.schemas.stages import TURN_KEYS
-from sepo_data.shapes.pairs import Pair, SkippedRow
-from sepo_data.shapes.tool_calls import json_text
+from sepo_data.shapes.pairs import Pair, SkippedRow, json_text
 from sepo_data.tokenization.tokenize import TokenizedPair, over_limit
 from sepo_data.tokenization.tokenized_dataset import CHUNK_ROWS, TokenizedDataset
 
@@ -71,9 +70,12 @@ def check(
         SepoError: the dataset cannot be read, its shape is unknown, or `on_bad_row` is "fail" and a row is unusable.
     """
     preferences = read_preferences(as_reading(reading).in_any_order())
+    tokenized = None
+    if tokenizer is not None:  # pairs of any length: `found` counts those over the limit
+        tokenized = TokenizedDataset(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
     found = Findings(max_length or sys.maxsize)
     done = 0
-    with closing(_chunks(preferences, tokenizer)) as chunks:
+    with closing(_chunks(preferences, tokenized)) as chunks:
         for items in chunks:
             for item in items:
                 found.add(item)
@@ -81,23 +83,18 @@ def check(
             done += CHUNK_ROWS
             if done % (PROGRESS_EVERY_CHUNKS * CHUNK_ROWS) == 0 or done >= preferences.rows:
                 progress.step(min(done, preferences.rows), preferences.rows, f"{found.pairs:,} pairs")
-    dated = {} if tokenizer is None else _tokenized(preferences, tokenizer).template_plan
+    dated = tokenized.template_plan if tokenized else {}
     return {**_input(preferences), **found.report(tokenizer, max_length), **dated}
 
 
-def _chunks(preferences: Preferences, tokenizer: PreTrainedTokenizerBase | None) -> Generator[Iterable[Item]]:
-    """All rows in chunks; with a tokenizer, the pairs among them tokenized, of any length."""
-    if tokenizer is None:
+def _chunks(preferences: Preferences, tokenized: TokenizedDataset | None) -> Generator[Iterable[Item]]:
+    """All rows in chunks; the pairs among them with their tokens, where there is a tokenizer."""
+    if tokenized is None:
         yield from (preferences.slice(start, start + CHUNK_ROWS) for start in range(0, preferences.rows, CHUNK_ROWS))
         return
-    with closing(_tokenized(preferences, tokenizer).chunks()) as chunks:
+    with closing(tokenized.chunks()) as chunks:
         for pairs, skipped in chunks:
             yield [*pairs, *skipped]
-
-
-def _tokenized(preferences: Preferences, tokenizer: PreTrainedTokenizerBase) -> TokenizedDataset:
-    """The pairs for `tokenizer`, of any length."""
-    return TokenizedDataset(preferences, tokenizer, sys.maxsize, truncate=None, embeddings=sys.maxsize)
 
 
 @dataclass

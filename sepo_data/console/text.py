@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unicodedata import category
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Sequence
 
 MOST_LISTED = 100
 """Names in a message."""
@@ -19,6 +19,9 @@ LONGEST_NAME = 200
 
 MOST_COMPARED = 5000
 """Names that a wrong one is compared with: about a second."""
+
+MOST_GUESSED = 3
+"""Wrong names in a message with a suggestion each."""
 
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]")
 """Letters and marks that take no ink; of the variation selectors, those of emoji stay."""
@@ -58,6 +61,12 @@ def did_you_mean(wrong: str, present: Iterable[str]) -> str:
     short = (name for name in present if len(name) <= LONGEST_NAME)
     near = get_close_matches(wrong, list(islice(short, MOST_COMPARED)), n=3, cutoff=0.5)
     return f"did you mean {listed(near, ' or ')}?" if near else ""
+
+
+def guesses(wrong: Sequence[str], present: Collection[str]) -> str:
+    """`for a, did you mean b?` for the first of the names that others come close to."""
+    found = ((name, did_you_mean(name, present)) for name in wrong[:MOST_GUESSED])
+    return "; ".join(f"for {name}, {guess}" for name, guess in found if guess)
 
 
 def listed(names: Iterable[str], separator: str = ", ") -> str:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sepo_data.checked import checked
-from sepo_data.console.text import did_you_mean, listed
+from sepo_data.console.text import guesses, listed
 from sepo_data.errors import SepoError
 from sepo_data.preferences.duplicates import scan_pairs
 from sepo_data.preferences.holdout import SPLIT
@@ -281,10 +281,9 @@ def _refuse_unknown(keep: Sequence[str], sources: Sequence[Source], reading: Rea
     columns = dict.fromkeys(column for source in sources for column in source.columns)
     unknown = [column for column in keep if column not in columns]
     if unknown:
-        guesses = [f"for {column}, {guess}" for column in unknown[:3] if (guess := did_you_mean(column, columns))]
         names = listed(source.name for source in sources)
         present = f"{names} has no column {listed(unknown)}; it has {listed(columns)}"
-        raise SepoError(present, "; ".join(guesses))
+        raise SepoError(present, guesses(unknown, columns))
 
 
 def _refuse_ignored(sources: Sequence[Source], reading: Reading) -> None:
@@ -292,7 +291,6 @@ def _refuse_ignored(sources: Sequence[Source], reading: Reading) -> None:
     columns = dict.fromkeys(column for source in sources for column in source.columns)
     ignored = [column for column in reading.ignore if column != PICTURE_MARK]
     if unknown := [column for column in ignored if column_of(column, columns) is None]:
-        guesses = [f"for {column}, {guess}" for column in unknown[:3] if (guess := did_you_mean(column, columns))]
-        raise SepoError(f"--ignore: there is no column {listed(unknown)}", "; ".join(guesses))
+        raise SepoError(f"--ignore: there is no column {listed(unknown)}", guesses(unknown, columns))
     if both := [column for column in ignored if column in reading.columns.values()]:
         raise SepoError(f"--columns reads {listed(both)}, which --ignore leaves out", "name it in one of them")

@@ -99,12 +99,11 @@ def _refuse_one_column(file: DataFile, delimiter: str, header: list[str]) -> Non
     """Raise if the only column has a name with another delimiter in it."""
     others = [other for other in DELIMITERS if other != delimiter and any(other in name for name in header)]
     if len(header) == 1 and others:
-        likely = max(others, key=header[0].count)
+        likely = DELIMITERS[max(others, key=header[0].count)]
+        given = f"a {DELIMITERS[delimiter]}" if delimiter in DELIMITERS else delimiter
         raise SepoError(
-            f"{file.address} has one column, {listed(header)}, with a {DELIMITERS[delimiter]} between fields"
-            if delimiter in DELIMITERS
-            else f"{file.address} has one column, {listed(header)}, with {delimiter} between fields",
-            f"if a {DELIMITERS[likely]} is between them, add --delimiter {DELIMITERS[likely]}",
+            f"{file.address} has one column, {listed(header)}, with {given} between fields",
+            f"if a {likely} is between them, add --delimiter {likely}",
         )
 
 

@@ -123,7 +123,8 @@ def _delimited(found: Found, delimiter: str, place: str) -> Found:
     files, split = found if isinstance(found, tuple) else ([], None)
     if not any(takes_delimiter(file.format) for file in files):
         raise SepoError(f"{place} is no CSV file, so it takes no delimiter", "leave out --delimiter")
-    return [replace(file, delimiter=parse_delimiter(delimiter)) for file in files], split
+    character = parse_delimiter(delimiter)
+    return [replace(file, delimiter=character) for file in files], split
 
 
 def _of_files(place: str, files: Sequence[DataFile], query: str | None, limit: int | None) -> tuple[Table, str]:

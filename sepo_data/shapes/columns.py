@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sepo_data.console.text import did_you_mean, listed
+from sepo_data.console.text import did_you_mean, guesses, listed
 from sepo_data.errors import SepoError
 from sepo_data.shapes.record import Record, Row, column_of, list_at, value_at
 from sepo_data.shapes.skip_reasons import SkipRow
@@ -275,17 +275,15 @@ def _check_said(
     said: Mapping[str, str], columns: Sequence[str], kinds: Mapping[str, str], sample: Sequence[Row]
 ) -> None:
     if unknown := [role for role in said if role not in ROLES]:
-        guesses = [guess for role in unknown if (guess := did_you_mean(role, ROLES))]
-        raise SepoError(
-            f"--columns {listed(unknown)}: no column can play that; {listed(ROLES)} can", "; ".join(guesses)
-        )
+        near = [guess for role in unknown if (guess := did_you_mean(role, ROLES))]
+        raise SepoError(f"--columns {listed(unknown)}: no column can play that; {listed(ROLES)} can", "; ".join(near))
     if missing := [column for column in said.values() if column not in kinds]:
         inside = _entry_keys(sample) if said.keys() & {"rank", "score"} else set()
         opened = {name.rpartition(".")[0] for name in missing} & set(columns)
         present = [*columns, *sorted(inside), *dict.fromkeys(inner_names(opened, sample))]
-        guesses = [f"for {column}, {guess}" for column in missing[:3] if (guess := did_you_mean(column, present))]
         raise SepoError(
-            f"--columns: the dataset has no column {listed(missing)}; it has {listed(columns)}", "; ".join(guesses)
+            f"--columns: the dataset has no column {listed(missing)}; it has {listed(columns)}",
+            guesses(missing, present),
         )
     if twice := [column for column, count in Counter(said.values()).items() if count > 1]:
         raise SepoError(

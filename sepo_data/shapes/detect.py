@@ -24,15 +24,14 @@ from sepo_data.shapes.context.doubts import (
     unread,
     ways_to_read,
 )
-from sepo_data.shapes.context.texts import gives_pairs
+from sepo_data.shapes.context.texts import gives_pairs, pair_texts
 from sepo_data.shapes.messages import CALLS, is_turn, with_system
 from sepo_data.shapes.prompts import rival_prompts
-from sepo_data.shapes.record import value_at
+from sepo_data.shapes.record import reads, value_at, without_value
 from sepo_data.shapes.refused.no_shape import columns_option, no_shape
 from sepo_data.shapes.refused.references import refuse_references
 from sepo_data.shapes.registry import registered_shapes
 from sepo_data.shapes.shape import ASKED, BESIDE, RESPONSES, SIDE, Shape
-from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.tool_calls import template_kwargs, tools
 from sepo_data.shapes.transcripts import refuse_cut
 from sepo_data.shapes.value_types import mostly
@@ -76,14 +75,15 @@ def detect_shape(
     Raises:
         SepoError: no shape fits, more than one does, or a column that is not read may be context.
     """
-    shape, doubtful = _detect(columns, sample, roles or {}, pairs, ignore)
+    ignored = frozenset(ignore)
+    shape, doubtful = _detect(columns, sample, roles or {}, pairs, ignored)
     if not doubtful:
         return shape
 
     def settles(doubt: Doubt, way: Mapping[str, str]) -> bool:
-        others = [other.column for other in doubtful if other is not doubt]
+        others = {other.column for other in doubtful if other is not doubt}
         try:
-            settled, left = _detect(columns, sample, {**(roles or {}), **way}, pairs, [*ignore, *others])
+            settled, left = _detect(columns, sample, {**(roles or {}), **way}, pairs, ignored | others)
         except SepoError:
             return False
         read = set(way.values()) <= set(settled.columns.values())
@@ -94,7 +94,7 @@ def detect_shape(
 
 
 def _detect(
-    columns: Sequence[str], sample: Sequence[Row], roles: Mapping[str, str], pairs: PairChoice, ignore: Sequence[str]
+    columns: Sequence[str], sample: Sequence[Row], roles: Mapping[str, str], pairs: PairChoice, ignore: frozenset[str]
 ) -> tuple[Shape, list[Doubt]]:
     """The shape that fits, and the columns that it leaves over though they may be context."""
     if ignore:
@@ -103,13 +103,16 @@ def _detect(
     entries = registered_shapes()  # before the columns are looked at: shapes register roles
     found = replace(find_columns(regarded, sample, roles), pair_choice=pairs)
     shape = _fitting(entries, regarded, sample, found)
-    left = looked_into([column for column in unread(shape, regarded, sample) if column not in ignore])
-    left += [key for key in telling_keys(left, sample) if key not in (*left, *ignore)]
-    named = dict.fromkeys((*shape.unseen, *late_names(shape, found, left)))
+    others = unread(shape, columns, sample)
+    left = looked_into([column for column in others if column not in ignore])
+    keys = [key for key in telling_keys(left, sample) if key not in (*left, *ignore)]
+    named = dict.fromkeys((*shape.unseen, *late_names(shape, found, [*left, *keys])))
     late = tuple(column for column in named if column not in ignore)
-    refuse_references(shape, found, left)
-    doubtful = doubts(shape, found, left, marks=PICTURE_MARK not in ignore)
-    return replace(shape, unseen=late, unread=unread(shape, columns, sample)), doubtful
+    left += [key for key in keys if key not in named]
+    known = pair_texts(shape, found.sample)
+    refuse_references(shape, found, known, left)
+    doubtful = doubts(shape, found, known, left, marks=PICTURE_MARK not in ignore)
+    return replace(shape, unseen=late, unread=others), doubtful
 
 
 def _fitting(entries: Sequence[ShapeEntry], columns: Sequence[str], sample: Sequence[Row], found: Columns) -> Shape:
@@ -138,7 +141,7 @@ def _with_side_roles(shape: Shape, found: Columns) -> Shape:
     opened = {"", *(name.rpartition(".")[0] for name in columns.values())}
     named = [column for role in adds if role not in columns for column in spellings(role)]
     named = [column for column in named if column.rpartition(".")[0] in opened]
-    unseen = tuple(column for column in named if not any(value_at(record.row, column) for record in found.sample))
+    unseen = without_value(named, found.sample)
     if not shape.conversational:
         return replace(shape, written=written, prose=prose, unseen=() if shape.tokenized else unseen)
     values = [value for role in shape.columns if role in found.names for (value,) in found.values(role)]
@@ -166,15 +169,7 @@ def _can_be_read(found: Columns, role: str) -> bool:
         "chat_template_kwargs": template_kwargs,
     }
     present = [record for record in found.sample if role in found.names and value_at(record.row, found.names[role])]
-    return role in found.said or not present or mostly(_reads(readers[role], record) for record in present)
-
-
-def _reads(reader: Callable[[Record], object], record: Record) -> bool:
-    try:
-        reader(record)
-    except SkipRow:
-        return False
-    return True
+    return role in found.said or not present or mostly(reads(readers[role], record) for record in present)
 
 
 def _has_further_keys(value: object, depth: int = 0) -> bool:

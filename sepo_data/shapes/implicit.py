@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sepo_data.schemas.stages import SIDES
 from sepo_data.shapes.messages import assistant, shared_turns, turns, user
 from sepo_data.shapes.registry import shape
 from sepo_data.shapes.shape import Parts, Shape
@@ -13,8 +14,6 @@ from sepo_data.shapes.value_types import NEARLY_ALL, mostly
 if TYPE_CHECKING:
     from sepo_data.shapes.columns import Columns
     from sepo_data.shapes.record import Record
-
-SIDES = ("chosen", "rejected")
 
 
 @shape(

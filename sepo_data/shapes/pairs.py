@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sepo_data.shapes.skip_reasons import CODES
-from sepo_data.shapes.tool_calls import json_text
 
 PairChoice = Literal["best-worst", "all", "adjacent"]
 """The pairs of a row of ranked responses: the best and the worst, any two, or each and the next best."""
@@ -75,7 +74,7 @@ class Pair:
         found = {
             "tools": self.tools,
             "chat_template_kwargs": dict(sorted(self.template_kwargs.items())) if self.template_kwargs else None,
-            "tool_calls": calls if json_text(calls) != json_text(_in_usual_order(calls)) else None,
+            "tool_calls": calls if calls and json_text(calls) != json_text(_in_usual_order(calls)) else None,
         }
         return {name: json_text(value) for name, value in found.items() if value is not None}
 
@@ -91,6 +90,11 @@ def _in_usual_order(value: object) -> object:
         return value
     usual = [key for key in USUAL_ORDER if key in value]
     return {key: _in_usual_order(value[key]) for key in [*usual, *sorted(value.keys() - USUAL_ORDER)]}
+
+
+def json_text(value: object) -> str:
+    """JSON text as tool calls and side columns are stored."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _digest(content: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from sepo_data.shapes.record import Record, checked_text, objects_of
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.transcripts import is_transcript, open_transcript
 from sepo_data.shapes.value_types import mostly
-from sepo_data.shapes.written import may_be_written, parse_written
+from sepo_data.shapes.written import list_or_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,11 +163,8 @@ def _question(record: Record, *, flat: bool) -> list[Message]:
 
 def _object_of(asked: object) -> object:
     """WebGPT's object, which CSV files hold as text; any other value is itself."""
-    if isinstance(asked, str) and may_be_written(asked) and "full_text" in asked:
-        with suppress(ValueError):
-            written = parse_written(asked)
-            return written if isinstance(written, Mapping) and "full_text" in written else asked
-    return asked
+    written = list_or_object(asked) if isinstance(asked, str) and "full_text" in asked else None
+    return written if isinstance(written, Mapping) and "full_text" in written else asked
 
 
 def _alpaca(record: Record, *, flat: bool) -> list[Message]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sepo_data.shapes.skip_reasons import MAX_CHARACTERS, SkipRow
-from sepo_data.shapes.written import may_be_written, parse_written
+from sepo_data.shapes.written import list_or_object, parse_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 Row = Mapping[str, object]
 
@@ -49,6 +54,15 @@ class Record:
         return checked_text(self.present(role), self.name(role))
 
 
+def reads(reader: Callable[[Record], object], record: Record) -> bool:
+    """True if the reader does not skip the row."""
+    try:
+        reader(record)
+    except SkipRow:
+        return False
+    return True
+
+
 def column_of(name: str, columns: Collection[str]) -> str | None:
     """The column of this name, or the one that holds objects with the key behind a dot; None if there is none."""
     while name not in columns:
@@ -64,20 +78,33 @@ def value_at(row: Row, name: str) -> object:
     if column is None or column == name:
         return None if column is None else row[column]
     inside = row[column]
-    if isinstance(inside, str):
-        try:
-            inside = parse_written(inside)
-        except ValueError:
-            return None
+    inside = _value_of(inside) if isinstance(inside, str) else inside
     return value_at(inside, name[len(column) + 1 :]) if isinstance(inside, Mapping) else None
+
+
+def without_value(names: Iterable[str], records: Iterable[Record]) -> tuple[str, ...]:
+    """Those of the columns, or keys of objects in columns, that no record has a value of."""
+    left = tuple(names)
+    for record in records:  # one after the other: text of an object is read once for all its keys
+        left = tuple(name for name in left if not value_at(record.row, name))
+    return left
+
+
+@lru_cache(maxsize=8)
+def _value_of(text: str) -> object:
+    """The value of a text, None of prose; remembered for the other keys of the same row."""
+    try:
+        return parse_written(text)
+    except ValueError:
+        return None
 
 
 def list_at(row: Row, column: str) -> list[object]:
     """The list in a column, which may be written as text or be an object of lists; an empty one where there is none."""
     value = row[column]
     try:
-        value = objects_of(parse_written(value) if isinstance(value, str) and may_be_written(value) else value, column)
-    except (ValueError, SkipRow):
+        value = objects_of(list_or_object(value) if isinstance(value, str) else value, column)
+    except SkipRow:
         return []
     return value if isinstance(value, list) else []
 

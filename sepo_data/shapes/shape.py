@@ -86,7 +86,7 @@ class Shape:
     ) -> Parts:
         from_text = any(role in ASKED for role in self.prose)
         if from_text:
-            chosen, rejected = ended(prompt, chosen), ended(prompt, rejected)
+            chosen, rejected = ended(prompt, chosen, rejected)
         _checked(prompt, chosen, rejected)
         prompt = unfolded(prompt, from_text=from_text)
         prompt = with_prefill(record, with_system(record, prompt))

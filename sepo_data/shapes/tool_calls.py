@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sepo_data.shapes.pairs import json_text
 from sepo_data.shapes.record import check_size, check_unicode, objects_of, read_written
 from sepo_data.shapes.skip_reasons import SkipRow
 
@@ -64,11 +65,6 @@ def tools(record: Record) -> list[Any] | None:
 def template_kwargs(record: Record) -> dict[str, Any] | None:
     """The row's variables for the chat template: an object, or the JSON text of one."""
     return _plain_side(*_side(record, "chat_template_kwargs"), dict)
-
-
-def json_text(value: object) -> str:
-    """JSON text as tool calls and side columns are stored."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _side(record: Record, role: str) -> tuple[object, str]:

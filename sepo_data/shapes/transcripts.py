@@ -80,9 +80,13 @@ def unfolded(prompt: list[Message], *, from_text: bool) -> list[Message]:
     return [turn for each in prompt for turn in _unfold(each, from_text=from_text)]
 
 
-def ended(prompt: list[Message], response: list[Message]) -> list[Message]:
-    """The response without the end of its turn that it has as text, where the text of the prompt was rendered so."""
+def ended(prompt: list[Message], *responses: list[Message]) -> list[list[Message]]:
+    """The responses without the ends of turns that they have as text, where the text of the prompt was rendered so."""
     ends = _rendered(prompt[-1]["content"])[1] if prompt and prompt[-1]["role"] == "user" else ()
+    return [_ended(response, ends) for response in responses]
+
+
+def _ended(response: list[Message], ends: Sequence[str]) -> list[Message]:
     if not ends or not response or (content := _without_end(response[-1]["content"], ends)) is None:
         return response
     return [*response[:-1], {**response[-1], "content": content}]

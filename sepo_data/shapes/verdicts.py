@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_data.shapes.ranked import number
-from sepo_data.shapes.record import shown, value_at
+from sepo_data.shapes.record import reads, shown, value_at
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.value_types import WRITTEN, mostly
 
@@ -95,15 +95,7 @@ def _names_responses(columns: Columns, name: str) -> bool:
 
 def are_verdicts(records: Iterable[Record]) -> bool:
     """True if the winners of most rows are verdicts in words."""
-    return mostly(map(_is_verdict, records))
-
-
-def _is_verdict(record: Record) -> bool:
-    try:
-        _winner(record)
-    except SkipRow:
-        return False
-    return True
+    return mostly(reads(_winner, record) for record in records)
 
 
 def codes(columns: Columns, role: str) -> set[float]:

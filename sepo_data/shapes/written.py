@@ -67,6 +67,14 @@ def parse_written(text: str) -> object:
         raise ValueError("nested too deeply") from None
 
 
+def list_or_object(text: str) -> object:
+    """The list or object that a text is; None for prose."""
+    try:
+        return parse_written(text) if may_be_written(text) else None
+    except ValueError:
+        return None
+
+
 def may_be_written(text: str) -> bool:
     """True if a list or an object could begin here."""
     start = text.lstrip()

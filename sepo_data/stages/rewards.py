@@ -14,7 +14,7 @@ from sepo_data.preferences.holdout import SPLIT
 from sepo_data.preferences.sides import read_sides
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stages import SIDES, Stage, stage_schema
-from sepo_data.shapes.tool_calls import json_text
+from sepo_data.shapes.pairs import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -25,9 +25,9 @@ from sepo_data.shapes.context.names import (
     tells_inside,
     tells_of_responses,
 )
-from sepo_data.shapes.context.texts import PairTexts, describes_tools, pair_texts
+from sepo_data.shapes.context.texts import describes_tools
 from sepo_data.shapes.prompts import whole_dialogues
-from sepo_data.shapes.record import column_of, value_at
+from sepo_data.shapes.record import column_of, value_at, without_value
 from sepo_data.shapes.value_types import (
     DIALOGUE_KEYS,
     NEARLY_ALL,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.context.texts import PairTexts
     from sepo_data.shapes.record import Row
     from sepo_data.shapes.shape import Shape
 
@@ -117,19 +118,21 @@ def _may_be_object(value: object) -> bool:
     return isinstance(value, Mapping) or (isinstance(value, str) and value.lstrip()[:1] == "{")
 
 
-def doubts(shape: Shape, found: Columns, columns: Sequence[str], *, marks: bool) -> list[Doubt]:
+def doubts(
+    shape: Shape, found: Columns, known: Sequence[PairTexts], columns: Sequence[str], *, marks: bool
+) -> list[Doubt]:
     """Those of the left-over `columns` that hold pictures, or text that may be context and is in no pair.
 
     Args:
         shape: of the dataset.
         found: its columns by role, and its first rows.
+        known: the texts of their pairs.
         columns: the left-over ones, without those that the user ignores.
         marks: marks of pictures in the texts count, too.
     """
     pictures = list(_pictures(found, columns))
     if shape.tokenized:
         return pictures
-    known = pair_texts(shape, found.sample)
     if marks and not pictures and (mark := _marks(known)) is not None:
         pictures.append(mark)
     seen = {doubt.column for doubt in pictures}
@@ -169,7 +172,7 @@ def late_names(shape: Shape, found: Columns, columns: Sequence[str]) -> tuple[st
         for name in columns
         if names_media(name) or (tells(name, PLAIN) and not dialogues) or ("." in name and tells_inside(name))
     )
-    return tuple(column for column in named if not any(value_at(record.row, column) for record in found.sample))
+    return without_value(named, found.sample)
 
 
 def holds_dialogues(shape: Shape, found: Columns) -> bool:
@@ -188,8 +191,8 @@ def _is_guess(shape: Shape, found: Columns) -> bool:
     )
 
 
-def _values(found: Columns, column: str) -> list[object]:
-    return [value for record in found.sample if _is_present(value := value_at(record.row, column))]
+def _values(found: Columns, column: str) -> Iterator[object]:
+    return (value for record in found.sample if _is_present(value := value_at(record.row, column)))
 
 
 def _is_present(value: object) -> bool:
@@ -205,8 +208,8 @@ def _pictures(found: Columns, columns: Sequence[str]) -> Iterator[Doubt]:
     """Pictures by the name of their column; a struct of bytes and path is one under any name."""
     for place, column in enumerate(columns):
         named = names_media(column)
-        values = _values(found, column) if named or place < MOST_COMPARED else []
-        if values and (named or _is_picture(values[0])):
+        value = next(_values(found, column), None) if named or place < MOST_COMPARED else None
+        if value is not None and (named or _is_picture(value)):
             yield Doubt(column, MEDIUM, f"{shortened(column)} holds pictures, sound or video")
 
 
@@ -238,7 +241,7 @@ def _compared(shape: Shape, found: Columns, columns: Sequence[str]) -> Iterator[
 
 def _may_be_said(shape: Shape, found: Columns, column: str) -> bool:
     """True if the values are turns or tools, or varied texts where the prompt is no more than how two strings begin."""
-    values = _values(found, column)
+    values = [*_values(found, column)]
     kind = type_of(values).removeprefix(WRITTEN)
     if shape.name == "implicit strings" and kind in {"string", "strings", "lists", "records"}:
         return len(values) == 1 or any(value != values[0] for value in values)
@@ -247,7 +250,7 @@ def _may_be_said(shape: Shape, found: Columns, column: str) -> bool:
 
 def _context(shape: Shape, found: Columns, known: Sequence[PairTexts], column: str) -> Doubt | None:
     """A doubt about a column with text that is in no pair of its row, in more rows than a few."""
-    role, values = role_told(column), _values(found, column)
+    role, values = role_told(column), [*_values(found, column)]
     kind = type_of(values)
     if not values or (kind == "string" and role in TEXT_PROMPTS and _is_settled(shape, found)):
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sepo_data.shapes.messages import is_turn, speaker, words_of
 from sepo_data.shapes.record import value_at
 from sepo_data.shapes.skip_reasons import SkipRow
-from sepo_data.shapes.written import may_be_written, parse_written
+from sepo_data.shapes.written import list_or_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +86,12 @@ class PairTexts:
 
 
 def pair_texts(shape: Shape, sample: Sequence[Record]) -> list[PairTexts]:
-    """The texts of the rows that give a pair; of all rows, none of which has a known text, where no row gives one."""
+    """The texts of the rows that give a pair; of all rows, none of which has a known text, where no row gives one.
+
+    Rows of token ids have none.
+    """
+    if shape.tokenized:
+        return []
     nothing: frozenset[str] = frozenset()
     return [*_pair_texts(shape, sample)] or [PairTexts(record.row, (), nothing, nothing) for record in sample]
 
@@ -113,8 +118,8 @@ def gives_pairs(shape: Shape, row: Row) -> bool:
 
 def is_text(value: str) -> bool:
     """True if this is more than a label, an address or a number."""
-    letters = sum(not letter.isascii() for letter in value)
-    return len(value.split()) > LONGEST_LABEL or letters > LONGEST_LABEL_LETTERS
+    words = value.split(maxsplit=LONGEST_LABEL)
+    return len(words) > LONGEST_LABEL or sum(not letter.isascii() for letter in value) > LONGEST_LABEL_LETTERS
 
 
 def texts_of(value: object) -> Iterator[str]:
@@ -123,7 +128,7 @@ def texts_of(value: object) -> Iterator[str]:
     while inside:  # not by recursion: a column may be nested deeper than Python's stack
         value = inside.pop()
         if isinstance(value, str):
-            if (written := _written(value)) is None:
+            if (written := list_or_object(value)) is None:
                 yield value
             else:
                 inside.append(written)
@@ -142,19 +147,11 @@ def describes_tools(value: object, *, named: bool) -> bool:
     """
     for _ in range(MOST_WRAPPED):
         value = value[0] if isinstance(value, list) and value else value
-        value = _written(value) if isinstance(value, str) else value
+        value = list_or_object(value) if isinstance(value, str) else value
     if not isinstance(value, Mapping):
         return False
     tool = value["function"] if isinstance(value.get("function"), Mapping) else value
     return "name" in tool and (named or any(key in tool for key in PARAMETERS))
-
-
-def _written(text: str) -> object:
-    """The list or object that a text is; None for prose."""
-    try:
-        return parse_written(text) if may_be_written(text) else None
-    except ValueError:
-        return None
 
 
 def _end_of_prompt(turns: list[object]) -> int:

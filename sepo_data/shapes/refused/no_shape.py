@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.text import did_you_mean, listed, shortened
 from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
 from sepo_data.shapes.columns import ALIASES, ANSWER, PROMPT_ROLES, ROLES, could_play, names_of_lists
 from sepo_data.shapes.context.names import tells_of_responses
 from sepo_data.shapes.prompts import end_in_answer
@@ -42,8 +43,6 @@ ROLE_OF_SPELLING = {
     for role, name in zip(roles.split(), spelling.split(), strict=True)
 }
 """Roles by their names and other names, in small letters."""
-
-SIDES = ("chosen", "rejected")
 
 MOST_EXPLAINED = 1000
 """Columns whose types are named, where no shape fits."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
+from sepo_data.schemas.stages import SIDES
 from sepo_data.shapes.context.names import has_word
-from sepo_data.shapes.context.texts import PairTexts, is_text, pair_texts, texts_of
+from sepo_data.shapes.context.texts import is_text, texts_of
 from sepo_data.shapes.record import value_at
 from sepo_data.shapes.refused.no_shape import columns_option
 from sepo_data.shapes.value_types import NEARLY_ALL
@@ -19,26 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sepo_data.shapes.columns import Columns
+    from sepo_data.shapes.context.texts import PairTexts
     from sepo_data.shapes.shape import Shape
 
-RESPONSES = ("chosen", "rejected")
 TWO = ("response_a", "response_b")
 
 OF_OPTIONS = frozenset({"choice", "option", "alternative"})
 """Words in the names of columns with the answers to choose from."""
 
 
-def refuse_references(shape: Shape, found: Columns, columns: Sequence[str]) -> None:
+def refuse_references(shape: Shape, found: Columns, known: Sequence[PairTexts], columns: Sequence[str]) -> None:
     """Raise if `chosen` and `rejected` are labels, as `B` or `gpt-4`, of answers that `columns`, left over, hold.
 
-    A prompt that has these answers itself asks for the label.
+    A prompt that has these answers itself asks for the label; `known` are the texts of the pairs.
 
     Raises:
         SepoError: names the columns with the answers, and the option that reads them if there is one.
     """
-    if shape.tokenized or not shape.columns.keys() >= {*RESPONSES} or not found.are("string", *RESPONSES):
+    if shape.tokenized or not shape.columns.keys() >= {*SIDES} or not found.are("string", *SIDES):
         return
-    known = pair_texts(shape, found.sample)
     for meant in _meant(found, known, columns):
         others = [row for row in known if _are_others(row, meant)]
         if known and len(others) >= NEARLY_ALL * len(known):
@@ -70,7 +70,7 @@ def _are_others(row: PairTexts, meant: Sequence[str]) -> bool:
 
 
 def _error(found: Columns, row: PairTexts, meant: Sequence[str]) -> SepoError:
-    chosen, rejected = (found.names[role] for role in RESPONSES)
+    chosen, rejected = (found.names[role] for role in SIDES)
     label, named = shortened(str(value_at(row.row, chosen))), " and ".join(map(shortened, meant))
     ignored = f"if {chosen} and {rejected} are the responses themselves, add --ignore {quote(','.join(meant))}"
     return SepoError(

@@ -9,16 +9,9 @@ from sepo_data.shapes.columns import ROLES
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.registry import registered_shapes
 from sepo_data.shapes.skip_reasons import SkipRow
+from tests.fixtures.turns import assistant, user
 
 EXAMPLES = {entry.name: entry.example for entry in registered_shapes()}
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 HOSTED = {

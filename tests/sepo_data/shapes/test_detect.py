@@ -7,18 +7,7 @@ import pytest
 
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import READING_REASONS, SkipRow
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
-
-
-def system(content):
-    return {"role": "system", "content": content}
+from tests.fixtures.turns import assistant, system, user
 
 
 def shape_of(*rows, **options):

@@ -4,15 +4,7 @@ import pytest
 
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import SkipRow
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content, **further):
-    return {"role": "assistant", "content": content, **further}
-
+from tests.fixtures.turns import assistant, user
 
 TOOL = {"role": "tool", "content": "7"}
 CALL = {"role": "tool_call", "content": '{"name": "dice", "arguments": {}}'}

@@ -7,15 +7,7 @@ import pytest
 from sepo_data.errors import SepoError
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import SkipRow
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
-
+from tests.fixtures.turns import assistant, user
 
 BEFORE = [user("hi"), assistant("a"), user("go on"), assistant("b")]
 COUPLES = [["hi", "a"], ["go on", "b"]]

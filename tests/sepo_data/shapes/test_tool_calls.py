@@ -13,16 +13,9 @@ from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.stages.rewards import rewards_schema, rewards_table
 from sepo_data.tokenization.tokenize import TokenizedPair
+from tests.fixtures.turns import assistant, user
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content, **more):
-    return {"role": "assistant", "content": content, **more}
 
 
 def call(arguments):

@@ -8,14 +8,7 @@ import pytest
 from sepo_data.errors import SepoError
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import SkipRow
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
+from tests.fixtures.turns import assistant, user
 
 
 def shape_of(row, *others, **roles):

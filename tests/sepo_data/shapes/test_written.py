@@ -13,6 +13,7 @@ from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.registry import SHAPES, registered_shapes
 from sepo_data.shapes.skip_reasons import SkipRow
 from sepo_data.shapes.written import is_cut_turns, parse_written
+from tests.fixtures.turns import assistant, user
 
 EXAMPLES = {entry.name: entry.example for entry in registered_shapes()}
 
@@ -21,14 +22,6 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 def numpy_text(value):

@@ -11,19 +11,7 @@ from sepo_data.shapes.context.doubts import PICTURE_MARK
 from sepo_data.shapes.context.names import ROLE_OF_NAME
 from sepo_data.shapes.detect import detect_shape
 from sepo_data.shapes.skip_reasons import SkipRow
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
-
-
-def system(content):
-    return {"role": "system", "content": content}
-
+from tests.fixtures.turns import assistant, system, user
 
 ASKED = "Where does Max live?"
 SHED, ROME = "In a shed by the river.", "In the city of Rome."
