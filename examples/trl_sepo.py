@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from sepo_train.engine.layout import Tree, padded_layout
+from sepo_train.engine.pair_logps import response_logps
 from sepo_train.training.losses.reference_free import sepo_loss
-from sepo_train.training.pair_logps import response_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

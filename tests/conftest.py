@@ -16,7 +16,14 @@ settings.register_profile("sepo", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("fast", settings.get_profile("sepo"), max_examples=10)  # make test-fast
 settings.load_profile("sepo")
 
-pytest_plugins = ("tests.fixtures.models", "tests.fixtures.commands", "tests.fixtures.stores", "tests.fixtures.hostile")
+pytest_plugins = (
+    "tests.fixtures.models",
+    "tests.fixtures.commands",
+    "tests.fixtures.stores",
+    "tests.fixtures.hostile",
+    "tests.fixtures.days",
+    "tests.fixtures.hub_cache",
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

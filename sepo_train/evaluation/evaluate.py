@@ -14,16 +14,15 @@ from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading, as_reading
 from sepo_data.preferences.skipped import TruncateOrNone
-from sepo_data.stages.trained_models import token_options, trained_manifest
 from sepo_data.stages.versions import installed_versions
 from sepo_data.storage.atomic import write_text
 from sepo_data.storage.location import local_folder, public_name
-from sepo_data.tokenization.template_date import OPTION, today, uses_date
+from sepo_data.tokenization.template_date import OPTION, today
 from sepo_train.engine.generate import Generation
 from sepo_train.evaluation.benchmarks import file_names, read_prompts, write_answers
 from sepo_train.evaluation.compare import compare_answers, compare_on_pairs, judge_answers
 from sepo_train.evaluation.evaluation_folder import EVALUATION, emptied, evaluation_folder, refuse_existing
-from sepo_train.evaluation.from_training import note_exchanged
+from sepo_train.evaluation.from_training import date_of_training, note_exchanged
 from sepo_train.evaluation.holdout_pairs import read_holdout_pairs
 from sepo_train.evaluation.judge import open_judge
 from sepo_train.evaluation.model_outputs import ModelOutputs, collect_outputs
@@ -31,7 +30,6 @@ from sepo_train.models.device import Dtype, default_dtype
 from sepo_train.models.load import model_record
 from sepo_train.models.remote_code import trust_record
 from sepo_train.models.tokenizers import check_same_vocabulary, load_tokenizer
-from sepo_train.models.training_record import record_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,14 +90,13 @@ def evaluate(
     generate_from, judge = (name if name is None else path_text(name) for name in (generate_from, judge))
     out = None if out is None else local_folder(out)
     _check_request(names, generate_from, judge, out, overwrite=overwrite, trust_remote_code=trust_remote_code)
-    template_date = template_date or _date_of_training(names["model"]) or today()
+    template_date = template_date or date_of_training(names["model"]) or today()
     rendering: dict[str, Any] = {"template_date": template_date, "trust_remote_code": trust_remote_code}
     opened_judge = open_judge(judge, **rendering) if judge else None
     rendering |= {"chat_template": chat_template, "progress": progress}
     prompts, unusable = read_prompts(generate_from) if generate_from else ([], [])
     records = _records(names, trust_remote_code=trust_remote_code)
     note_exchanged(names, {role: record["weights"] for role, record in records["models"].items()}, progress)
-    records |= _dated(names, chat_template, template_date, trust_remote_code=trust_remote_code)
     limits: dict[str, Any] = {"max_length": max_length, "truncate": truncate}
     pairs = read_holdout_pairs(as_reading(data), list(names.values()), verify=verify, **limits, **rendering)
     progress.note(f"{len(pairs.trees):,} pairs of {pairs.name} ({pairs.which}), {dtype}")
@@ -126,7 +123,8 @@ def evaluate(
             read = {"file": public_name(generate_from or ""), "skipped": list(map(asdict, unusable)), "written": files}
             found["answers"] = read | compare_answers(outputs, prompts, generation)
         found |= {"layouts": {role: each.layout for role, each in outputs.items()}, "dtype": dtype}
-        found |= records | {"versions": installed_versions()}
+        found |= records | ({OPTION: template_date} if any(each.dated for each in outputs.values()) else {})
+        found["versions"] = installed_versions()
         try:
             if opened_judge is not None:
                 progress.note(f"{judge} judges the answers")
@@ -162,22 +160,6 @@ def _records(names: dict[str, str], *, trust_remote_code: bool) -> dict[str, Any
     models = {role: model_record(name, trust_remote_code=trust_remote_code) for role, name in names.items()}
     found = {role: record.model_dump() for role, record in models.items()}
     return {"models": found, **trust_record(trust_remote_code=trust_remote_code)}
-
-
-def _date_of_training(model: str) -> str | None:
-    found = token_options(trained_manifest(record_folder(model))).get(OPTION)
-    return found if isinstance(found, str) else None
-
-
-def _dated(
-    names: dict[str, str], chat_template: str | Path | None, template_date: str, *, trust_remote_code: bool
-) -> dict[str, str]:
-    """The day that chat templates take for today, where that of one of the models asks for it."""
-    tokenizers = (
-        load_tokenizer(name, chat_template=chat_template, trust_remote_code=trust_remote_code)
-        for name in names.values()
-    )
-    return {OPTION: template_date} if any(map(uses_date, tokenizers)) else {}
 
 
 def _write(found: dict[str, Any], out: Path | None, started: float) -> None:

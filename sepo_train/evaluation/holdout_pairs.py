@@ -114,10 +114,11 @@ def _of_dataset(
 ) -> HoldoutPairs:
     """The holdout pairs of preference data, or all pairs where none is held out."""
     pairs, skipped = prepared.all_pairs()
+    pair_ids = [item.pair.pair_id for item in pairs]
     words = "those that --holdout keeps out of training" if reading.holdout_size else BY_COLUMN
     measured = leave_out_trained(
         _held_out((item.pair.extra.get(SPLIT) for item in pairs), prepared.input.name, words),
-        [item.pair.pair_id for item in pairs],
+        pair_ids,
         models,
         trust_remote_code=trust_remote_code,
     )
@@ -125,7 +126,7 @@ def _of_dataset(
         Tree(item.prompt_ids, (item.chosen_ids, item.rejected_ids)) for item in (pairs[row] for row in measured.rows)
     ]
     reasons = dict(Counter(row.reason for row in skipped))
-    trained_on = measured.trained_on([pairs[row].pair.pair_id for row in measured.rows])
+    trained_on = measured.trained_on([pair_ids[row] for row in measured.rows])
     return HoldoutPairs(prepared.input.name, trees, _text(measured), reasons, trained_on)
 
 

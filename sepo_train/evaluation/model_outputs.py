@@ -10,6 +10,7 @@ import numpy as np
 
 from sepo_data.console.progress import SILENT, Progress
 from sepo_data.errors import SepoError
+from sepo_data.tokenization.template_date import uses_date
 from sepo_train.engine.choose import choose_layout_policy
 from sepo_train.engine.generate import end_ids, generate
 from sepo_train.engine.layout import Tree
@@ -40,6 +41,7 @@ class ModelOutputs:
 
     Attributes:
         layout: the layout of its rows.
+        dated: whether its chat template asks for the date.
         pairs: log-probabilities of both responses of each pair.
         samples: answers sampled from the evaluated model, one a tree.
         sample_logps: their log-probabilities under this model.
@@ -47,6 +49,7 @@ class ModelOutputs:
     """
 
     layout: str
+    dated: bool
     pairs: list[PairLogps]
     samples: list[Tree]
     sample_logps: list[Tensor]
@@ -80,10 +83,10 @@ def collect_outputs(
         trust_remote_code: run the code that comes with it.
         progress: receives the steps done.
     """
-    model = load_model(name, dtype=dtype, trust_remote_code=trust_remote_code, progress=progress)
     tokenizer = load_tokenizer(
         name, chat_template=chat_template, template_date=template_date, trust_remote_code=trust_remote_code
     )
+    model = load_model(name, dtype=dtype, trust_remote_code=trust_remote_code, progress=progress)
     layout_policy = choose_layout_policy([model], trees, batch_tokens=default_batch_tokens())
 
     def score(selected: Sequence[Tree], kind: str) -> Iterator[list[Tensor]]:
@@ -114,7 +117,7 @@ def collect_outputs(
     sample_logps = [logps for [logps] in score(samples, "samples")]
     answers = answer_prompts(model, tokenizer, prompts, generation, progress=progress) if prompts else []
     check_kept(model)
-    return ModelOutputs(layout_policy.layout_name, pairs, samples, sample_logps, answers)
+    return ModelOutputs(layout_policy.layout_name, uses_date(tokenizer), pairs, samples, sample_logps, answers)
 
 
 def _numbered(kind: str, start: int, place: int) -> str:

@@ -12,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from sepo_data.console.text import listed
 from sepo_data.errors import SepoError
 from sepo_train.models.files import library_errors
+from sepo_train.models.random_numbers import random_numbers_kept
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -78,9 +79,8 @@ def _refusal(model: PreTrainedModel, config: LoraConfig) -> str | None:
     tensors = chain(model.parameters(), model.buffers())
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
-    devices = [] if model.device.type == "cpu" else [model.device]
     try:
-        with torch.random.fork_rng(devices), library_errors("", ""):
+        with random_numbers_kept(model.device), library_errors("", ""):
             adapted = get_peft_model(copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}), config)
             adapted.eval()(input_ids=ids)
     except SepoError as error:

@@ -107,13 +107,18 @@ def _try_out(tokenizer: PreTrainedTokenizerBase) -> None:
 def tokenizer_record(tokenizer: PreTrainedTokenizerBase) -> TokenizerRecord:
     """A tokenizer's identity: hashes of all that decides its token ids, whichever file it came from."""
     special = json.dumps([str(tokenizer.bos_token), str(tokenizer.eos_token)])
-    template = tokenizer.chat_template
     return TokenizerRecord(
         name=tokenizer.name_or_path,
         tokenizer=_sha256(tokenizer.backend_tokenizer.to_str() + special),
-        chat_template=None if template is None else _sha256(json.dumps(template)),
+        chat_template=template_hash(tokenizer),
         vocabulary=len(tokenizer),
     )
+
+
+def template_hash(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The hash of the chat template, or of several by their names; None where there is none."""
+    template = tokenizer.chat_template
+    return None if template is None else _sha256(json.dumps(template))
 
 
 def check_same_vocabulary(

@@ -9,7 +9,7 @@ from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import Stage
 from sepo_data.stages.trained_models import token_options, trained_manifest
 from sepo_train.models.files import fitting_length, load_config
-from sepo_train.models.tokenizers import load_tokenizer, tokenizer_record
+from sepo_train.models.tokenizers import load_tokenizer, template_hash
 from sepo_train.models.training_record import record_folder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Inherited:
     def has_template(self) -> bool:
         """True if the oracle's folder has the chat template with which it was trained."""
         trained_with = self.template
-        return trained_with is not None and _same_template(trained_with, tokenizer_record(self.tokenizer))
+        return trained_with is not None and trained_with.chat_template == template_hash(self.tokenizer)
 
 
 def inherit(options: ScoringOptions, oracle: str, progress: Progress) -> Inherited:
@@ -105,7 +105,7 @@ def compare_template(
         SepoError: another one is used although none was given.
     """
     trained_with = inherited.template
-    if trained_with is None or _same_template(trained_with, used):
+    if trained_with is None or trained_with.chat_template == used.chat_template:
         return {}
     if not given:
         raise SepoError(
@@ -114,10 +114,6 @@ def compare_template(
         )
     progress.note("note: the oracle was trained with another chat template than the one given here")
     return {"chat_template": trained_with.chat_template}
-
-
-def _same_template(first: TokenizerRecord, second: TokenizerRecord) -> bool:
-    return first.chat_template == second.chat_template
 
 
 def compare_reading(inherited: Inherited, source: InputRecord, reading: Reading, progress: Progress) -> None:

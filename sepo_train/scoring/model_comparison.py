@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sepo_train.engine.layout_check import is_16_bit
 from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
 
@@ -40,7 +41,7 @@ class ModelComparison:
     def passed(self, model: PreTrainedModel) -> PreTrainedModel:
         """`model` itself, whose log-probabilities are kept; it is not."""
         self._found.append(plain_logps(model, self.trees[:COMPARED_TREES]))
-        if model.dtype.itemsize < torch.float32.itemsize:
+        if is_16_bit(model):
             self._rounding = 0.0  # each sum is rounded so coarsely that equal models alone give equal numbers
         return model
 

@@ -8,9 +8,9 @@ import torch
 
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.logps import default_batch_tokens, score_trees
+from sepo_train.engine.pair_logps import side_logps
 from sepo_train.metrics import preferred
 from sepo_train.training.objectives import pair_metrics
-from sepo_train.training.pair_logps import side_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from sepo_data.errors import SepoError
 from sepo_train.engine.layout import batches_by_tokens
 from sepo_train.engine.layout_check import GROSS_FACTOR, change_size, tolerance
 from sepo_train.engine.logps import default_batch_tokens, token_logps
+from sepo_train.engine.pair_logps import side_logps
 from sepo_train.models.files import library_errors
 from sepo_train.models.random_numbers import drawing_modules, generator_states, random_numbers_kept
-from sepo_train.training.pair_logps import side_logps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
-    from sepo_train.training.pair_logps import SideLogps
+    from sepo_train.engine.pair_logps import SideLogps
 
 
 @dataclass(frozen=True, slots=True)

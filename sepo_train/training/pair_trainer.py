@@ -17,11 +17,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from sepo_data.console.interrupts import Stopped, not_postponed, note_again, preempted
 from sepo_data.errors import SepoError
 from sepo_train.engine.logps import default_batch_tokens
+from sepo_train.engine.pair_logps import response_logps
 from sepo_train.models.noise import noise_as_configured
 from sepo_train.models.weight_changes import to_stored_weights
 from sepo_train.training.micro_batches import MicroBatches, PairRows, collate
 from sepo_train.training.objectives import pair_metrics
-from sepo_train.training.pair_logps import response_logps
 from sepo_train.training.step_log import StepLog
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from sepo_data.console.progress import Progress
     from sepo_train.engine.layout_policy import LayoutPolicy
+    from sepo_train.engine.pair_logps import SideLogps
     from sepo_train.training.objectives import Objective
-    from sepo_train.training.pair_logps import SideLogps
     from sepo_train.training.selected_pairs import TrainingPair
 
 PAIR_METRICS = (

@@ -13,7 +13,7 @@ from sepo_data.storage.atomic import atomic_write
 from sepo_data.storage.location import make_folder
 from sepo_train.models.files import ADAPTER
 from sepo_train.models.load import adapter_weights, count_parameters
-from sepo_train.models.tokenizers import load_tokenizer, tokenizer_record
+from sepo_train.models.tokenizers import load_tokenizer, template_hash
 from sepo_train.training.checkpoint import remove_checkpoints
 from sepo_train.training.processes import is_main_process
 
@@ -85,8 +85,7 @@ def _is_usable(out: Path, tokenizer: PreTrainedTokenizerBase, *, trust_remote_co
         found = load_tokenizer(str(out), trust_remote_code=trust_remote_code)
     except SepoError:
         return False
-    ours, theirs = (tokenizer_record(each) for each in (tokenizer, found))
-    return found.get_vocab() == tokenizer.get_vocab() and ours.chat_template == theirs.chat_template
+    return found.get_vocab() == tokenizer.get_vocab() and template_hash(found) == template_hash(tokenizer)
 
 
 def _has_records(out: Path, manifest: Manifest) -> bool:

@@ -41,7 +41,7 @@ BESIDE = [
     {},
     {},
 ]
-"""What the rows of one pair differ in; the last of them is a copy."""
+"""Contexts that distinguish the rows of one pair; the last of them is a copy."""
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,11 @@ from sepo_data.preferences.reading import Reading
 from sepo_data.selection.select import select
 from sepo_train.engine import head
 from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.pair_logps import response_logps
 from sepo_train.scoring.score import score
 from sepo_train.training.checkpoint import METRICS
 from sepo_train.training.losses.reference_free import sepo_loss
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_logps import response_logps
 from sepo_train.training.policy import train
 from sepo_train.training.settings import Training
 

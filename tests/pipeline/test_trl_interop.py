@@ -13,11 +13,11 @@ from sepo_data.selection.select import select
 from sepo_train.engine.layout import Tree
 from sepo_train.engine.layout_policy import PLAIN
 from sepo_train.engine.logps import score_trees
+from sepo_train.engine.pair_logps import SideLogps
 from sepo_train.scoring.score import score
 from sepo_train.training.checkpoint import METRICS
 from sepo_train.training.losses.with_reference import dpo_loss
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_logps import SideLogps
 from sepo_train.training.policy import train
 from sepo_train.training.settings import Training
 

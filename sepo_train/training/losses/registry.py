@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from sepo_train.training.pair_logps import SideLogps
+    from sepo_train.engine.pair_logps import SideLogps
 
 Tensor: TypeAlias = "torch.Tensor"
 """Torch's tensor, named without importing torch."""

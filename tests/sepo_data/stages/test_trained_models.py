@@ -1,4 +1,4 @@
-"""What the folder of a trained model records, and what does not count as one."""
+"""Records in the folder of a trained model, and folders that do not count as one."""
 
 import pytest
 

@@ -1,6 +1,5 @@
 """An evaluation gives chat templates the date of the training of its model, or one that it records."""
 
-import datetime as dt
 import json
 
 from sepo_data.preferences.reading import Reading
@@ -13,13 +12,8 @@ from tests.conftest import CHATML
 DATED = "Today: {{ strftime_now('%d %b %Y') }}\n" + CHATML
 
 
-def test_one_date_for_all_that_is_rendered(save_tiny, examples, tmp_path, monkeypatch):
-    class Day(dt.date):
-        @classmethod
-        def today(cls):
-            return dt.date(2024, 2, 29)
-
-    monkeypatch.setattr(template_date, "date", Day)
+def test_one_date_for_all_that_is_rendered(save_tiny, examples, on_day, tmp_path, monkeypatch):
+    on_day("2024-02-29")
     asked = []
     answer = model_outputs.answer_prompts
 

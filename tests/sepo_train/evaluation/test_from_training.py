@@ -1,4 +1,4 @@
-"""What the training of a model decided is the default of its evaluation, and exchanged models are noted."""
+"""Decisions of the training of a model are the defaults of its evaluation, and exchanged models are noted."""
 
 import json
 

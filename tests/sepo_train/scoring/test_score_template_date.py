@@ -1,13 +1,11 @@
 """A run goes on with the template date with which it began; another date is another run."""
 
-import datetime as dt
 import json
 
 import pytest
 
 from sepo_data.errors import RefusedError
 from sepo_data.readers.arrow_stream import map_stream
-from sepo_data.tokenization import template_date
 from sepo_data.tokenization.template_date import OPTION
 from sepo_train.models.tokenizers import load_tokenizer
 from sepo_train.scoring.options import ScoringOptions
@@ -15,19 +13,6 @@ from sepo_train.scoring.score import score
 from tests.conftest import CHATML
 
 DATED = "Today: {{ strftime_now('%d %b %Y') }}\n" + CHATML
-
-
-@pytest.fixture
-def on_day(monkeypatch):
-    def set_day(text):
-        class Day(dt.date):
-            @classmethod
-            def today(cls):
-                return dt.date.fromisoformat(text)
-
-        monkeypatch.setattr(template_date, "date", Day)
-
-    return set_day
 
 
 @pytest.fixture(scope="module")

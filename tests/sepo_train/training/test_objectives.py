@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sepo_data.errors import SepoError
+from sepo_train.engine.pair_logps import SideLogps
 from sepo_train.training.losses import LOSSES
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_logps import SideLogps
 
 CHOSEN = SideLogps(*(torch.tensor([value]) for value in (-10.0, -2.0, -12.0, -2.4)))
 REJECTED = SideLogps(*(torch.tensor([value]) for value in (-8.0, -1.0, -7.0, -0.875)))

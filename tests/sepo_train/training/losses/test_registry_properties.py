@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sepo_train.engine.layout import Tree, shared_layout
+from sepo_train.engine.pair_logps import SideLogps, response_logps
 from sepo_train.training.losses import LOSSES
 from sepo_train.training.objectives import objective
-from sepo_train.training.pair_logps import SideLogps, response_logps
 
 EXTREME_MEANS = [0.0, -1e-7, -1e-3, -1.0, -60.0, -1e4]
 """From a certain token to one that a model of any size calls impossible, in nats."""

@@ -4,7 +4,7 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*sorted((ROOT / "sepo_data").rglob("*.py")), *sorted((ROOT / "sepo_train").rglob("*.py"))]
 
 LOADS = {
