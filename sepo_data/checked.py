@@ -103,17 +103,24 @@ def check_fields(made: Any, **limits: object) -> None:  # noqa: ANN401 - any dat
 
 def _check(owner: str, name: str, value: object, annotation: str, limit: object) -> None:
     choices = () if isinstance(limit, Limit) else get_args(limit)
-    wanted = f"one of {', '.join(map(repr, choices))}" if choices else " or ".join(_words(annotation))
-    shown = repr(value) if len(repr(value)) <= LONGEST_VALUE else f"{repr(value)[:LONGEST_VALUE]}..."
-    if "Amount" in annotation and isinstance(value, Integral) and not _is_bool(value):
-        wanted = 'a share: write "30%" or 0.3'
     if not any(_fits(value, kind, choices) for kind in _split(annotation, "|")):
         raise SepoError(
-            f"{owner}: {name} is {shown}, not {wanted}",
+            f"{owner}: {name} is {_shown(value)}, not {_wanted(value, annotation, choices)}",
             f"it is of type {type(value).__name__}; help() prints what each argument takes",
         )
     if isinstance(limit, Limit) and value is not None and not limit.holds(value):
-        raise SepoError(f"{owner}: {name} is {shown}, not {limit.text}", "choose another value")
+        raise SepoError(f"{owner}: {name} is {_shown(value)}, not {limit.text}", "choose another value")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _wanted(value: object, annotation: str, choices: tuple[object, ...]) -> str:
+    if "Amount" in annotation and isinstance(value, Integral) and not _is_bool(value):
+        return 'a share: write "30%" or 0.3'
+    return f"one of {', '.join(map(repr, choices))}" if choices else " or ".join(_words(annotation))
 
 
 def _fits(value: object, kind: str, choices: tuple[object, ...]) -> bool:
@@ -132,7 +139,7 @@ def _fits(value: object, kind: str, choices: tuple[object, ...]) -> bool:
         return len(kinds) == len(value) and all(map(_fits_any, value, kinds))
     if choices:
         return any(isinstance(value, type(each)) and value == each for each in choices) and not _is_bool(value)
-    return name.rpartition(".")[2] in {parent.__name__ for parent in type(value).__mro__}
+    return name.rpartition(".")[2] in _class_names(value)
 
 
 def _fits_any(value: object, annotation: str) -> bool:
@@ -186,7 +193,11 @@ def _is_number(value: object) -> bool:
 
 
 def _is_path(value: object) -> bool:
-    return isinstance(value, os.PathLike) or "UPath" in {parent.__name__ for parent in type(value).__mro__}
+    return isinstance(value, os.PathLike) or "UPath" in _class_names(value)
+
+
+def _class_names(value: object) -> set[str]:
+    return {parent.__name__ for parent in type(value).__mro__}
 
 
 def path_text(name: str | PurePath) -> str:

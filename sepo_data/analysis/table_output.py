@@ -13,7 +13,6 @@ import polars as pl
 from sepo_data.analysis.csv_output import write_csv
 from sepo_data.analysis.output_file import new_file
 from sepo_data.analysis.sql.errors import data_error
-from sepo_data.console.panics import without_panics
 from sepo_data.console.text import aligned_columns, spelt_out, terminal_width
 from sepo_data.errors import first_line
 
@@ -73,8 +72,7 @@ def _write_all(stream: BinaryIO, data: bytes) -> None:
 @contextmanager
 def _query_errors() -> Iterator[None]:
     try:
-        with without_panics():
-            yield
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         first = first_line(error)
         if number := re.search(r"IO error: .*\(os error (\d+)\)$", first):  # of a Parquet file

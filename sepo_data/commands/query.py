@@ -90,14 +90,15 @@ def run(
     chosen = chosen_format(format, out, terminal=terminal)
     if csv_safe and chosen != "csv":
         raise typer.BadParameter("only CSV has formulas: add --format csv", param_hint="--csv-safe")
-    if out is not None:
-        note = write_file(answer, out, chosen, overwrite=overwrite, csv_safe=csv_safe)
-        print_values([out])
-    elif chosen == "parquet" and terminal:
+    if out is None and chosen == "parquet" and terminal:
         raise SepoError("Parquet is not for a terminal", "add --out FILE, or pipe it on")
-    else:
-        width = shutil.get_terminal_size().columns if terminal else None
-        note = write(answer, table_output(chosen), chosen, width=width, csv_safe=csv_safe)
+    width = shutil.get_terminal_size().columns if terminal else None
+    with without_panics():
+        if out is not None:
+            note = write_file(answer, out, chosen, overwrite=overwrite, csv_safe=csv_safe)
+            print_values([out])
+        else:
+            note = write(answer, table_output(chosen), chosen, width=width, csv_safe=csv_safe)
     if note:
         print_notes([note])
 

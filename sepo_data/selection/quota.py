@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 from sepo_data.checked import at_least, check_fields
 from sepo_data.errors import SepoError
 from sepo_data.share import BASIS_POINTS, MOST_DIGITS, N, Share, format_share, parse_share, share_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Amount: TypeAlias = Union[Share, "Quota"]
 """A quota as people write it, `"30%"`, 0.3 or `"16t"`, or as an object; `parse_quota` reads it."""
@@ -52,15 +56,14 @@ def parse_quota(amount: Amount) -> Quota:
     """
     if isinstance(amount, Quota):
         return amount
-    text = amount
-    if match := re.fullmatch(r"(\d+) ?(?:t|tokens?)", str(text).strip()):
+    if match := re.fullmatch(r"(\d+) ?(?:t|tokens?)", str(amount).strip()):
         if len(match[1]) > MOST_DIGITS:
             raise SepoError(f"{match[1][:MOST_DIGITS]}... is no quota: it has {len(match[1]):,} digits", "write 16t")
         if not int(match[1]):
-            raise SepoError(f"{text!r} is no quota: a response keeps at least one token", "write 1 token, or 30%")
+            raise SepoError(f"{amount!r} is no quota: a response keeps at least one token", "write 1 token, or 30%")
         return Quota(tokens=int(match[1]))
     try:
-        return Quota(basis_points=parse_share(text))
+        return Quota(basis_points=parse_share(amount))
     except ValueError as error:
         raise SepoError(str(error), "a share of each response is 30% or 0.3, a number of tokens is 16t") from None
 
@@ -82,7 +85,7 @@ def parse_share_quota(amount: Amount, place: str) -> Quota:
 
 def quotas_of_sides(share: Amount, chosen: Amount, rejected: Amount) -> dict[str, Quota]:
     """The quota of each side: its own, or `share` where that is an empty text."""
-    return {side: parse_quota(own if own != "" else share) for side, own in _sides(chosen, rejected)}
+    return _of_sides(parse_quota, share, chosen, rejected)
 
 
 def shares_of_sides(share: Amount, chosen: Amount, rejected: Amount) -> dict[str, Quota]:
@@ -91,11 +94,12 @@ def shares_of_sides(share: Amount, chosen: Amount, rejected: Amount) -> dict[str
     Raises:
         SepoError: it is no share.
     """
-    return {side: parse_share_quota(own if own != "" else share, "this rule") for side, own in _sides(chosen, rejected)}
+    return _of_sides(partial(parse_share_quota, place="this rule"), share, chosen, rejected)
 
 
-def _sides(chosen: Amount, rejected: Amount) -> tuple[tuple[str, Amount], ...]:
-    return (("chosen", chosen), ("rejected", rejected))
+def _of_sides(read: Callable[[Amount], Quota], share: Amount, chosen: Amount, rejected: Amount) -> dict[str, Quota]:
+    amounts = {"chosen": chosen, "rejected": rejected}
+    return {side: read(own if own != "" else share) for side, own in amounts.items()}
 
 
 def texts_of_sides(quotas: dict[str, Quota]) -> dict[str, str]:

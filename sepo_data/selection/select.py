@@ -141,11 +141,8 @@ def _select(
     classes = token_classes(rewards) if any(selections[out].needs_classes for out in incomplete) else None
     prepared = {out: selections[out].prepared(scan(rewards, verify=verify), rewards, classes) for out in incomplete}
     if dry_run:
-        estimates = (_estimate(parent, _unusable_rows(rewards, shards, each)) for each in selections.values())
-        return [
-            plan.model_copy(update={"results": estimate})
-            for plan, estimate in zip(plans.values(), estimates, strict=True)
-        ]
+        skipped = {out: _unusable_rows(rewards, shards, prepared.get(out, each)) for out, each in selections.items()}
+        return [plan.model_copy(update={"results": _estimate(parent, skipped[out])}) for out, plan in plans.items()]
     # Every check has passed by now; with --overwrite, this is where other runs are deleted.
     opened = partial(
         open_restored,
@@ -229,7 +226,7 @@ def _write_shard(
 
 
 def _unusable_rows(rewards: Path, shards: Sequence[Shard], selection: Selection) -> list[SkippedRow]:
-    """The rows that `selection` will skip."""
+    """The rows that `selection`, prepared or not, will skip."""
     if selection.rule.unusable is None:
         return []
     prepared = selection.prepared(scan(rewards, verify=False), rewards)
@@ -241,7 +238,7 @@ def _check_any_selected(out: Path, writer: StageWriter) -> None:
     """Raise if all shards are present and every row of them was skipped."""
     records = finished_shards(out)  # empty if another process has completed the dataset
     if len(records) == writer.shards and not any(shard.rows for shard in records):
-        reasons = count_reasons(row for shard in records for row in shard.skipped for _ in range(shard.skipped[row]))
+        reasons = writer.manifest.model_copy(update={"shards": records}).total("skipped")
         raise SepoError(
             f"{out}: no row is left, {reasons_text(reasons)}", "correct the spans, or select by another rule"
         )

@@ -174,9 +174,10 @@ def _side_columns(
     tokens = Tokens(ragged(frame[f"{side}_ids"]), classes)
     added = []
     counted = [each.counted for each in selections]
-    for selection, taken in zip(selections, _rule_masks(frame, counted, classes, side), strict=True):
-        mask = _widened(selection.widening, tokens.ids.with_values(taken), tokens)
-        if selection.counted is not selection:
+    taken = _rule_masks(frame, counted, classes, side)
+    for selection, other, values in zip(selections, counted, taken, strict=True):
+        mask = _widened(selection.widening, tokens.ids.with_values(values), tokens)
+        if other is not selection:
             mask = _matched(selection, mask, frame, tokens, side)
         columns = {
             "mask": mask.to_series(f"{side}_mask"),

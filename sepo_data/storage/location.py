@@ -26,7 +26,7 @@ def location(text: str | os.PathLike[str]) -> Path:
     Raises:
         SepoError: no installed package supports the protocol.
     """
-    if not isinstance(text, str) and (isinstance(text, Path) or hasattr(text, "fs")):
+    if isinstance(text, Path) or hasattr(text, "fs"):
         return cast("Path", text)
     text = os.fspath(text)
     if not _URL.match(text):

@@ -50,7 +50,7 @@ EXPECTED = {
     "end of statement": "the end of the query",
     "[NOT] NULL | TRUE | FALSE | DISTINCT | [form] NORMALIZED FROM after IS": "NULL, TRUE, FALSE or DISTINCT FROM",
 }
-"""What the parser expects, in words."""
+"""Names of the things that the parser expects, in words."""
 
 CAST = "CAST(x AS VARCHAR), CAST(x AS DOUBLE) or CAST(x AS BIGINT) changes a type; `--schema` lists the types"
 NAME_IT = "name one of them with AS"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @checked()
 def whole_words(on: bool = False) -> Filter:  # noqa: FBT001, FBT002 - the value of a flag
     """Every token of a word with a selected token is selected; words end at spaces and punctuation."""
-    return Filter("whole_words", bool(on), WORDS, widened=words_with_selected, needs_classes=True)
+    return Filter("whole_words", on, WORDS, widened=words_with_selected, needs_classes=True)
 
 
 def words_with_selected(mask: Ragged[np.bool_], tokens: Tokens) -> NDArray[np.bool_]:

@@ -10,15 +10,7 @@ from sepo_data.analysis.tokens import tokens
 from sepo_data.errors import SepoError
 from sepo_data.selection.select import select
 from sepo_data.stages.scan import scan
-
-PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
-
-
-@pytest.fixture(scope="module")
-def rewards(tmp_path_factory, rewards_of, write_rewards):
-    folder = tmp_path_factory.mktemp("query") / "rewards"
-    write_rewards(folder, [rewards_of(PAIRS)])
-    return folder
+from tests.sepo_data.analysis.conftest import PAIRS
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from sepo_data.analysis.sql.errors import data_error, query_error
 from sepo_data.analysis.table_output import write
 from sepo_data.errors import SepoError
 
-PAIRS = [([0.5, -1.0, 2.0], [1.0]), ([0.25], [-0.5, 0.0])]
-
 MARKS = re.compile(
     r"polars|rust|backtrace|panick|unwrap|resolved plan|failed here|this error occurred|supertype|dtype|dyn int|"
     r"invalidoperation|computeerror|schemaerror|sqlinterface|columnnotfound|\bcol\(|\blit\(|\bcs\.|\.alias|\.str\.|"
@@ -188,13 +186,6 @@ SELECT ARRAY_SUM(pair_id) FROM pairs
 SELECT ((reward FROM tokens
 SELECT reward,, position FROM tokens
 """.strip().splitlines()
-
-
-@pytest.fixture(scope="module")
-def rewards(tmp_path_factory, rewards_of, write_rewards):
-    folder = tmp_path_factory.mktemp("wrong") / "rewards"
-    write_rewards(folder, [rewards_of(PAIRS)])
-    return folder
 
 
 @pytest.fixture(scope="module")
