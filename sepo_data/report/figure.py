@@ -1,0 +1,142 @@
+"""A figure: a chart, the numbers that it draws and a caption that names what was computed; and the list of all kinds.
+
+The kinds themselves are in the folder `figures`, one file each. Importing this module and them imports neither Polars
+nor altair.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sepo_data.errors import SepoError
+from sepo_data.registry import Registry
+from sepo_data.report.source import open_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from sepo_data.report.source import Source
+    from sepo_data.schemas.stages import Stage
+
+PICTURES = {".svg": "svg", ".pdf": "pdf", ".png": "png"}
+"""Formats of a picture by suffix."""
+
+PNG_DOTS_PER_INCH = 300
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figure:
+    """A finished figure.
+
+    Attributes:
+        title: a line, for the report.
+        caption: sentences that name the rows, tokens and models, and define what the axes show.
+        table: the numbers that are drawn, a row a mark.
+        chart: of altair, without a title.
+    """
+
+    title: str
+    caption: str
+    table: pl.DataFrame
+    chart: Any
+
+    def picture(self, form: str) -> bytes:
+        """The chart as an `svg`, `pdf` or `png` file."""
+        if form == "svg":
+            text = io.StringIO()
+            self.chart.save(text, format="svg")
+            return text.getvalue().encode()
+        drawn = io.BytesIO()
+        self.chart.save(drawn, format=form, **({"ppi": PNG_DOTS_PER_INCH} if form == "png" else {}))
+        return drawn.getvalue()
+
+
+class Draw(Protocol):
+    """A function of the folder `figures`."""
+
+    __name__: str
+    __module__: str
+
+    def __call__(self, sources: Sequence[Source], /) -> Figure: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FigureKind:
+    """A kind of figure: its function, the stages of the directories it reads, and how many it takes."""
+
+    name: str
+    draw: Draw
+    stages: Collection[Stage]
+    least: int
+    most: int | None
+
+    @property
+    def module(self) -> str:
+        return self.draw.__module__
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (inspect.getdoc(self.draw) or "").partition("\n\n")[0]
+
+
+FIGURES: Registry[FigureKind] = Registry("sepo_data.report.figures", order=lambda kind: kind.name)
+"""Every kind of figure, by its name on the command line."""
+
+
+def figure(*, stages: Collection[Stage], least: int = 1, most: int | None = 1) -> Callable[[Draw], Draw]:
+    """Register a function of the folder `figures`; its docstring is the text in help and docs.
+
+    Args:
+        stages: of the directories that it reads.
+        least: directories that it needs.
+        most: directories that it takes; None for any number.
+    """
+
+    def register(draw: Draw) -> Draw:
+        FIGURES.add(FigureKind(draw.__name__, draw, stages, least, most))
+        return draw
+
+    return register
+
+
+def make_figure(kind: str, folders: Sequence[str | Path], *, verify: bool = True) -> Figure:
+    """The figure `kind` of the stage directories `folders`.
+
+    Raises:
+        SepoError: there is no such kind, it takes another number of directories or other stages, a directory cannot be
+            read (as in `open_sources`), or altair is not installed.
+    """
+    from sepo_data.console.text import did_you_mean
+
+    if kind not in FIGURES:
+        names = ", ".join(FIGURES)
+        raise SepoError(f"there is no figure {kind!r}", f"{did_you_mean(kind, FIGURES)} They are: {names}".strip())
+    entry = FIGURES[kind]
+    if len(folders) < entry.least or (entry.most is not None and len(folders) > entry.most):
+        most = "or more" if entry.most is None else f"to {entry.most}"
+        wanted = str(entry.least) if entry.least == entry.most else f"{entry.least} {most}"
+        raise SepoError(
+            f"{kind} takes {wanted} director{'y' if wanted == '1' else 'ies'}, not {len(folders)}", entry.summary
+        )
+    check_library()
+    return entry.draw(open_sources(folders, stages=entry.stages, verify=verify))
+
+
+def check_library() -> None:
+    """Raise where the libraries that draw are missing.
+
+    Raises:
+        SepoError: altair or vl-convert is not installed.
+    """
+    try:
+        import altair  # noqa: F401, ICN001 - only whether it is there
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise SepoError(f"figures need {error.name}, which is not installed", "pip install 'sepo[report]'") from None
