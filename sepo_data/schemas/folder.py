@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.stage_names import Stage
 
 MANIFEST = "sepo.json"
 SKIPPED = "skipped.jsonl"

@@ -8,23 +8,14 @@ the response. Log-probabilities are natural logarithms (nats). Lists are `large_
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
 import pyarrow as pa
 
-SIDES = ("chosen", "rejected")
-
-
-class Stage(StrEnum):
-    """The kinds of stage directories."""
-
-    ORACLE = "oracle"
-    REWARDS = "rewards"
-    SELECTION = "selection"
-    POLICY = "policy"
+from sepo_data.schemas.stage_names import SIDES as SIDES  # noqa: PLC0414 - exported
+from sepo_data.schemas.stage_names import Stage as Stage  # noqa: PLC0414 - exported
 
 
 class TextOptions(TypedDict):
