@@ -10,11 +10,11 @@ import polars.selectors as cs
 
 from sepo_data.analysis.table_output import table_lines
 from sepo_data.checked import at_least, checked
-from sepo_data.errors import SepoError
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.selection.rules.top import top
 from sepo_data.share import format_share
 from sepo_data.stages.directory import read_stage
+from sepo_data.stages.matched_pairs import match_pairs
 from sepo_data.stages.scan import fetched_stage
 from sepo_data.stages.shards import read_shards
 
@@ -22,15 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sepo_data.stages.shards import Shard
-
 COMPARED_SHARES = (1000, 2000, 3000, 5000)
 """Basis points at which the selections are compared."""
 ORDERING_SHARE = "30%"  # of the overlap that orders the pairs, where there are no stored masks
 STORED = "stored"  # in the place of a share: the masks on disk
 TOGETHER = "together"  # in the place of a side: both
 
-COMPARED_LISTS = ("ids", "rewards", "mask")
+COMPARED_LISTS = ("rewards", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +101,12 @@ def diff(a: str | Path, b: str | Path, *, pairs: int = 10, verify: bool = True) 
     shards_a, shards_b = (
         read_shards(folder, manifest, verify=verify) for folder, manifest in zip((a, b), manifests, strict=True)
     )
-    index_a, index_b = _index(shards_a), _index(shards_b)
-    matched = index_a.join(index_b, on=["pair_id", "occurrence"], suffix="_b", maintain_order="left")
-    if matched.is_empty():
-        raise SepoError(f"{a} and {b} share no pair", "compare directories that were scored from the same data")
+    matched = match_pairs([shards_a, shards_b], [a, b])
+    rows_a, rows_b = matched.rows
+    lists = COMPARED_LISTS if stored else COMPARED_LISTS[:-1]
+    columns = ["pair_id", "source_row", "margin", *(f"{side}_{name}" for side in SIDES for name in lists)]
     sums, differing = [], []
-    for left, right in _matched_shards(shards_a, shards_b, matched, stored=stored):
-        _check_same_tokens(left, right)
+    for left, right in matched.frames(columns):
         compared = pl.concat(_compare(left, right, side, stored=stored) for side in SIDES)
         sums.append(compared.group_by("side").agg(_totals(compared)))
         differing.append(_most_different(compared, left, right, pairs, STORED if stored else ORDERING_SHARE))
@@ -120,9 +117,9 @@ def diff(a: str | Path, b: str | Path, *, pairs: int = 10, verify: bool = True) 
     shares = [*map(format_share, COMPARED_SHARES), *([STORED] if stored else [])]
     worst = pl.concat(differing).sort("jaccard", "correlation", "pair_id", nulls_last=True).head(pairs)
     return Diff(
-        pairs=matched.height,
-        only_a=index_a.height - matched.height,
-        only_b=index_b.height - matched.height,
+        pairs=len(matched),
+        only_a=rows_a - len(matched),
+        only_b=rows_b - len(matched),
         correlations=[
             Correlation(side, rows[side]["responses"], _ratio(rows[side]["correlation"], rows[side]["responses"]))
             for side in order
@@ -145,41 +142,6 @@ def report(found: Diff) -> Iterator[str]:
             yield ""
             yield title
             yield from table_lines(pl.DataFrame(rows))
-
-
-def _index(shards: Sequence[Shard]) -> pl.DataFrame:
-    """The file and row of each pair, and its `occurrence`, the number of earlier pairs of the same id."""
-    parts = [
-        shard.frame(["pair_id"]).with_columns(
-            file=pl.lit(number, dtype=pl.UInt32), row=pl.int_range(pl.len(), dtype=pl.UInt32)
-        )
-        for number, shard in enumerate(shards)
-    ]
-    return pl.concat(parts).with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
-
-
-def _matched_shards(
-    a: Sequence[Shard], b: Sequence[Shard], matched: pl.DataFrame, *, stored: bool
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """For each shard of `a` its matched pairs, and row by row their partners in `b`."""
-    lists = COMPARED_LISTS if stored else COMPARED_LISTS[:-1]
-    columns = ["pair_id", "source_row", "margin", *(f"{side}_{name}" for side in SIDES for name in lists)]
-
-    for (number,), part in matched.group_by("file", maintain_order=True):
-        by_partner = part.sort("file_b", maintain_order=True)
-        partners = by_partner.group_by("file_b", maintain_order=True)
-        right = pl.concat(b[file].frame(columns)[of_file["row_b"]] for (file,), of_file in partners)
-        yield a[number].frame(columns)[by_partner["row"]], right
-
-
-def _check_same_tokens(left: pl.DataFrame, right: pl.DataFrame) -> None:
-    for side in SIDES:
-        if (other := left[f"{side}_ids"].ne_missing(right[f"{side}_ids"])).any():
-            pair = left["pair_id"].filter(other)[0]
-            raise SepoError(
-                f"pair {pair} has other {side} tokens in the two directories, so their rewards cannot be compared",
-                "score both with the same tokenizer, chat template and truncation",
-            )
 
 
 def _compare(left: pl.DataFrame, right: pl.DataFrame, side: str, *, stored: bool) -> pl.DataFrame:
