@@ -15,7 +15,7 @@ SERIES = (CHOSEN, REJECTED, BOTH, "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", NE
 """Colours of directories, in the order that they were given."""
 
 WIDTH, HEIGHT = 210, 140
-"""Points of the plotting area: with axes and labels the figure is a column of a paper wide (3.3 inches, 240 points)."""
+"""Points of the plotting area: with axes and labels the figure is a column of a paper wide (3.5 inches, 255 points)."""
 
 FONT = "Helvetica, Arial, sans-serif"
 
@@ -35,7 +35,9 @@ def styled(chart: Chart) -> Chart:
             tickSize=3,
             labelLimit=120,
         )
-        .configure_legend(labelFontSize=8, titleFontSize=8, orient="top", title=None, symbolSize=60, labelLimit=160)
+        .configure_legend(
+            labelFontSize=8, titleFontSize=8, orient="top", title=None, offset=6, symbolSize=60, labelLimit=160
+        )
         .configure_header(labelFontSize=9, titleFontSize=9, title=None)
         .configure_title(fontSize=10, anchor="start")
     )
