@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sepo_data.errors import SepoError
-from sepo_data.schemas.folder import COMMANDS, DATASETS
-from sepo_data.schemas.stages import Stage
+from sepo_data.schemas.folder import DATASETS
+from sepo_data.schemas.stage_names import Stage
 from sepo_data.stages.directory import is_complete, read_manifest, read_stage
-from sepo_data.stages.records import finished_shards
-from sepo_data.stages.shards import read_shards
+from sepo_data.stages.open_shards import open_shards
 from sepo_data.storage.download import fetched
 from sepo_data.storage.location import location
 
@@ -87,16 +87,9 @@ def _open(folder: str | Path, name: str, stages: Collection[Stage], *, verify: b
     manifest = read_manifest(path)
     if manifest.stage not in stages:
         read_stage(path, *sorted(stages, key=list(Stage).index))  # raises
-    complete = is_complete(path)
     if manifest.stage not in DATASETS:
-        return Source(name, path, manifest, [], complete)
-    if not complete:
-        # The files of `datasets` are written last, so a manifest that lists its shards may still lack them.
-        manifest = manifest.model_copy(update={"shards": manifest.shards or finished_shards(path), "complete": False})
-    if not manifest.shards:
-        again = f"run the same `sepo {COMMANDS[manifest.stage]}` again to resume it"
-        raise SepoError(f"{path} has no finished shard yet", again)
-    return Source(name, path, manifest, read_shards(path, manifest, verify=verify), complete)
+        return Source(name, path, manifest, [], is_complete(path))
+    return Source(name, path, *open_shards(path, verify=verify))
 
 
 def _labels(folders: Sequence[str]) -> list[str]:
@@ -105,12 +98,15 @@ def _labels(folders: Sequence[str]) -> list[str]:
         [part for part in folder.replace("\\", "/").split("/") if part not in {"", "."}] or [folder]
         for folder in folders
     ]
+    paths = set(map(tuple, parts))
     length = 1
-    while length < max(map(len, parts)) and len({tuple(each[-length:]) for each in parts}) < len(folders):
+    while len({path[-length:] for path in paths}) < len(paths):
         length += 1
     labels = ["/".join(each[-length:]) for each in parts]
-    totals, seen, unique = Counter(labels), Counter[str](), []
+    totals, taken = Counter(labels), set(labels)
+    unique = []
     for label in labels:
-        seen[label] += 1
-        unique.append(f"{label} ({seen[label]})" if totals[label] > 1 else label)
+        numbered = (f"{label} ({number})" for number in count(1))
+        unique.append(next(each for each in numbered if each not in taken) if totals[label] > 1 else label)
+        taken.add(unique[-1])
     return unique

@@ -16,8 +16,10 @@ from sepo_data.storage.download import fetched
 from sepo_data.storage.location import is_remote, location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from sepo_data.stages.shards import Shard
 
 
 @checked()
@@ -35,7 +37,11 @@ def scan(path: str | Path, *, verify: bool = True) -> pl.LazyFrame:
         SepoError: `path` is not a complete dataset, or a file of it is not what the manifest says.
     """
     folder = fetched_stage(path)
-    shards = read_shards(folder, read_stage(folder, Stage.REWARDS, Stage.SELECTION), verify=verify)
+    return scan_shards(read_shards(folder, read_stage(folder, Stage.REWARDS, Stage.SELECTION), verify=verify))
+
+
+def scan_shards(shards: Sequence[Shard]) -> pl.LazyFrame:
+    """As `scan`, of the data files `shards`, one or more: those of an unfinished dataset, for example."""
     # Not `schema.empty_table()`, which imports pandas where that is installed.
     schema = dict(pl.DataFrame(pa.Table.from_batches([], schema=shards[0].schema())).schema)
 
