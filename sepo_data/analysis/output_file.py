@@ -32,6 +32,18 @@ def new_file(out: Path, *, overwrite: bool, option: str = "--out") -> Iterator[B
     """Write the file `out` atomically; `option` is the one that named it.
 
     Raises:
+        SepoError: as in `check_new_file`.
+    """
+    check_new_file(out, overwrite=overwrite, option=option)
+    remove_leftovers(out.parent, deep=False)
+    with atomic_write(out) as file:
+        yield file
+
+
+def check_new_file(out: Path, *, overwrite: bool, option: str = "--out") -> None:
+    """Raise where the file `out` may not be written.
+
+    Raises:
         RefusedError: it exists and `overwrite` is not given, it is a folder or a device, or in a stage directory.
         SepoError: its folder does not exist.
     """
@@ -44,6 +56,3 @@ def new_file(out: Path, *, overwrite: bool, option: str = "--out") -> Iterator[B
         raise RefusedError(f"{out} exists", f"choose another {option}, or replace it with --overwrite")
     if not out.parent.is_dir():
         raise SepoError(f"{out.parent} is no directory", f"make it first, or choose another {option}")
-    remove_leftovers(out.parent, deep=False)
-    with atomic_write(out) as file:
-        yield file

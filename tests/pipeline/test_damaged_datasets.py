@@ -13,7 +13,7 @@ import pytest
 
 from sepo_data.analysis.diff import diff
 from sepo_data.analysis.query import query
-from sepo_data.analysis.show import read_pair
+from sepo_data.analysis.show.pair import read_pair
 from sepo_data.errors import SepoError
 from sepo_data.preferences.reading import Reading
 from sepo_data.readers.source import open_source
