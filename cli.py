@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sepo_data.commands import config, diff, help, info, query, select, show  # noqa: A004 - named after its command
+from sepo_data.commands import config, diff, help, info, plot, query, report, select, show  # noqa: A004
 from sepo_data.commands.command_group import command_group
 from sepo_data.commands.config_file import use_config
 from sepo_data.commands.grouped_help import RUN
@@ -55,7 +55,9 @@ authentication, 70 a bug in sepo, 130 interrupted (finished shards are kept, the
 """
 
 app = typer.Typer(
-    cls=command_group(check, oracle, score, select, train, evaluate, show, info, query, diff, config, env, help),
+    cls=command_group(
+        check, oracle, score, select, train, evaluate, show, plot, report, info, query, diff, config, env, help
+    ),
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -124,10 +126,10 @@ def run() -> None:
     except Exception as error:  # noqa: BLE001 - the last resort
         if stopped_by():  # a library made another error of the interrupt
             return
-        report(error)
+        report_error(error)
 
 
-def report(error: Exception) -> NoReturn:
+def report_error(error: Exception) -> NoReturn:
     """Print what a command raised, and end with the exit code for it."""
     if isinstance(error, SepoError):
         fail(error.lines, error.hint, error.exit_code)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 LONGEST_NAME = 80
 """Characters of a name or a value in a caption."""
 
+TOP = "(the rule top: rounded down, at least one; of chosen the highest rewards, of rejected the lowest)"
+"""What `sepo select` takes at K% of the tokens of each response, for a sentence about these tokens."""
+
+REWARD = "Reward of a token: beta x (log p of the oracle - log p of the reference model)."
+
 INTERVALS_OF_MEANS = (
     "Intervals are 95% intervals of the mean over tokens, which they take as independent "
     "(mean plus and minus 1.96 standard errors)."
@@ -28,16 +33,24 @@ INTERVALS_OF_MEANS = (
 """The sentence for `intervals.mean_interval`."""
 
 
-def source_text(source: Source) -> str:
-    """Sentences on one directory: pairs, response tokens, models, the rule of a selection, whether it is unfinished.
+def source_text(*sources: Source) -> str:
+    """Sentences on each directory, and the definition of the rewards where their models are named.
 
     A manifest may name no models: of an unfinished directory, or of one that another program wrote.
     """
+    defined = any(source.manifest.models.keys() >= {"oracle", "ref"} for source in sources)
+    return " ".join([*map(_of_one, sources), *([REWARD] if defined else [])])
+
+
+def _of_one(source: Source) -> str:
+    """Pairs, response tokens, models, beta, the rule of a selection, and whether the directory is unfinished."""
     manifest = source.manifest
     sentences = [_size(source)] if manifest.stage in DATASETS else [f"{plain(source.name)}."]
     oracle, ref = (manifest.models.get(role) for role in ("oracle", "ref"))
     if oracle and ref:
-        sentences.append(f"Oracle: {model_name(oracle)}. Reference model: {model_name(ref)}.")
+        beta = manifest.options.get("beta")
+        of_beta = f" Beta: {_value(beta)}." if beta is not None else ""
+        sentences.append(f"Oracle: {model_name(oracle)}. Reference model: {model_name(ref)}.{of_beta}")
     elif manifest.models:
         named = ", ".join(f"{plain(role)} {model_name(record)}" for role, record in sorted(manifest.models.items()))
         sentences.append(f"Models: {named}.")

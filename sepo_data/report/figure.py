@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sepo_data.errors import SepoError
 from sepo_data.registry import Registry
-from sepo_data.report.source import open_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sepo_data.report.source import Source
-    from sepo_data.schemas.stages import Stage
+    from sepo_data.schemas.stage_names import Stage
 
 PICTURES = {".svg": "svg", ".pdf": "pdf", ".png": "png"}
 """Formats of a picture by suffix."""
@@ -48,13 +48,21 @@ class Figure:
 
     def picture(self, form: str) -> bytes:
         """The chart as an `svg`, `pdf` or `png` file."""
-        if form == "svg":
-            text = io.StringIO()
-            self.chart.save(text, format="svg")
-            return text.getvalue().encode()
-        drawn = io.BytesIO()
-        self.chart.save(drawn, format=form, **({"ppi": PNG_DOTS_PER_INCH} if form == "png" else {}))
-        return drawn.getvalue()
+        return picture_of(self.chart, form)
+
+
+def picture_of(chart: Any, form: str, *, dots_per_inch: int = PNG_DOTS_PER_INCH) -> bytes:  # noqa: ANN401 - of altair
+    """A chart as an `svg`, `pdf` or `png` file; a point is 1/72 inch."""
+    if form == "svg":
+        text = io.StringIO()
+        chart.save(text, format="svg")
+        # Numbers without a unit would be 1/96 inch, and the picture smaller than the others.
+        return re.sub(
+            r' width="([\d.]+)" height="([\d.]+)"', r' width="\1pt" height="\2pt"', text.getvalue(), count=1
+        ).encode()
+    drawn = io.BytesIO()
+    chart.save(drawn, format=form, **({"ppi": dots_per_inch} if form == "png" else {}))
+    return drawn.getvalue()
 
 
 class Draw(Protocol):
@@ -114,6 +122,7 @@ def make_figure(kind: str, folders: Sequence[str | Path], *, verify: bool = True
             read (as in `open_sources`), or altair is not installed.
     """
     from sepo_data.console.text import did_you_mean
+    from sepo_data.report.source import open_sources
 
     if kind not in FIGURES:
         names = ", ".join(FIGURES)

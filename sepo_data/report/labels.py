@@ -12,13 +12,30 @@ if TYPE_CHECKING:
 
     from sepo_data.report.source import Source
 
+BETWEEN = " | "
+"""Between the labels of two directories that are compared."""
+
 LETTER, SYMBOL = 4.6, 26
 """Points that a letter of a legend takes, and the symbol with its spaces."""
+
+LONGEST_OF_TWO = int((WIDTH - SYMBOL) / LETTER - len(BETWEEN)) // 2
+"""Letters of each of two labels side by side in the width of a chart."""
 
 
 def label(source: Source) -> str:
     """The name of a directory without anything that steers a terminal or is no letter of XML."""
     return plain(source.name)
+
+
+def short_labels(labels: Sequence[str], most: int) -> list[str]:
+    """Labels of at most `most` letters for a chart, of different ones no two the same.
+
+    A long one keeps its end, in which names of one experiment differ; where that is not enough, all begin with numbers.
+    """
+    cut = [text if len(text) <= most else f"\N{HORIZONTAL ELLIPSIS}{text[1 - most :]}" for text in labels]
+    if len(set(cut)) == len(set(labels)):
+        return cut
+    return [f"{number}: {text}"[:most] for number, text in enumerate(labels, 1)]
 
 
 def legend_columns(labels: Sequence[str]) -> int:

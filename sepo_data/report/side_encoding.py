@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 GAP = "gap"
 """The series of the difference, chosen minus rejected."""
 
+TOGETHER = "together"
+"""In the place of a side: both."""
+
 _COLOURS = COLOUR_OF_SIDE | {GAP: BOTH}
 _DASHES: dict[str, Sequence[float]] = {"chosen": [1, 0], "rejected": [4, 2], GAP: [1, 1.5]}
 
@@ -53,4 +56,4 @@ def _legend(labels: Mapping[str, str] | None) -> alt.Legend:
     import altair as alt
 
     label = f"{json.dumps(labels or {})}[datum.label] || datum.label"
-    return alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=1.5, labelExpr=label)
+    return alt.Legend(symbolType="stroke", columnPadding=6, symbolOpacity=1, symbolStrokeWidth=1.5, labelExpr=label)

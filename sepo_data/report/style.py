@@ -14,8 +14,14 @@ COLOUR_OF_SIDE = {"chosen": CHOSEN, "rejected": REJECTED}
 SERIES = (CHOSEN, REJECTED, BOTH, "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", NEUTRAL)
 """Colours of directories, in the order that they were given."""
 
-WIDTH, HEIGHT = 210, 140
-"""Points of the plotting area: with axes and labels the figure is a column of a paper wide (3.5 inches, 255 points)."""
+DARK_BLUES = 0.735
+"""Place on the scale `blues`, 0 to 1, above which numbers are white: there, black and white have a contrast of 4.5."""
+
+WIDTH, HEIGHT = 190, 135
+"""Points of the plotting area: with axes and labels the figure is a column of a paper wide (3.3 inches, 238 points)."""
+
+MOST_LEVEL = 6
+"""Bins of lengths or positions whose labels fit beside one another."""
 
 FONT = "Helvetica, Arial, sans-serif"
 
@@ -34,6 +40,7 @@ def styled(chart: Chart) -> Chart:
             tickColor="#888888",
             tickSize=3,
             labelLimit=120,
+            labelSeparation=3,
         )
         .configure_legend(
             labelFontSize=8, titleFontSize=8, orient="top", title=None, offset=6, symbolSize=60, labelLimit=160

@@ -88,14 +88,16 @@ def run(
                 loaded, max_length = _load_tokenizer(tokenizer, max_length, chat_template, trust_remote_code)
                 set_template_date(loaded, template_date)
         found = check(reading, tokenizer=loaded, max_length=max_length, on_bad_row=on_bad_row, progress=terminal)
+    following = [f"next: sepo oracle {typed_reading(reading)} {model} --out oracle/"]
+    notes = following if found["usable"] and not quiet else []
     if json:
+        print_notes(notes)  # on a terminal, too, the JSON is the last line
         print_json(found)
     else:
         print_lines(check_lines(found))
+        print_notes(notes)
     if not found["usable"]:
         raise SepoError(f"no pair of the {found['rows']:,} rows can be used", "docs/datasets.md explains the reasons")
-    if not quiet:
-        print_notes([f"next: sepo oracle {typed_reading(reading)} {model} --out oracle/"])
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def complete_run(
     finished = manifest.model_copy(update={"complete": True, "seconds": seconds, "results": results})
     if is_main_process():
         if not draw_curve(out / METRICS, out / CURVE):
-            progress.note("no picture of the training curve: pip install 'sepo[plot]' draws it the next time")
+            progress.note("no picture of the training curve: pip install 'sepo[report]' draws it the next time")
         write_model_card(out, finished)
         write_text(out / MANIFEST, finished.to_json())
         remove_checkpoints(out)

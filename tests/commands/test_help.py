@@ -11,6 +11,7 @@ import typer.main
 
 from sepo_data.analysis.named_queries import named_queries
 from sepo_data.commands.grouped_help import PANELS
+from sepo_data.report.figure import FIGURES
 from sepo_data.selection.rule import RULES
 from sepo_train.entry import load_cli
 from sepo_train.training.losses import LOSSES
@@ -89,7 +90,7 @@ print(json.dumps([out, Watch.found]))
 """
 
 
-def test_completion_knows_rules_losses_queries_and_choices_and_imports_nothing_heavy(environment):
+def test_completion_knows_rules_losses_queries_figures_and_choices_and_imports_nothing_heavy(environment):
     lines = [
         ["sepo", "sel"],
         ["sepo", "select", "rewards", "--rule", "ma"],
@@ -97,6 +98,7 @@ def test_completion_knows_rules_losses_queries_and_choices_and_imports_nothing_h
         ["sepo", "query", "rewards", "@"],
         ["sepo", "score", "--backend", ""],
         ["sepo", "help", "in"],
+        ["sepo", "plot", "a"],
     ]
     done = subprocess.run(
         [sys.executable, "-c", COMPLETE],
@@ -112,6 +114,8 @@ def test_completion_knows_rules_losses_queries_and_choices_and_imports_nothing_h
     )
     assert "mass" in rules
     assert {"sepo", "simpo"} <= set(losses)
+    figures = [name for name in FIGURES if name.startswith("a")]
+    assert "accumulation" in figures
     queries = [f"@{name}" for name in named_queries()]
-    assert found == [["select"], rules, losses, queries, ["local", "ray"], ["info"]]
+    assert found == [["select"], rules, losses, queries, ["local", "ray"], ["info"], figures]
     assert imports == [], "import it inside the function that needs it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,9 @@ ANSWERS = {
     "info as JSON": ["info", "rewards", "--json"],
     "show": ["show", "rewards", "--pair", "1"],
     "show as JSON": ["show", "rewards", "--pair", "1", "--json"],
+    "show two": ["show", "rewards", f"rewards{NAME}", "--sort", "disagreement", "--limit", "2"],
+    "show two as JSON": ["show", "rewards", f"rewards{NAME}", "--json"],
+    "show found": ["show", "rewards", "--find", HOSTILE["colour"], "--where", f"prompt <> '{NAME}'", "--limit", "2"],
     "query": ["query", "rewards", "SELECT * FROM pairs", "--format", "table"],
     "query tokens": ["query", "rewards", "SELECT * FROM tokens", "--format", "table"],
     "query a query": ["query", "rewards", "@worst-pairs", "--format", "table"],
@@ -137,6 +141,11 @@ ANSWERS = {
     "query --schema as CSV": ["query", "rewards", "--schema", "--format", "csv"],
     "diff": ["diff", "rewards", "rewards"],
     "diff as JSON": ["diff", "rewards", "rewards", "--json"],
+    "report": ["report", "rewards", "rewards", "--out", f"report{NAME}.html", "--overwrite"],
+    "report as JSON": ["report", "rewards", "--out", f"other report{NAME}.html", "--overwrite", "--json"],
+    "plot": ["plot", "distribution", "rewards", "--out", f"plot{NAME}.svg", "--overwrite"],
+    "plot of tokens": ["plot", "tokens", "rewards", "--out", f"tokens{NAME}.svg", "--overwrite"],
+    "plot as JSON": ["plot", "agreement", "rewards", "rewards", "--out", f"p{NAME}.svg", "--overwrite", "--json"],
     "check": ["check", "prefs.jsonl"],
     "check as JSON": ["check", "prefs.jsonl", "--json"],
     "config": ["config", "--config", "values.toml"],
@@ -148,6 +157,10 @@ ANSWERS = {
 }
 MISTAKES = {
     "show no pair": ["show", "rewards", "--pair", NAME],
+    "show no text": ["show", "rewards", "--find", NAME],
+    "show no condition": ["show", "rewards", "--where", NAME],
+    "show no column": ["show", "rewards", "--where", f'"{NAME}" > 1'],
+    "show other tokens": ["show", f"rewards{NAME}", "others"],
     "show in no format": ["show", "rewards", "--svg", f"a.{NAME}"],
     "query no column": ["query", "rewards", NO_COLUMN],
     "query no table": ["query", "rewards", NO_TABLE],
@@ -162,6 +175,15 @@ MISTAKES = {
     "query to no format": ["query", "rewards", "SELECT 1", "--out", f"a.{NAME}"],
     "diff of other tokens": ["diff", "rewards", "others"],
     "diff of a manifest of another kind": ["diff", "rewards", "unknown"],
+    "report of other tokens": ["report", "rewards", "others", "--out", "x.html"],
+    "report of a manifest of another kind": ["report", "unknown", "--out", "x.html"],
+    "report of strange shards": ["report", "renamed", "--out", "x.html"],
+    "report to no format": ["report", "rewards", "--out", f"a.{NAME}"],
+    "report nowhere": ["report", f"nowhere{NAME}", "--out", f"{NAME}.html"],
+    "plot nothing": ["plot", NAME, "rewards", "--out", "x.svg"],
+    "plot of other tokens": ["plot", "agreement", "rewards", "others", "--out", "x.svg"],
+    "plot to no format": ["plot", "distribution", "rewards", "--out", f"a.{NAME}"],
+    "plot nowhere": ["plot", "distribution", f"nowhere{NAME}", "--out", f"{NAME}.svg"],
     "check no shape": ["check", "shapeless.jsonl"],
     "check no columns": ["check", "shapeless.jsonl", "--columns", f"chosen={NAME}"],
     "check files of many kinds": ["check", "files"],
@@ -192,7 +214,8 @@ COMMANDS |= {f"{name} on a narrow screen": (ANSWERS[name], {"COLUMNS": "30"}) fo
 EXACT = {
     name
     for name in ANSWERS
-    if name.endswith(("JSON", "CSV")) or name in {"query as ndjson", "query --schema", "select"}
+    if name.endswith(("JSON", "CSV"))
+    or name in {"query as ndjson", "query --schema", "select", "report", "plot", "plot of tokens"}
 }
 """Commands whose answers are for programs."""
 VARYING = {"seconds", "created", "path"}
@@ -265,3 +288,54 @@ def test_csv_in_a_pipe_is_exact_and_a_record_is_a_line_of_a_screen(screens, pipe
 
 def test_a_path_in_a_pipe_is_exact(pipes):
     assert pipes["select"][1] == f"selection{NAME}\n"
+
+
+OURS = re.compile(r"\x1b\[(?:H|K|J|2J|\?(?:1049|7|25)[hl])|\r")
+"""The screen entered, drawn and left."""
+
+BROWSED = {
+    "one": (["rewards"], {}),
+    "two": (["rewards", f"rewards{NAME}"], {"columns": 140, "lines": 60}),
+    "two, narrow": ([f"rewards{NAME}", "rewards"], {"columns": 24, "lines": 60}),
+    "no colours": ([f"rewards{NAME}"], {"NO_COLOR": "1"}),
+    "an unfinished one": ([f"unfinished{NAME}"], {}),
+}
+
+
+@pytest.mark.parametrize("name", BROWSED)
+def test_a_browser_gets_visible_characters_alone(place, window, name):
+    """In its texts, in what is typed and found, in the names of directories; scrolled, in every order."""
+    arguments, settings = BROWSED[name]
+    unfinished = place / f"unfinished{NAME}"
+    if not unfinished.exists():
+        shutil.copytree(place / "rewards", unfinished)
+        (unfinished / "state.json").unlink()
+    screen = window("show", *arguments, cwd=place, **settings)
+    screen.until("1 of 2")
+    for keys, word in (("n", "2 of 2"), ("CR", "35%"), ("s", "sort margin"), ("?", "any key"), ("x", "of 2")):
+        screen.press(keys)
+        screen.until(word)
+    screen.press(
+        f"jjjjkG/{HOSTILE['direction']}{HOSTILE['tags']}{HOSTILE['zero width']}{HOSTILE['private and unknown']}"
+    )
+    screen.until("find:")
+    screen.press("\r")
+    screen.until("no pair has the text", gone="find:")
+    screen.press("/" + "".join(letter for letter in ALL if letter.isprintable()) + "\r")
+    screen.until("no pair has the text")
+    screen.press("q")
+    assert screen.end() == 0
+    text = COLOURS.sub("", OURS.sub("", screen.received.decode()))
+    assert unsafe(text) == ""
+    assert forged(text) == []
+    if name == "no colours":
+        assert screen.grid.styles == ""
+
+
+def test_a_browser_that_an_error_ends_prints_visible_characters(place, window):
+    screen = window("show", f"rewards{NAME}", "others", cwd=place)
+    assert screen.end() == 1
+    text = COLOURS.sub("", OURS.sub("", screen.received.decode()))
+    assert "other chosen tokens" in text.replace("\n", "")
+    assert unsafe(text) == ""
+    assert forged(text) == []

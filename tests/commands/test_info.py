@@ -49,6 +49,7 @@ def test_readers_refuse_the_damage_unless_they_are_asked_not_to_look(sepo_server
         ["select", damaged, "--out", tmp_path / "selection"],
         ["query", damaged, "SELECT COUNT(*) FROM tokens"],
         ["show", damaged],
+        ["report", damaged, "--out", tmp_path / "r.html"],
         ["diff", damaged, damaged.with_name("rewards")],
     ):
         code, out, err = sepo_server.run(*arguments)

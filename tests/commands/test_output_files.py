@@ -8,6 +8,7 @@ import pytest
 COMMANDS = {
     "query": (["query", "rewards", "SELECT 1 AS a", "--out"], ".csv"),
     "show": (["show", "rewards", "--svg"], ".svg"),
+    "report": (["report", "rewards", "--out"], ".html"),
 }
 """Commands that write a file, without its name, and a suffix that each can write."""
 
@@ -32,7 +33,7 @@ def results(selected, run_commands, tmp_path_factory):
         commands[f"{name} folder"] = [*command, f"folder{suffix}"]
         (folder / f"folder{suffix}").mkdir()
     results = run_commands(commands, folder)
-    assert (folder / "old.csv").read_text() == (folder / "old.svg").read_text() == "years of work"
+    assert {(folder / f"old{suffix}").read_text() for _, suffix in COMMANDS.values()} == {"years of work"}
     overwritten = {f"{name} overwritten": [*commands[f"{name} old"], "--overwrite"] for name in COMMANDS}
     return folder, results | run_commands(overwritten, folder)
 
@@ -43,7 +44,7 @@ def test_refusals_are_worded_alike(results, name):
     command, suffix = COMMANDS[name]
     option = command[-1]
     another = f"Hint: choose another {option}"
-    formats = {".csv": ".jsonl, .txt, .table, .ndjson, .json, .csv, .parquet or give --format", ".svg": ".svg"}[suffix]
+    formats = ".jsonl, .txt, .table, .ndjson, .json, .csv, .parquet or give --format" if name == "query" else suffix
     inside = (folder / "rewards").resolve()
     expected = {
         "png": (1, f"Error: fig.png: no format has the suffix '.png'\nHint: end it in {formats}\n"),
@@ -67,6 +68,8 @@ def test_files_that_may_be_written_are(results, name):
     written = [folder / file for file in (f"new{suffix}", f"new{suffix.upper()}", f"old{suffix}")]
     if name == "query":
         assert {file.read_text() for file in written} == {"a\n1\n"}
+    elif name == "report":
+        assert {file.read_text(encoding="utf-8")[:15].lower() for file in written} == {"<!doctype html>"}
     else:
         roots = [ET.fromstring(file.read_text(encoding="utf-8")) for file in written]  # noqa: S314 - our own
         assert {root.tag for root in roots} == {"{http://www.w3.org/2000/svg}svg"}

@@ -19,7 +19,7 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
     except SystemExit as exit:
         code = exit.code
 imported = {name for name, module in sys.modules.items() if module}
-heavy = {"torch", "transformers", "datasets", "polars", "pyarrow", "numpy", "rich"}
+heavy = {"torch", "transformers", "datasets", "polars", "pyarrow", "numpy", "rich", "altair", "vl_convert"}
 print(json.dumps([code, sorted(imported & heavy)]))
 """
 
@@ -59,12 +59,22 @@ def test_no_command_module_imports_anything_heavy(environment):
     files = {name.rpartition(".")[2] for name in names}
     assert len(files) == len(names)
     assert set(commands) <= files, "a command is a file of its name"
-    assert len(commands) == 13
+    assert len(commands) == 15
     assert not set(imported) & {"polars", "pyarrow", "numpy", "torch", "transformers", "datasets", "rich"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], [], ["score", "--help"], ["help", "select"], ["selct"], ["config"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["score", "--help"],
+        ["plot", "--help"],
+        ["help", "select"],
+        ["selct"],
+        ["config"],
+    ],
 )
 def test_help_imports_nothing_heavy(environment, arguments):
     code, modules = _imported(environment, *arguments)
@@ -74,7 +84,14 @@ def test_help_imports_nothing_heavy(environment, arguments):
 
 def test_inspecting_data_needs_no_torch(environment, pipeline, prefs, tiny_model, tmp_path):
     rewards = pipeline["score"][0]
-    for arguments in (["info", rewards], ["show", rewards], ["select", rewards, "--out", tmp_path / "s"]):
+    commands = (
+        ["info", rewards],
+        ["show", rewards],
+        ["select", rewards, "--out", tmp_path / "s"],
+        ["report", rewards, "--out", tmp_path / "r.html"],
+        ["plot", "distribution", rewards, "--out", tmp_path / "d.svg"],
+    )
+    for arguments in commands:
         code, modules = _imported(environment, *arguments)
         assert code == 0
         assert not modules & {"torch", "transformers", "datasets"}

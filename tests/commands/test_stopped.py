@@ -47,6 +47,8 @@ def test_an_interrupt_while_modules_are_imported(environment, pipeline, tmp_path
         ("select {} --out s >&- 2>&- <&-", (0,)),
         ("select {} --out s 2>/dev/full", (0,)),
         ("select {} --out s 2> >(true)", (0,)),
+        ("report {} --out r.html >&- 2>&-", (0,)),
+        ("plot distribution {} --out d.svg >&- 2>&-", (0,)),
         ("info {} >/dev/full", (1,)),
         ("query {} 'SELECT * FROM pairs' --format json | true", (0, 1)),
         ("diff {0} {0} 2>&1 | true", (0, 1)),

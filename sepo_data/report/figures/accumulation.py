@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.report.caption import source_text
+from sepo_data.report.caption import TOP, source_text
 from sepo_data.report.figure import Figure, figure
 from sepo_data.report.side_encoding import GAP, side_colour, side_dash
 from sepo_data.report.style import HEIGHT, WIDTH, styled
@@ -25,9 +25,8 @@ METHOD_SHARE = 30
 """The share of tokens that the paper's method keeps, in percent."""
 
 DEFINITION = (
-    "Sum of the rewards of the tokens that the rule top takes at K% of each response, mean over pairs: chosen from the "
-    "highest reward down, rejected from the lowest up, and the gap, chosen minus rejected. At 100% the curves end at "
-    "the mean reward of a response and, for the gap, the mean margin."
+    f"Sum of the rewards of K% of the tokens of each response {TOP}, mean over pairs; gap: chosen minus rejected. "
+    "At 100% the curves end at the mean reward of a response and, for the gap, the mean margin."
 )
 
 
@@ -124,7 +123,7 @@ def _chart(table: pl.DataFrame) -> Any:  # noqa: ANN401 - altair has no one type
     share = alt.X("share_percent:Q").title("tokens taken of each response, K (%)").scale(domain=[0, 100])
     reward = alt.Y("reward_per_pair:Q").title("cumulative reward per pair")
     # Beside the curves the numbers would lie on one another where the curves begin.
-    marked = {row["side"]: f" (\N{BULLET} {row['share_percent']}%)" for row in table.filter("reaches").to_dicts()}
+    marked = {row["side"]: f" \N{BULLET} {row['share_percent']}%" for row in table.filter("reaches").to_dicts()}
     labels = {side: side + marked.get(side, "") for side in (*SIDES, GAP)}
     lines = alt.Chart(table).encode(share, reward, side_colour(GAP, labels=labels))
     layers: Any = alt.layer(

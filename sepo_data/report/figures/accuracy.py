@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.report.caption import source_text
 from sepo_data.report.figure import Figure, figure
-from sepo_data.report.style import HEIGHT, NEUTRAL, SERIES, WIDTH, styled
+from sepo_data.report.style import HEIGHT, MOST_LEVEL, NEUTRAL, SERIES, WIDTH, styled
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stage_names import SIDES
 
@@ -26,9 +26,6 @@ SHAPES = ("circle", "square", "diamond")
 
 SHORTEST_BIN = 4
 """Number of the first bin of lengths; it holds all up to 15 tokens."""
-
-MOST_LEVEL = 6
-"""Bins whose labels fit beside each other."""
 
 
 @figure(stages=DATASETS)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from sepo_data.report.caption import source_text
+from sepo_data.report.caption import TOP, source_text
 from sepo_data.report.figure import Figure, figure
-from sepo_data.report.labels import label, legend_columns
-from sepo_data.report.style import BOTH, COLOUR_OF_SIDE, HEIGHT, NEUTRAL, SERIES, WIDTH, styled
+from sepo_data.report.labels import BETWEEN, LONGEST_OF_TWO, label, legend_columns, short_labels
+from sepo_data.report.side_encoding import TOGETHER
+from sepo_data.report.style import BOTH, CHOSEN, COLOUR_OF_SIDE, HEIGHT, NEUTRAL, SERIES, WIDTH, styled
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stage_names import SIDES
 
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
 
     from sepo_data.report.source import Source
 
-TOGETHER = "together"
-"""In the place of a side: both."""
+CHANCE, TWO = "by chance", "two oracles"
+MOST_LINES = 10
+"""Lines that a legend names; of more, all are alike."""
 
-CHANCE = "by chance"
-BETWEEN = " | "
 DASHES = ([1, 0], [4, 2], [6, 2, 1, 2])
 
 Look = tuple[str, list[int]]
@@ -38,11 +38,15 @@ def agreement(sources: Sequence[Source], /) -> Figure:
     table = agreement_table(sources)
     pairs = table.unique("pairs")["pairs"].sort().to_list()
     shared = f"{pairs[0]:,}" if len(pairs) == 1 else f"{pairs[0]:,} to {pairs[-1]:,}"
+    lines = table.unique(["a", "b"]).height
+    many = (
+        f" Each line is of two of the {len(sources)} directories; the table names them." if lines > MOST_LINES else ""
+    )
     caption = (
-        f"{' '.join(map(source_text, sources))} Overlap of the K% of each response that the rule top selects by the "
-        "rewards of two oracles, the highest of chosen and the lowest of rejected responses (Jaccard index: tokens "
-        f"selected by both, of those selected by any), over all tokens of the {shared} pairs that both scored; by "
-        "chance: expected for two random selections of the same sizes."
+        f"{source_text(*sources)} Overlap of what two oracles take at K% of the tokens of each response {TOP}: Jaccard "
+        f"index, the tokens that both take by those that either takes, over all tokens of the {shared} pairs that both "
+        f"scored; together: of both sides. By chance: expected for two random selections of the same sizes"
+        f"{', of both sides' if lines == 1 else ''}.{many}"
     )
     return Figure("Agreement between oracles by K", caption, table, _chart(table))
 
@@ -125,18 +129,22 @@ def _chart(table: pl.DataFrame) -> Any:  # noqa: ANN401 - altair has no one type
     import altair as alt
     import polars as pl
 
-    named = table.with_columns(pl.concat_str("a", "b", separator=BETWEEN).alias("both"))
+    directories = pl.concat([table["a"], table["b"]]).unique(maintain_order=True)
+    short = dict(zip(directories, short_labels(directories.to_list(), LONGEST_OF_TWO), strict=True))
+    named = table.with_columns(pl.concat_str(pl.col("a", "b").replace_strict(short), separator=BETWEEN).alias("both"))
     names = named["both"].unique(maintain_order=True).to_list()
     if len(names) == 1:
         looks = dict(zip((*SIDES, TOGETHER), zip((*COLOUR_OF_SIDE.values(), BOTH), DASHES, strict=True), strict=True))
         chance = named.filter(side=TOGETHER)
         return styled(_panel(named.with_columns(line="side"), chance, looks).properties(height=HEIGHT))
-    # More lines than colours are told apart by their dashes.
-    many = len(SERIES)
-    looks = {name: (SERIES[place % many], DASHES[place // many % len(DASHES)]) for place, name in enumerate(names)}
+    if len(names) > MOST_LINES:
+        line, looks = pl.lit(TWO), {TWO: (CHOSEN, DASHES[0])}
+    else:  # more lines than colours are told apart by their dashes
+        line, colours = pl.col("both"), len(SERIES)
+        looks = {name: (SERIES[place % colours], DASHES[place // colours]) for place, name in enumerate(names)}
     panels = []
     for side in (*SIDES, TOGETHER):
-        rows = named.filter(side=side).with_columns(line="both")
+        rows = named.filter(side=side).with_columns(line=line)
         title = alt.Title(side, fontSize=9, fontWeight="normal")
         panel = _panel(rows, rows, looks, last=side == TOGETHER)
         panels.append(panel.properties(height=HEIGHT // 2, title=title))
@@ -153,10 +161,10 @@ def _panel(lines: pl.DataFrame, chance: pl.DataFrame, looks: dict[str, Look], *,
     rows = pl.concat([lines, by_chance], how="diagonal").select("share_percent", "jaccard", "line", "both")
     names, (colours, dashes) = list(looks), zip(*looks.values(), strict=True)
     domain = [*names, CHANCE]
-    legend = alt.Legend(columns=legend_columns(domain), symbolStrokeWidth=1.5)
+    legend = alt.Legend(columns=legend_columns(domain), symbolStrokeWidth=1.5, labelLimit=WIDTH)
     chart = (
         alt.Chart(rows)
-        .mark_line(strokeWidth=1.4)
+        .mark_line(strokeWidth=1.4, strokeOpacity=0.4 if TWO in looks else 1)
         .encode(
             alt.X("share_percent:Q")
             .title("tokens taken of each response, K (%)" if last else None)

@@ -113,12 +113,12 @@ def _caption(source: Source, table: pl.DataFrame) -> str:
         f"(chosen {chosen[-1]:.2%}, rejected {rejected[-1]:.2%}). "
     )
     means = (
-        f"Mean reward of a token: chosen {chosen_mean:+.4f}, rejected {rejected_mean:+.4f}; "
-        f"median: chosen {chosen_median:+.4f}, rejected {rejected_median:+.4f}."
+        f"Mean reward of a token: chosen {chosen_mean:+.3g}, rejected {rejected_mean:+.3g}; "
+        f"median: chosen {chosen_median:+.3g}, rejected {rejected_median:+.3g}."
     )
     return (
         f"{source_text(source)} Share of the tokens of each side by reward, all tokens counted, in {bins} bins of "
-        f"width {width:.4g}. {tails if chosen[0] + chosen[-1] + rejected[0] + rejected[-1] else ''}"
+        f"width {width:.6g}. {tails if chosen[0] + chosen[-1] + rejected[0] + rejected[-1] else ''}"
         f"{means if table['tokens'].sum() else ''}"
     ).rstrip()
 

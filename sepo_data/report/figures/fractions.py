@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.errors import SepoError
-from sepo_data.report.caption import plain, source_text
+from sepo_data.report.caption import TOP, plain, source_text
 from sepo_data.report.figure import Figure, figure
-from sepo_data.report.figures.agreement import TOGETHER, agreement_of_two
+from sepo_data.report.figures.agreement import agreement_of_two
+from sepo_data.report.side_encoding import TOGETHER
 from sepo_data.report.style import BOTH, CHOSEN, HEIGHT, NEUTRAL, WIDTH, styled
 from sepo_data.schemas.stage_names import Stage
 
@@ -30,11 +31,11 @@ def fractions(sources: Sequence[Source], /) -> Figure:
     counted = table.filter(recorded=False)["directory"].to_list()
     note = f" Of {', '.join(counted)} only the pairs in the directory are counted." if counted else ""
     caption = (
-        "By the number of pairs that the oracle was trained on. Above: its accuracy on the pairs of the directory that "
-        "it was not trained on, the share with a margin above 0, ties as half, with Wilson's 95% interval over pairs; "
-        f"dashed: an oracle that guesses. Below: overlap (Jaccard index) of the {SHARE_PERCENT}% of each response that "
-        f"the rule top selects by its rewards with those of the oracle of the most data ({most}), over both sides; "
-        f"dashed: expected for random selections.{note} {' '.join(map(source_text, sources))}"
+        f"{source_text(*sources)} By the number of pairs that the oracle was trained on.{note} Above: its accuracy on "
+        "the other pairs of its directory, so on fewer the more it was trained on: the share with a margin above 0, "
+        "ties as half, with Wilson's 95% interval over pairs; dashed: an oracle that guesses. Below: agreement with "
+        f"the oracle of the most data ({most}): overlap (Jaccard index) of what both take at {SHARE_PERCENT}% of the "
+        f"tokens of each response {TOP}, over both sides; dashed: expected for two random selections."
     )
     return Figure("Accuracy and agreement by the oracle's data", caption, table, _chart(table))
 
@@ -134,7 +135,9 @@ def _chart(table: pl.DataFrame) -> Any:  # noqa: ANN401 - altair has no one type
 
     def pairs(*, last: bool) -> Any:  # noqa: ANN401
         title = "pairs that the oracle was trained on" if last else None
-        return alt.X("oracle_pairs:Q").title(title).scale(domain=[0, most]).axis(tickCount=5)
+        return (
+            alt.X("oracle_pairs:Q").title(title).scale(domain=[0, most]).axis(tickCount=5, tickMinStep=1, format=",d")
+        )
 
     accuracy = alt.Y("accuracy:Q").title("accuracy, unseen pairs").scale(domain=[0, 1]).axis(grid=True)
     agreement = alt.Y("jaccard:Q").title(f"agreement at {SHARE_PERCENT}%").scale(domain=[0, 1])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from sepo_data.errors import SepoError
-from sepo_data.report.caption import model_name, plain, source_text
+from sepo_data.report.caption import TOP, model_name, plain, source_text
 from sepo_data.report.figure import Figure, figure
 from sepo_data.report.labels import LETTER
-from sepo_data.report.style import WIDTH, styled
+from sepo_data.report.style import DARK_BLUES, WIDTH, styled
 from sepo_data.schemas.stage_names import SIDES, Stage
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ ACCURACY = "all/accuracies"
 MOST_IN_CELL = 10
 """Shares of a side for whose cells there is room for numbers."""
 
-SHORT_NUMBER = 10
-"""Below it a number has two decimals."""
-
 
 @figure(stages=[Stage.REWARDS, Stage.POLICY], most=None)
 def grid(sources: Sequence[Source], /) -> Figure:
@@ -44,9 +42,8 @@ def grid(sources: Sequence[Source], /) -> Figure:
     [source] = sources
     table = margin_grid(source)
     caption = (
-        f"{source_text(source)} Margin of the oracle on the tokens that the rule top selects with K of each chosen "
-        "and K of each rejected response: the sum of the selected rewards of chosen minus that of rejected, in "
-        "beta x nats, mean over pairs."
+        f"{source_text(source)} Margin of the oracle on K% of the tokens of each response {TOP}, with a K of each "
+        "side: the sum of the selected rewards of chosen minus that of rejected, in beta x nats, mean over pairs."
     )
     title = "mean margin (\N{GREEK SMALL LETTER BETA} \N{MULTIPLICATION SIGN} nats)"
     return Figure("Oracle margin by K of chosen and rejected", caption, table, _chart(table, "margin", title))
@@ -74,18 +71,23 @@ def margin_grid(source: Source) -> pl.DataFrame:
 
 
 def _of_policies(sources: Sequence[Source]) -> Figure:
+    from sepo_data.report.intervals import Z
+
     table = policy_grid(sources)
     other = sorted({key for source in sources for key in _other_options(source, sources[0])})
     note = f" The runs differ in {', '.join(other)}, too." if other else ""
     [pairs, *more] = table["held_out"].unique().to_list()
-    held_out = "their" if more or pairs is None else f"{pairs:,}"
+    held_out, width = "their", ""
+    if pairs and not more:
+        held_out = f"{pairs:,}"
+        width = f" On as many pairs the 95% interval of one policy reaches up to {Z / 2 / pairs**0.5:.0%} to each side."
     models = sorted({model_name(record) for source in sources for record in source.manifest.models.values()})
     trained = f"Policies trained from {', '.join(models)}: " if models else "Policies: "
     caption = (
         f"{trained}{', '.join(plain(source.name) for source in sources)}. Accuracy on {held_out} held-out pairs after "
         "training on selections with K of chosen and K of rejected: the share with a higher mean log-probability of "
         "all tokens of chosen than of rejected, ties as half. A cell is the mean over its policies, a blank one has "
-        f"none.{note}"
+        f"none.{width}{note}"
     )
     chart = _chart(table, "accuracy", "accuracy on held-out pairs")
     return Figure("Accuracy of policies by K of chosen and rejected", caption, table, chart)
@@ -185,25 +187,35 @@ def _other_options(source: Source, first: Source) -> list[str]:
 def _chart(table: pl.DataFrame, value: str, title: str) -> Any:  # noqa: ANN401 - altair has no one type of layers
     """A cell for each K of chosen, upwards, and K of rejected, with its number where there is room."""
     import altair as alt
-    import polars as pl
 
     columns, rows = (in_order(set(table[side])) for side in ("rejected", "chosen"))
     angle = 0 if max(map(len, columns)) * LETTER * len(columns) < WIDTH else -45
     values = table[value].to_list()
-    low, high = min(values), max(values)
-    middle = (low + high) / 2
-    drawn = table.with_columns(dark=pl.col(value) > middle)
+    power, form = _number_format(max(map(abs, values)))
+    low, high = min(values) / 10**power, max(values) / 10**power
+    scaled = table[value] / 10**power
+    drawn = table.with_columns(scaled.alias("shown"), (scaled > low + DARK_BLUES * (high - low)).alias("dark"))
+    title = f"{title}, 1e{power}" if power else title
     cells = alt.Chart(drawn).encode(
         alt.X("rejected:N", sort=columns).title("K of rejected").axis(labelAngle=angle, grid=False, domain=False),
         alt.Y("chosen:N", sort=rows[::-1]).title("K of chosen").axis(grid=False, domain=False),
     )
     legend = alt.Legend(title=title, titleFontWeight="normal", gradientLength=WIDTH - 20, gradientThickness=8)
-    scale = alt.Scale(scheme="blues", domain=[low, high] if high > low else [low - 1, high])
-    layers: list[Any] = [cells.mark_rect().encode(alt.Color(f"{value}:Q", scale=scale, legend=legend))]
+    # Equal numbers have no scale, and are light.
+    varies = high > low
+    scale = alt.Scale(scheme="blues", domain=[low, high if varies else low + 1])
+    layers: list[Any] = [cells.mark_rect().encode(alt.Color("shown:Q", scale=scale, legend=legend if varies else None))]
     if max(len(columns), len(rows)) <= MOST_IN_CELL:
         ink = alt.when(alt.datum.dark).then(alt.value("white")).otherwise(alt.value("black"))
-        form = ".2f" if max(map(abs, values)) < SHORT_NUMBER else ".3~g"
-        layers.append(cells.mark_text(fontSize=7).encode(alt.Text(f"{value}:Q", format=form), color=ink))
+        layers.append(cells.mark_text(fontSize=7).encode(alt.Text("shown:Q", format=form), color=ink))
     height = max(16, min(28, WIDTH // len(columns))) * len(rows)
     chart: Any = alt.layer(*layers).properties(width=WIDTH, height=height)
+    if not varies:
+        chart = chart.properties(title=alt.Title(title, fontSize=8, fontWeight="normal"))
     return styled(chart)
+
+
+def _number_format(largest: float) -> tuple[int, str]:
+    """The power of ten that numbers are written in units of, and their format: few letters fit into a cell."""
+    power = math.floor(math.log10(largest)) if largest else 0
+    return (0, f".{2 - max(power, 0)}f") if -1 <= power <= 2 else (power, ".2f")  # noqa: PLR2004 - 0.1 to 999

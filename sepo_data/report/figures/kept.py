@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sepo_data.report.caption import source_text
 from sepo_data.report.figure import Figure, figure
 from sepo_data.report.figures.classes import CLASSES, DEFINITION, classes_of
-from sepo_data.report.style import COLOUR_OF_SIDE, HEIGHT, WIDTH, styled
+from sepo_data.report.style import COLOUR_OF_SIDE, HEIGHT, MOST_LEVEL, WIDTH, styled
 from sepo_data.schemas.stage_names import SIDES, Stage
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ TITLES = {
     LENGTH: "length of the response (tokens)",
     CLASS: "class of the token",
 }
-
-MOST_LEVEL = 6
-"""Groups whose labels fit beside each other."""
 
 
 @figure(stages=[Stage.SELECTION])

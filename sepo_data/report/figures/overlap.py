@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.report.caption import plain, source_text
 from sepo_data.report.figure import Figure, figure
-from sepo_data.report.labels import label
-from sepo_data.report.style import BOTH, COLOUR_OF_SIDE, HEIGHT, NEUTRAL, WIDTH, styled
+from sepo_data.report.labels import BETWEEN, LETTER, LONGEST_OF_TWO, label, short_labels
+from sepo_data.report.side_encoding import TOGETHER
+from sepo_data.report.style import BOTH, COLOUR_OF_SIDE, DARK_BLUES, HEIGHT, NEUTRAL, WIDTH, styled
 from sepo_data.schemas.stage_names import SIDES, Stage
 
 if TYPE_CHECKING:
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
 
     from sepo_data.report.source import Source
 
-TOGETHER = "together"
-"""In the place of a side: both."""
-
-BETWEEN = " | "
 SELECTED = ("selected_a", "selected_b", "in_both")
+
+LONGEST_IN_MATRIX = 18
+"""Letters of a label beside a matrix."""
 
 CELLS, MOST_WITH_CHANCE, MOST_WITH_NUMBERS = 150, 5, 10
 """Points that the cells of a matrix have across; the directories for whose cells there is room for both numbers, and
@@ -39,17 +39,18 @@ def overlap(sources: Sequence[Source], /) -> Figure:
     names = list(map(label, sources)) if by_k is None else list(map(_k_text, by_k))
     table = overlap_table(by_k or sources, names)
     two, small = len(names) == 2, len(names) <= MOST_WITH_CHANCE  # noqa: PLR2004 - of two there are bars
-    place = "ticks" if two else "in brackets" if small else "in the table"
+    place = "Ticks" if two else "In brackets" if small else "In the table"
     caption = (
-        f"{' '.join(map(source_text, sources))} Overlap of the stored selections (Jaccard index: tokens selected in "
-        f"both, of those selected in any), over all tokens of the pairs that both have; {place}: expected for two "
-        "random selections of as many tokens of each response."
+        f"{source_text(*sources)} Overlap of every two selections as they are stored: Jaccard index, the tokens "
+        "selected in both by those selected in either, over all tokens of the pairs that both have; together: of both "
+        "sides. At most, it is the size of the smaller selection by that of the larger. "
+        f"{place}: expected for two random selections of as many tokens of each response."
     )
     return Figure(
         "Overlap between selections",
         caption,
         table,
-        _bars(table, names) if two else _matrices(table, names, by_k=by_k is not None),
+        _bars(table, names, by_k=by_k is not None) if two else _matrices(table, names, by_k=by_k is not None),
     )
 
 
@@ -90,8 +91,12 @@ def _quotas(source: Source) -> list[tuple[float, str]]:
 
 def _k_text(source: Source) -> str:
     (_, chosen), (_, rejected) = _quotas(source)
-
     return plain(chosen if chosen == rejected else f"{chosen} / {rejected}")
+
+
+def _k_title(names: Sequence[str]) -> str:
+    """The title of an axis of K, from `_k_text`."""
+    return "K (chosen / rejected)" if any(" / " in name for name in names) else "K"
 
 
 def _of_two(a: Source, b: Source, names: Sequence[str]) -> pl.DataFrame:
@@ -127,22 +132,26 @@ def _counted(a: pl.Series, b: pl.Series) -> NDArray[np.float64]:
     return np.array([len(in_both), of_a.sum(), of_b.sum(), in_both.sum(), by_chance])
 
 
-def _bars(table: pl.DataFrame, names: Sequence[str]) -> Any:  # noqa: ANN401
+def _bars(table: pl.DataFrame, names: Sequence[str], *, by_k: bool) -> Any:  # noqa: ANN401
     """A bar a side with its number, and a tick at chance."""
     import altair as alt
+    import polars as pl
 
     colours = {**COLOUR_OF_SIDE, TOGETHER: BOTH}
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    rows = alt.Chart(table).encode(y=alt.Y("side:N", title=None, sort=list(colours)))
+    # The number is behind the bar and the tick.
+    drawn = table.with_columns(right=pl.max_horizontal("jaccard", "chance"))
+    rows = alt.Chart(drawn).encode(y=alt.Y("side:N", title=None, sort=list(colours)))
     bars = rows.mark_bar(height=16).encode(
         alt.X("jaccard:Q", title="overlap (Jaccard)", scale=alt.Scale(domain=[0, 1])),
         color=alt.Color("side:N", scale=scale, legend=None),
     )
     numbers = rows.mark_text(align="left", dx=3, fontSize=8).encode(
-        x="jaccard:Q", text=alt.Text("jaccard:Q", format=".2f")
+        x="right:Q", text=alt.Text("jaccard:Q", format=".2f")
     )
     ticks = rows.mark_tick(color=NEUTRAL, thickness=2, height=20).encode(x="chance:Q")
-    title = alt.Title(BETWEEN.join(names), fontSize=9, fontWeight="normal", limit=WIDTH)
+    shown = BETWEEN.join(short_labels(names, LONGEST_OF_TWO))
+    title = alt.Title(f"{_k_title(names)}: {shown}" if by_k else shown, fontSize=9, fontWeight="normal", limit=WIDTH)
     chart: Any = (bars + ticks + numbers).properties(width=WIDTH, height=HEIGHT // 2, title=title)
     return styled(chart)
 
@@ -155,20 +164,23 @@ def _matrices(table: pl.DataFrame, names: Sequence[str], *, by_k: bool) -> Any: 
     step = CELLS // (len(names) - 1)
     scale = alt.Scale(domain=[0, 1], scheme="blues")
     both = len(names) <= MOST_WITH_CHANCE
-    k = "K (chosen / rejected)" if by_k else None
-    named = alt.Axis(labelAngle=0 if by_k and both else -30, labelLimit=90, grid=False, domain=False)
+    k = _k_title(names) if by_k else None
+    shown = short_labels(names, LONGEST_IN_MATRIX)
+    drawn = table.with_columns(pl.col("a", "b").replace_strict(dict(zip(names, shown, strict=True))))
+    level = max(map(len, shown)) * LETTER * len(shown) < CELLS
+    named = alt.Axis(labelAngle=0 if level else -30, labelLimit=CELLS, grid=False, domain=False)
     bare = alt.Axis(labels=False, ticks=False, title=None, grid=False, domain=False)
     panels = []
     for side in (*SIDES, TOGETHER):
-        cells = alt.Chart(table.filter(pl.col("side") == side)).encode(
-            alt.X("a:N", title=k, sort=list(names), axis=named if side == TOGETHER else bare),
-            alt.Y("b:N", title=None, sort=list(names), axis=alt.Axis(labelLimit=90, grid=False, domain=False)),
+        cells = alt.Chart(drawn.filter(pl.col("side") == side)).encode(
+            alt.X("a:N", title=k, sort=shown, axis=named if side == TOGETHER else bare),
+            alt.Y("b:N", title=None, sort=shown, axis=alt.Axis(labelLimit=CELLS, grid=False, domain=False)),
         )
         legend = alt.Legend(
             title="overlap (Jaccard)", titleFontWeight="normal", gradientLength=CELLS, gradientThickness=8
         )
         layers: list[Any] = [cells.mark_rect().encode(color=alt.Color("jaccard:Q", scale=scale, legend=legend))]
-        ink = alt.condition(alt.datum.jaccard > 0.6, alt.value("white"), alt.value("black"))  # noqa: PLR2004
+        ink = alt.condition(alt.datum.jaccard > DARK_BLUES, alt.value("white"), alt.value("black"))
         if len(names) <= MOST_WITH_NUMBERS:
             number = cells.mark_text(fontSize=8 if both else 7, dy=-4 if both else 0)
             layers.append(number.encode(text=alt.Text("jaccard:Q", format=".2f"), color=ink))

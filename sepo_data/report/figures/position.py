@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 from sepo_data.report.caption import INTERVALS_OF_MEANS, all_tokens_text, source_text
 from sepo_data.report.figure import Figure, figure
 from sepo_data.report.side_encoding import side_colour, side_dash, side_shape
-from sepo_data.report.style import HEIGHT, WIDTH, styled
+from sepo_data.report.style import HEIGHT, MOST_LEVEL, WIDTH, styled
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stage_names import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
     from sepo_data.report.source import Source
 
@@ -43,6 +41,7 @@ def position_table(source: Source) -> pl.DataFrame:
     import numpy as np
     import polars as pl
 
+    from sepo_data.report.bins import bin_bounds, bin_of
     from sepo_data.report.reward_sums import SUMS, reward_sums, with_means
     from sepo_data.selection.ragged import ragged
 
@@ -50,10 +49,9 @@ def position_table(source: Source) -> pl.DataFrame:
     for frame in source.frames([f"{side}_rewards" for side in SIDES]):
         for side in SIDES:
             rewards = ragged(frame[f"{side}_rewards"])
-            sums[side] += reward_sums(_bins(rewards.positions), rewards.values, MOST_BINS)
+            sums[side] += reward_sums(bin_of(rewards.positions), rewards.values, MOST_BINS)
     bins = 1 + max(int(np.flatnonzero(of_side[0]).max(initial=0)) for of_side in sums.values())
-    low = [(1 << place) // 2 for place in range(bins)]
-    high = [(1 << place) - 1 for place in range(bins)]
+    low, high = zip(*map(bin_bounds, range(bins)), strict=True)
     tables = [
         pl.DataFrame({"side": [side] * bins, "position_low": low, "position_high": high}).with_columns(
             pl.Series(name, of_side[row, :bins]) for row, name in enumerate(SUMS)
@@ -61,14 +59,6 @@ def position_table(source: Source) -> pl.DataFrame:
         for side, of_side in sums.items()
     ]
     return with_means(pl.concat(tables)).with_columns(pl.col("tokens").cast(pl.Int64))
-
-
-def _bins(positions: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The number of binary digits of each position: 0, 1, 2, 2, 3, 3, 3, 3, 4, ..."""
-    import numpy as np
-
-    digits: NDArray[np.int32] = np.frexp(positions.astype(np.float64))[1]
-    return digits
 
 
 def _caption(source: Source) -> str:
@@ -83,13 +73,16 @@ def _chart(table: pl.DataFrame) -> Any:  # noqa: ANN401 - altair has no one type
     import altair as alt
     import polars as pl
 
-    low, high = pl.col("position_low"), pl.col("position_high")
-    bins = pl.when(low == high).then(low.cast(pl.String)).otherwise(pl.format("{}-{}", low, high))
-    drawn = table.filter(pl.col("tokens") > 0).with_columns(bin=bins)
+    from sepo_data.report.bins import bin_text
+
+    drawn = table.filter(pl.col("tokens") > 0)
+    bins = [bin_text(*bounds) for bounds in drawn.select("position_low", "position_high").iter_rows()]
+    drawn = drawn.with_columns(pl.Series("bin", bins, pl.String))
     order = drawn.sort("position_low")["bin"].unique(maintain_order=True).to_list()
+    angle = 0 if len(order) <= MOST_LEVEL else -45
     reward = alt.Y("mean_reward:Q").title("mean reward of a token").scale(zero=True)
     side = alt.XOffset("side:N").scale(domain=list(SIDES), paddingInner=0.4, paddingOuter=0.8)
-    place = alt.X("bin:N").sort(order).title("position in the response (tokens)").axis(labelAngle=-45, grid=True)
+    place = alt.X("bin:N").sort(order).title("position in the response (tokens)").axis(labelAngle=angle, grid=True)
     base = alt.Chart(drawn).encode(place, reward, side_colour(), side)
     intervals = alt.Chart(drawn.drop_nulls("low")).encode(
         place, alt.Y("low:Q").title("mean reward of a token"), alt.Y2("high"), side_colour(), side

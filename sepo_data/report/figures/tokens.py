@@ -46,6 +46,7 @@ def tokens(sources: Sequence[Source], /) -> Figure:
         f"{source_text(source)} Mean reward of a token of the vocabulary over all its occurrences, chosen and rejected "
         f"ones: the {SHOWN} highest and the {SHOWN} lowest of those that occur at least {least} times. On the right "
         f"stands the number of occurrences.{all_tokens_text(source)} {INTERVALS_OF_MEANS} "
+        "They do not allow for the choice of the extremes among many tokens. "
         f"{BLANK} is a space; line breaks and characters that cannot be seen are "
         f"escaped; a text of more than {LABEL_CHARACTERS} characters is cut."
     )

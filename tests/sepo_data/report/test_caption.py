@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sepo_data.report.caption import model_name, rule_text, source_text
+from sepo_data.report.caption import REWARD, model_name, rule_text, source_text
 from sepo_data.report.source import open_sources
 from sepo_data.schemas.manifest import ModelRecord
 
@@ -27,7 +27,13 @@ def test_pairs_and_response_tokens_are_counted(scored):
 def test_the_models_of_the_rewards_are_named(scored):
     [source] = open_sources([scored])
     models = {"oracle": record("/home/me/runs/oracle"), "ref": record("org/model", "main")}
-    assert source_text(with_manifest(source, models=models)).endswith("Oracle: oracle. Reference model: org/model.")
+    assert source_text(with_manifest(source, models=models)).endswith(
+        f"Oracle: oracle. Reference model: org/model. {REWARD}"
+    )
+    with_beta = with_manifest(source, models=models, options={"beta": 0.1})
+    assert "Reference model: org/model. Beta: 0.1." in source_text(with_beta)
+    both = source_text(with_beta, with_manifest(source, models=models))
+    assert (both.count("Oracle: "), both.count(REWARD)) == (2, 1)
     other = {"ref": record("org/model", "main"), "judge": record("b")}
     assert source_text(with_manifest(source, models=other)).endswith("Models: judge b, ref org/model.")
 

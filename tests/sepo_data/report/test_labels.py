@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sepo_data.report.labels import label, legend_columns
+from sepo_data.report.labels import label, legend_columns, short_labels
 from sepo_data.report.source import Source
 
 
@@ -18,3 +18,12 @@ def test_a_label_steers_nothing():
 def test_a_legend_is_as_wide_as_the_chart():
     assert legend_columns(["a", "b"]) > 2
     assert legend_columns(["x" * 100, "y"]) == 1
+
+
+def test_short_labels_stay_different():
+    assert short_labels(["a", "b"], 10) == ["a", "b"]
+    long = [f"oracle_of_the_experiment_{place}" for place in range(3)]
+    assert short_labels(long, 10) == [f"\N{HORIZONTAL ELLIPSIS}eriment_{place}" for place in range(3)]
+    same_ends = [f"{place}_oracle_of_the_experiment" for place in "xyz"]
+    assert short_labels(same_ends, 10) == ["1: x_oracl", "2: y_oracl", "3: z_oracl"]
+    assert short_labels(["ab" * 50] * 2, 10)[0] == short_labels(["ab" * 50] * 2, 10)[1], "one label has one short form"

@@ -112,3 +112,28 @@ def test_an_unfinished_directory_says_so(noisy, drawn, tmp_path):
     shutil.copytree(noisy[0], tmp_path / "rewards")
     (tmp_path / "rewards" / "state.json").unlink()
     assert "unfinished: 58 pairs so far" in make_figure("agreement", [drawn.folder, tmp_path / "rewards"]).caption
+
+
+def written(tmp_path, number, rewards_of, write_rewards, texts):
+    """Directories with long names that differ at their ends alone."""
+    folders = [tmp_path / f"rewards_of_an_oracle_with_a_long_name_{place}" for place in range(number)]
+    for folder in folders:
+        write_rewards(folder, [rewards_of([([1.0, 2.0], [2.0])])], tokenizer=texts)
+    return folders
+
+
+def test_long_names_are_told_apart_in_the_legend(tmp_path, rewards_of, write_rewards, texts):
+    figure = make_figure("agreement", written(tmp_path, 4, rewards_of, write_rewards, texts))
+    drawing = ET.fromstring(figure.picture("svg"))  # noqa: S314 - our own
+    legend = [each.text for each in drawing.iter() if each.text and " | " in each.text]
+    assert len(set(legend)) == len(legend) == 6
+    assert [text.count("\N{HORIZONTAL ELLIPSIS}") for text in legend] == [2] * 6, "nothing is cut at its end"
+
+
+def test_more_lines_than_a_legend_names_are_alike(tmp_path, rewards_of, write_rewards, texts):
+    figure = make_figure("agreement", written(tmp_path, 6, rewards_of, write_rewards, texts))
+    picture = figure.picture("svg").decode()
+    assert ">two oracles</text>" in picture
+    assert " | " not in "".join(ET.fromstring(picture).itertext())  # noqa: S314 - our own
+    assert figure.caption.endswith("Each line is of two of the 6 directories; the table names them.")
+    assert figure.table.select("a", "b").n_unique() == 15

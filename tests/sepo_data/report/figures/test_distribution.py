@@ -85,8 +85,8 @@ def test_counts_equal_those_of_a_query(data):
 def test_the_caption_has_means_and_medians(data):
     chosen, rejected = ([reward for pair in data.pairs for reward in pair[place]] for place in (0, 1))
     caption = make_figure("distribution", [data.folder]).caption
-    assert f"Mean reward of a token: chosen {mean(chosen):+.4f}, rejected {mean(rejected):+.4f}" in caption
-    assert f"median: chosen {median(chosen):+.4f}, rejected {median(rejected):+.4f}." in caption
+    assert f"Mean reward of a token: chosen {mean(chosen):+.3g}, rejected {mean(rejected):+.3g}" in caption
+    assert f"median: chosen {median(chosen):+.3g}, rejected {median(rejected):+.3g}." in caption
     assert f"{len(chosen) + len(rejected):,} response tokens" in caption
 
 

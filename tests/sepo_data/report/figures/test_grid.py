@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sepo_data.analysis.query import query
 from sepo_data.errors import SepoError
 from sepo_data.report.figure import make_figure
-from sepo_data.report.figures.grid import in_order, margin_grid, policy_grid
+from sepo_data.report.figures.grid import _number_format, in_order, margin_grid, policy_grid
 from sepo_data.report.source import open_sources
 from sepo_data.schemas.manifest import InputRecord, Manifest
 from sepo_data.schemas.stages import Stage
@@ -141,3 +143,36 @@ def test_quotas_are_in_the_order_of_their_numbers():
         "2 tokens",
         "16 tokens",
     ]
+
+
+@pytest.mark.parametrize(
+    ("largest", "power", "written"),
+    [
+        (0.0, 0, "0.00"), (0.58, 0, "0.58"), (9.99, 0, "9.99"), (13.4, 0, "13.4"), (986.0, 0, "986"),
+        (0.0123, -2, "1.23"), (2.91e30, 30, "2.91"), (54321.0, 4, "5.43"),
+    ],
+)  # fmt: skip
+def test_numbers_fit_into_their_cells(largest, power, written):
+    found, form = _number_format(largest)
+    assert (found, f"{largest / 10**found:{form}}") == (power, written)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 50.0, 1e6])
+def test_no_number_is_wider_than_its_cell(size, tmp_path, rewards_of, write_rewards):
+    pairs = [([-size, -size / 700], [size, size / 90])]
+    write_rewards(tmp_path / "rewards", [rewards_of(pairs)])
+    figure = make_figure("grid", [tmp_path / "rewards"])
+    numbers = set(re.findall(r">(\u2212?[\d.]+)</text>", figure.picture("svg").decode()))
+    assert numbers
+    assert max(map(len, numbers)) <= 5
+
+
+def test_equal_numbers_are_light_and_have_no_scale(write_policy):
+    picture = make_figure("grid", [write_policy("a", "10%", "30%", 0.75)]).picture("svg").decode()
+    assert ">accuracy on held-out pairs</text>" in picture
+    assert re.findall(r">(\u2212?\d\.\d+)</text>", picture) == ["0.75"], "no bounds of a scale"
+
+
+def test_the_width_of_the_interval_of_a_policy_is_said(write_policy):
+    caption = make_figure("grid", [write_policy("a", "10%", "30%", 0.75, trained_on=10)]).caption
+    assert "On as many pairs the 95% interval of one policy reaches up to 14% to each side." in caption

@@ -89,6 +89,7 @@ def test_labels_are_k_in_order_where_nothing_else_differs(made):
 def test_others_have_the_names_of_directories(made):
     figure = make_figure("overlap", [made / "half", made / "control"])
     assert figure.table.select("a", "b").unique().rows() == [("half", "control")]
+    assert ">K: 20% | 50%</text>" in make_figure("overlap", [made / "half", made / "fifth"]).picture("svg").decode()
     picture = figure.picture("svg").decode()
     assert ">half | control</text>" in picture
     assert all(f">{value:.2f}</text>" in picture for value in figure.table["jaccard"])
@@ -100,7 +101,7 @@ def test_many_selections_have_colours_alone(made):
     figure = make_figure("overlap", [made / name for name in names[:12]])
     assert figure.table.height == 66 * 3
     assert ">(" not in figure.picture("svg").decode()
-    assert "in the table: expected" in figure.caption
+    assert "In the table: expected" in figure.caption
 
 
 def test_selections_without_a_common_pair(made, tmp_path, rewards_of, write_rewards, texts):
@@ -113,3 +114,11 @@ def test_selections_without_a_common_pair(made, tmp_path, rewards_of, write_rewa
 def test_rewards_have_no_selection(drawn, made):
     with pytest.raises(SepoError, match="holds rewards, not selection"):
         make_figure("overlap", [made / "half", drawn.folder])
+
+
+def test_the_number_of_a_bar_is_behind_its_tick(made):
+    """An overlap below chance has its tick where its number would be."""
+    figure = make_figure("overlap", [made / "half", made / "control"])
+    drawn = figure.chart.data
+    assert drawn["right"].to_list() == [max(row) for row in figure.table.select("jaccard", "chance").rows()]
+    assert figure.chart.layer[2].encoding.x.shorthand == "right:Q"
