@@ -23,6 +23,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxlint --deny-warnings
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal

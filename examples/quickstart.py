@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.path.relpath(HERE / "preferences.jsonl"))
 OUT = Path("quickstart")
 ORACLE, REWARDS, SELECTION, POLICY = (OUT / name for name in ("oracle", "rewards", "selection", "policy"))
+REPORT = OUT / "report.html"
 SIDES = ("chosen", "rejected")
 MEASURES = ("margins", "accuracies")
 
@@ -47,10 +48,12 @@ def main() -> None:
     pairs = scan(SELECTION).with_row_index("row").collect()
     unseen = pairs.filter(~pl.col("oracle_seen"))
     for row in best_of_three_categories(unseen):
-        sepo("show", SELECTION, "--pair", row, model=model)
-    report(pairs, unseen)
+        sepo("show", SELECTION, "--pair", row, "--limit", 1, model=model)
+    sepo("report", REWARDS, SELECTION, "--overwrite", "--out", REPORT, model=model)
+    print_results(pairs, unseen)
     print(f"\nThat took {time.monotonic() - started:.0f} s. Type next:")
-    print(f"  sepo show {SELECTION} --pair 7        # print any pair")
+    print(f"  open {REPORT}                 # every token of every pair, and the charts, in a browser")
+    print(f"  sepo show {SELECTION}                 # the same pairs in the terminal")
     print(f"  sepo select {REWARDS} --chosen 10% --rejected 10% --out {OUT}/top10   # another selection, in a second")
     print(f"  sepo score YOUR.jsonl --oracle {ORACLE} --ref {model} --out rewards/  # your own data")
 
@@ -81,7 +84,7 @@ def best_of_three_categories(pairs: pl.DataFrame) -> list[int]:
     return best["row"].head(3).to_list()
 
 
-def report(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
+def print_results(pairs: pl.DataFrame, unseen: pl.DataFrame) -> None:
     """Print the main numbers of each stage."""
     print("Results")
     right = preferred(unseen["margin"].to_numpy()).sum()  # a tie is half a pair

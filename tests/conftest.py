@@ -23,6 +23,10 @@ pytest_plugins = (
     "tests.fixtures.hostile",
     "tests.fixtures.days",
     "tests.fixtures.hub_cache",
+    "tests.fixtures.terminal",
+    "tests.fixtures.browser",
+    "tests.fixtures.reports",
+    "tests.fixtures.training_runs",
 )
 
 if TYPE_CHECKING:
@@ -35,7 +39,17 @@ if TYPE_CHECKING:
 
     from sepo_data.schemas.manifest import Manifest
 
-PROCESSES = {"sepo", "environment", "on_terminal", "run_commands", "sepo_server", "sepo_environment", "s3", "wheel"}
+PROCESSES = {
+    "sepo",
+    "environment",
+    "on_terminal",
+    "window",
+    "run_commands",
+    "sepo_server",
+    "sepo_environment",
+    "s3",
+    "wheel",
+}
 """Fixtures of tests that start processes: these tests have the marker of that name."""
 
 

@@ -25,6 +25,7 @@ QUESTIONS = {
     "the place for a new dataset shape",
     "the place for a new selection rule",
     "the place for a new filter",
+    "the place for a new figure",
     "the place for a new loss",
     "the plan of `score`",
     "an architecture's fallback",

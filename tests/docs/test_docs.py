@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from sepo_data.report.figure import FIGURES
 from sepo_data.schemas.stages import Stage, stage_schema
 from sepo_data.selection.filter import FILTERS
 from sepo_data.selection.rule import RULES
@@ -26,7 +27,9 @@ from sepo_train.entry import load_cli
 from sepo_train.training.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[2]
-CLI, DATASETS, PYTHON, SELECT = (ROOT / "docs" / f"{name}.md" for name in ("cli", "datasets", "python", "select"))
+CLI, DATASETS, PLOT, PYTHON, SELECT = (
+    ROOT / "docs" / f"{name}.md" for name in ("cli", "datasets", "plot", "python", "select")
+)
 COMMANDS = typer.main.get_command(load_cli().app).commands
 
 
@@ -137,6 +140,15 @@ def _losses() -> str:
     return _table(("`--loss`", "of a pair", "source", "reference", "options"), *rows)
 
 
+def _figures() -> str:
+    rows = []
+    for entry in FIGURES.values():
+        stages = " or ".join(stage.value for stage in Stage if stage in entry.stages)
+        number = str(entry.least) if entry.least == entry.most else f"{entry.least} or more"
+        rows.append((f"[`{entry.name}`](#{entry.name})", entry.summary, f"{number}, of {stages}"))
+    return _table(("kind", "shows", "directories"), *rows)
+
+
 def made_tables() -> dict[Path, dict[str, str]]:
     return {
         CLI: {f"options of {name}": _options(name) for name in COMMANDS} | {"losses": _losses()},
@@ -147,6 +159,7 @@ def made_tables() -> dict[Path, dict[str, str]]:
             "shapes": _shapes(),
             "examples": _shape_sections(),
         },
+        PLOT: {"figures": _figures()},
         SELECT: {"rules": _rules(), "filters": _filters()},
     }
 
@@ -161,7 +174,7 @@ def with_tables(file: Path, tables: dict[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("file", [CLI, DATASETS, SELECT], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [CLI, DATASETS, PLOT, SELECT], ids=lambda file: file.name)
 def test_tables_are_those_of_the_code(file):
     assert file.read_text(encoding="utf-8") == with_tables(file, made_tables()[file]), (
         "run: python tests/docs/test_docs.py"
