@@ -51,11 +51,11 @@ def main() -> None:
         sepo("show", SELECTION, "--pair", row, "--limit", 1, model=model)
     sepo("report", REWARDS, SELECTION, "--overwrite", "--out", REPORT, model=model)
     print_results(pairs, unseen)
-    print(f"\nThat took {time.monotonic() - started:.0f} s. Type next:")
-    print(f"  open {REPORT}                 # every token of every pair, and the charts, in a browser")
-    print(f"  sepo show {SELECTION}                 # the same pairs in the terminal")
+    print(f"\n{REPORT} shows every token of every pair, and the charts: open it in a browser.")
+    print(f"That took {time.monotonic() - started:.0f} s. Type next:")
+    print(f"  sepo show {SELECTION}   # the same pairs in the terminal")
     print(f"  sepo select {REWARDS} --chosen 10% --rejected 10% --out {OUT}/top10   # another selection, in a second")
-    print(f"  sepo score YOUR.jsonl --oracle {ORACLE} --ref {model} --out rewards/  # your own data")
+    print(f"  sepo score YOUR.jsonl --oracle {ORACLE} --ref {model} --out rewards/   # your own data")
 
 
 def find_model() -> str:
