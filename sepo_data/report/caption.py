@@ -33,17 +33,22 @@ INTERVALS_OF_MEANS = (
 """The sentence for `intervals.mean_interval`."""
 
 
-def source_text(*sources: Source) -> str:
-    """Sentences on each directory, and the definition of the rewards where their models are named.
+def source_text(*sources: Source, of_rewards: bool = True) -> str:
+    """Sentences on each directory, and, where their models are named, the definition of the rewards.
 
     A manifest may name no models: of an unfinished directory, or of one that another program wrote.
+
+    Args:
+        sources: directories.
+        of_rewards: the figure shows rewards, so it matters what they are and whether the oracle has seen the pairs.
     """
-    defined = any(source.manifest.models.keys() >= {"oracle", "ref"} for source in sources)
-    return " ".join([*map(_of_one, sources), *([REWARD] if defined else [])])
+    defined = of_rewards and any(source.manifest.models.keys() >= {"oracle", "ref"} for source in sources)
+    described = [_of_one(source, of_rewards=of_rewards) for source in sources]
+    return " ".join([*described, *([REWARD] if defined else [])])
 
 
-def _of_one(source: Source) -> str:
-    """Pairs, response tokens, models, beta, the rule of a selection, and whether the directory is unfinished."""
+def _of_one(source: Source, *, of_rewards: bool) -> str:
+    """Pairs, response tokens, models, beta, pairs that the oracle has seen, the rule, whether it is unfinished."""
     manifest = source.manifest
     sentences = [_size(source)] if manifest.stage in DATASETS else [f"{plain(source.name)}."]
     oracle, ref = (manifest.models.get(role) for role in ("oracle", "ref"))
@@ -54,6 +59,8 @@ def _of_one(source: Source) -> str:
     elif manifest.models:
         named = ", ".join(f"{plain(role)} {model_name(record)}" for role, record in sorted(manifest.models.items()))
         sentences.append(f"Models: {named}.")
+    if of_rewards and (seen := _seen(source)):
+        sentences.append(seen)
     if source.is_selection:
         sentences.append(f"Selected by {rule_text(manifest)}.")
     if not source.complete:
@@ -70,6 +77,15 @@ def _size(source: Source) -> str:
     rows, tokens = source.manifest.rows, source.manifest.total("tokens")
     responses = sum(tokens.get(side, 0) for side in SIDES)
     return f"{plain(source.name)}: {rows:,} pair{'s' * (rows != 1)}, {responses:,} response tokens."
+
+
+def _seen(source: Source) -> str:
+    """The sentence on pairs that the oracle was trained on, whose rewards are larger; none where that is unknown."""
+    columns = [frame["oracle_seen"] for frame in source.frames(["oracle_seen"])]
+    seen = sum(int(column.sum() or 0) for column in columns)
+    known = sum(len(column) - column.null_count() for column in columns)
+    pairs = "the pairs" if known == source.manifest.rows else f"the {known:,} pairs of which that is recorded"
+    return f"The oracle was trained on {f'{seen:,}' if seen else 'none'} of {pairs}." if known else ""
 
 
 def rule_text(manifest: Manifest) -> str:

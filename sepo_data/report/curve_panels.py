@@ -101,12 +101,12 @@ PANELS = (
     Panel(
         "Margin, all tokens (nats)",
         (Line("eval_all/margins", BOTH),),
-        "margin, all tokens: mean log-probability of a token of the chosen minus that of the rejected response",
+        "margin, all tokens: mean log-probability of the chosen minus that of the rejected response, a token",
     ),
     Panel(
         "KL from the start (nats)",
         (Line("eval_kl"),),
-        "KL: divergence a token of the policy from the model that it started from",
+        "KL: divergence of the policy from the model that it started from, a token",
     ),
     Panel(
         "Change of length (tokens)",

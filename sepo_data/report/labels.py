@@ -1,4 +1,4 @@
-"""Labels of directories in charts and tables."""
+"""Labels in charts: directories, and ticks of whole numbers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BETWEEN = " | "
 """Between the labels of two directories that are compared."""
+
+MOST_TICKS = 6
 
 LETTER, SYMBOL = 4.6, 26
 """Points that a letter of a legend takes, and the symbol with its spaces."""
@@ -42,3 +44,14 @@ def legend_columns(labels: Sequence[str]) -> int:
     """The number of columns of a legend that is as wide as the chart."""
     longest = max(map(len, labels), default=1)
     return max(1, int(WIDTH // (longest * LETTER + SYMBOL)))
+
+
+def whole_ticks(last: int) -> list[int]:
+    """At most `MOST_TICKS` whole numbers from 0 to `last`, as far from one another: 1, 2, 5, 10, 20, ..."""
+    distance = next(
+        factor * 10**power
+        for power in range(len(str(last)))
+        for factor in (1, 2, 5)
+        if last // (factor * 10**power) < MOST_TICKS
+    )
+    return list(range(0, last + 1, distance))

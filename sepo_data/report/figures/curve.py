@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepo_data.errors import SepoError
 from sepo_data.report.figure import Figure, figure
+from sepo_data.report.labels import whole_ticks
 from sepo_data.report.style import styled
 from sepo_data.schemas.folder import COMMANDS
 from sepo_data.schemas.stage_names import Stage
@@ -28,7 +29,6 @@ COLUMNS = 3
 WIDTH, HEIGHT = 118, 82
 """Points of a panel: three side by side are a page of a paper wide."""
 
-MOST_TICKS = 6
 LEGEND_LINE = 11
 """Points between a panel and its title, in a row of panels where one has a legend."""
 
@@ -92,7 +92,7 @@ def curve_chart(panels: dict[Panel, list[Drawn]], rows: Sequence[dict[str, Any]]
                 "step:Q",
                 scale=alt.Scale(domain=[0.5 if first == last > 0 else 0, 1.02 * last or 1], nice=False),
                 axis=alt.Axis(
-                    title="optimizer step" if at >= bottom else None, format=",d", values=_whole_ticks(int(last))
+                    title="optimizer step" if at >= bottom else None, format=",d", values=whole_ticks(int(last))
                 ),
             ),
             above=LEGEND_LINE * any(legends[at - at % COLUMNS : at - at % COLUMNS + COLUMNS]),
@@ -170,17 +170,6 @@ def _data(drawn: Drawn, values: Values, places: NDArray[np.int64]) -> Any:  # no
 
     kept = {"step": drawn.steps[places], "value": values[places], "label": [drawn.line.label] * len(places)}
     return alt.Chart(pl.DataFrame(kept))
-
-
-def _whole_ticks(last: int) -> list[int]:
-    """At most `MOST_TICKS` whole numbers from 0 to `last`, as far from one another: 1, 2, 5, 10, 20, ..."""
-    distance = next(
-        factor * 10**power
-        for power in range(len(str(last)))
-        for factor in (1, 2, 5)
-        if last // (factor * 10**power) < MOST_TICKS
-    )
-    return list(range(0, last + 1, distance))
 
 
 def _labels(power: int, *, share: bool) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _tail(rows: pl.DataFrame, at: float, text: str, *, align: Literal["left", "r
     if not rows["tokens"].sum():
         return []
     points = alt.Chart(rows).mark_point(size=20, filled=True, opacity=0.9, clip=False)
-    label = alt.Chart(pl.DataFrame({"text": [f"tail: {text}"]}))
+    label = alt.Chart(pl.DataFrame({"text": [f"tail: {text}".replace("-", "\N{MINUS SIGN}")]}))
     written = label.mark_text(fontSize=7, color=NEUTRAL, align=align, dx=3 if align == "left" else -3)
     return [
         points.encode(alt.Y("share:Q"), side_colour(), x=alt.datum(at), shape=side_shape()),

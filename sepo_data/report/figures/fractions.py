@@ -8,6 +8,7 @@ from sepo_data.errors import SepoError
 from sepo_data.report.caption import TOP, plain, source_text
 from sepo_data.report.figure import Figure, figure
 from sepo_data.report.figures.agreement import agreement_of_two
+from sepo_data.report.labels import whole_ticks
 from sepo_data.report.side_encoding import TOGETHER
 from sepo_data.report.style import BOTH, CHOSEN, HEIGHT, NEUTRAL, WIDTH, styled
 from sepo_data.schemas.stage_names import Stage
@@ -135,16 +136,14 @@ def _chart(table: pl.DataFrame) -> Any:  # noqa: ANN401 - altair has no one type
 
     def pairs(*, last: bool) -> Any:  # noqa: ANN401
         title = "pairs that the oracle was trained on" if last else None
-        return (
-            alt.X("oracle_pairs:Q").title(title).scale(domain=[0, most]).axis(tickCount=5, tickMinStep=1, format=",d")
-        )
+        return alt.X("oracle_pairs:Q").title(title).scale(domain=[0, most]).axis(values=whole_ticks(most), format=",d")
 
     accuracy = alt.Y("accuracy:Q").title("accuracy, unseen pairs").scale(domain=[0, 1]).axis(grid=True)
     agreement = alt.Y("jaccard:Q").title(f"agreement at {SHARE_PERCENT}%").scale(domain=[0, 1])
     guess: dict[str, Any] = {"strokeDash": [4, 2], "strokeWidth": 1, "color": NEUTRAL}
     known = marks.transform_filter(alt.datum.accuracy != None)  # noqa: E711 - an expression of Vega
     above: Any = alt.layer(
-        known.mark_rule(**guess).encode(y=alt.datum(0.5)),
+        marks.mark_rule(**guess).encode(y=alt.datum(0.5)),
         known.mark_line(color=CHOSEN, strokeWidth=1.2).encode(pairs(last=False), accuracy),
         known.mark_rule(color=CHOSEN).encode(
             pairs(last=False), alt.Y("accuracy_low:Q").title("accuracy, unseen pairs"), alt.Y2("accuracy_high:Q")

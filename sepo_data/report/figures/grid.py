@@ -80,7 +80,10 @@ def _of_policies(sources: Sequence[Source]) -> Figure:
     held_out, width = "their", ""
     if pairs and not more:
         held_out = f"{pairs:,}"
-        width = f" On as many pairs the 95% interval of one policy reaches up to {Z / 2 / pairs**0.5:.0%} to each side."
+        half = 50 * Z / pairs**0.5
+        width = (
+            f" On {pairs:,} pairs the 95% interval of one policy reaches up to {half:.0f} percentage points each way."
+        )
     models = sorted({model_name(record) for source in sources for record in source.manifest.models.values()})
     trained = f"Policies trained from {', '.join(models)}: " if models else "Policies: "
     caption = (
@@ -197,8 +200,10 @@ def _chart(table: pl.DataFrame, value: str, title: str) -> Any:  # noqa: ANN401 
     drawn = table.with_columns(scaled.alias("shown"), (scaled > low + DARK_BLUES * (high - low)).alias("dark"))
     title = f"{title}, 1e{power}" if power else title
     cells = alt.Chart(drawn).encode(
-        alt.X("rejected:N", sort=columns).title("K of rejected").axis(labelAngle=angle, grid=False, domain=False),
-        alt.Y("chosen:N", sort=rows[::-1]).title("K of chosen").axis(grid=False, domain=False),
+        alt.X("rejected:N", sort=columns)
+        .title("K of rejected")
+        .axis(labelAngle=angle, labelFontSize=7, grid=False, domain=False),
+        alt.Y("chosen:N", sort=rows[::-1]).title("K of chosen").axis(labelFontSize=7, grid=False, domain=False),
     )
     legend = alt.Legend(title=title, titleFontWeight="normal", gradientLength=WIDTH - 20, gradientThickness=8)
     # Equal numbers have no scale, and are light.

@@ -34,9 +34,9 @@ def kept(sources: Sequence[Source], /) -> Figure:
     [source] = sources
     table = kept_table(source)
     caption = (
-        f"{source_text(source)} Share of the tokens that are selected, of all tokens of the side, by their position in "
-        f"the response, by the length of the response, and by class. {DEFINITION} Dashed: the share of all tokens of a "
-        "side."
+        f"{source_text(source, of_rewards=False)} Share of the tokens that are selected, of all tokens of the side, by "
+        "their position in the response, from 0, by the length of the response, and by class. "
+        f"{DEFINITION} Dashed: the share of all tokens of a side."
     )
     return Figure("Tokens that the selection keeps", caption, table, _chart(table))
 

@@ -41,9 +41,9 @@ def overlap(sources: Sequence[Source], /) -> Figure:
     two, small = len(names) == 2, len(names) <= MOST_WITH_CHANCE  # noqa: PLR2004 - of two there are bars
     place = "Ticks" if two else "In brackets" if small else "In the table"
     caption = (
-        f"{source_text(*sources)} Overlap of every two selections as they are stored: Jaccard index, the tokens "
-        "selected in both by those selected in either, over all tokens of the pairs that both have; together: of both "
-        "sides. At most, it is the size of the smaller selection by that of the larger. "
+        f"{source_text(*sources, of_rewards=False)} Overlap of every two selections as they are stored: Jaccard index, "
+        "the tokens selected in both by those selected in either, over all tokens of the pairs that both have; "
+        "together: of both sides. At most, it is the size of the smaller selection by that of the larger. "
         f"{place}: expected for two random selections of as many tokens of each response."
     )
     return Figure(
@@ -168,7 +168,7 @@ def _matrices(table: pl.DataFrame, names: Sequence[str], *, by_k: bool) -> Any: 
     shown = short_labels(names, LONGEST_IN_MATRIX)
     drawn = table.with_columns(pl.col("a", "b").replace_strict(dict(zip(names, shown, strict=True))))
     level = max(map(len, shown)) * LETTER * len(shown) < CELLS
-    named = alt.Axis(labelAngle=0 if level else -30, labelLimit=CELLS, grid=False, domain=False)
+    named = alt.Axis(labelAngle=0 if level else -45, labelLimit=CELLS, grid=False, domain=False)
     bare = alt.Axis(labels=False, ticks=False, title=None, grid=False, domain=False)
     panels = []
     for side in (*SIDES, TOGETHER):

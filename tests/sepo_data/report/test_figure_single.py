@@ -27,7 +27,8 @@ def test_a_picture_is_a_column_wide_in_every_format(kind, drawn):
 def test_a_caption_is_of_the_directory_and_ends_in_a_full_stop(kind, selected):
     figure = make_figure(kind, [selected])
     assert figure.caption.startswith(
-        "selection: 3 pairs, 17 response tokens. Selected by top (chosen 30%, rejected 30%)."
+        "selection: 3 pairs, 17 response tokens. The oracle was trained on 2 of the pairs. "
+        "Selected by top (chosen 30%, rejected 30%)."
     )
     assert figure.caption.endswith(".")
     assert "  " not in figure.caption

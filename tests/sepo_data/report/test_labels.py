@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from sepo_data.report.labels import label, legend_columns, short_labels
+import pytest
+
+from sepo_data.report.labels import label, legend_columns, short_labels, whole_ticks
 from sepo_data.report.source import Source
 
 
@@ -27,3 +29,18 @@ def test_short_labels_stay_different():
     same_ends = [f"{place}_oracle_of_the_experiment" for place in "xyz"]
     assert short_labels(same_ends, 10) == ["1: x_oracl", "2: y_oracl", "3: z_oracl"]
     assert short_labels(["ab" * 50] * 2, 10)[0] == short_labels(["ab" * 50] * 2, 10)[1], "one label has one short form"
+
+
+@pytest.mark.parametrize(
+    ("steps", "ticks"),
+    [
+        (0, [0]),
+        (1, [0, 1]),
+        (5, [0, 1, 2, 3, 4, 5]),
+        (14, [0, 5, 10]),
+        (59, [0, 10, 20, 30, 40, 50]),
+        (2000, [0, 500, 1000, 1500, 2000]),
+    ],
+)
+def test_ticks_are_whole_steps(steps, ticks):
+    assert whole_ticks(steps) == ticks

@@ -5,7 +5,7 @@ import pytest
 from sepo_data.errors import SepoError
 from sepo_data.report.curve_panels import drawn_panels
 from sepo_data.report.figure import make_figure
-from sepo_data.report.figures.curve import _whole_ticks, curve_chart, curve_table
+from sepo_data.report.figures.curve import curve_chart, curve_table
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +93,6 @@ def test_shares_are_percentages(evaluated):
     labels = {title: marks[0][2]["y"]["axis"].get("labelExpr", "") for title, (_, marks) in evaluated.items()}
     assert [title for title, label in labels.items() if ".0%" in label] == ["Accuracy"]
     assert "1e-7" in labels["Learning rate (1e-7)"]
-
-
-@pytest.mark.parametrize(
-    ("steps", "ticks"),
-    [
-        (0, [0]),
-        (1, [0, 1]),
-        (5, [0, 1, 2, 3, 4, 5]),
-        (14, [0, 5, 10]),
-        (59, [0, 10, 20, 30, 40, 50]),
-        (2000, [0, 500, 1000, 1500, 2000]),
-    ],
-)
-def test_ticks_are_whole_steps(steps, ticks):
-    assert _whole_ticks(steps) == ticks
 
 
 def test_every_step_is_within_its_panel(chart_of):

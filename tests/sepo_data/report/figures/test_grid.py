@@ -175,4 +175,4 @@ def test_equal_numbers_are_light_and_have_no_scale(write_policy):
 
 def test_the_width_of_the_interval_of_a_policy_is_said(write_policy):
     caption = make_figure("grid", [write_policy("a", "10%", "30%", 0.75, trained_on=10)]).caption
-    assert "On as many pairs the 95% interval of one policy reaches up to 14% to each side." in caption
+    assert "On 50 pairs the 95% interval of one policy reaches up to 14 percentage points each way." in caption
