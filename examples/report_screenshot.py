@@ -41,7 +41,7 @@ def main() -> None:
         page.goto(given.report.resolve().as_uri())
         page.locator("#pair-list [role=option]").nth(given.pair).click()
         page.locator("#chosen-tokens .token.selected").first.hover()  # its numbers stand below
-        page.evaluate("document.getElementById('pairs').scrollIntoView({behavior: 'instant'})")
+        page.evaluate("document.getElementById('pair').scrollIntoView({behavior: 'instant'})")
         page.screenshot(path=given.picture, full_page=given.full)
         browser.close()
     print(given.picture)

@@ -14,7 +14,7 @@ def holders(sources: Sequence[Source]) -> list[int]:
     """For each source the number of the one that stands for its rewards: the rewards directory, else the first.
 
     A selection has the rewards of the directory that its manifest names as the parent. Two rewards directories have the
-    same where their plans are equal and their finished shards, too.
+    same where their plans are equal and the shards that both have finished, too.
     """
     order = sorted(range(len(sources)), key=lambda number: (sources[number].is_selection, number))
     found: dict[int, int] = {}
@@ -30,7 +30,8 @@ def _same(a: Source, b: Source) -> bool:
     if a.is_selection or b.is_selection:
         return True
     first, second = ({shard.record.file: shard.record.sha256 for shard in source.shards} for source in (a, b))
-    return all(first[file] == second[file] for file in first.keys() & second.keys())
+    both = first.keys() & second.keys()
+    return bool(both) and all(first[file] == second[file] for file in both)
 
 
 def _rewards(source: Source) -> str:

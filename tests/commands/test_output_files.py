@@ -69,7 +69,7 @@ def test_files_that_may_be_written_are(results, name):
     if name == "query":
         assert {file.read_text() for file in written} == {"a\n1\n"}
     elif name == "report":
-        assert {file.read_text(encoding="utf-8")[:15].lower() for file in written} == {"<!doctype html>"}
+        assert {file.read_text(encoding="utf-8-sig")[:15].lower() for file in written} == {"<!doctype html>"}
     else:
         roots = [ET.fromstring(file.read_text(encoding="utf-8")) for file in written]  # noqa: S314 - our own
         assert {root.tag for root in roots} == {"{http://www.w3.org/2000/svg}svg"}

@@ -94,7 +94,7 @@ def test_the_answer_is_the_path_and_the_notes_are_on_standard_error(results, fol
     code, out, err = results[name]
     assert (code, out) == (0, f"{file}\n")
     assert err.splitlines()[-1].startswith("3 pairs to browse, ")
-    text = (folder / file).read_text(encoding="utf-8")
+    text = (folder / file).read_text(encoding="utf-8-sig")
     assert text.lower().startswith("<!doctype html>")
     assert text.rstrip().endswith("</html>")
 
@@ -217,4 +217,4 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_one_no_leftover(sepo, fol
         assert {file.name for file in tmp_path.iterdir()} == {"code", "old.html"}
     assert sepo(*command).returncode == 0
     assert {file.name for file in tmp_path.iterdir()} == {"code", "old.html"}
-    assert (tmp_path / "old.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert (tmp_path / "old.html").read_text(encoding="utf-8-sig").lower().startswith("<!doctype html>")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
 from sepo_data.report.figure import FIGURES
 from sepo_data.report.page.markup import escaped
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 ORDER = ("distribution", "accumulation", "position", "classes", "tokens", "accuracy", "kept")
 """Figures of one directory, as they are read; others follow by name."""
 
-MOST_ROWS = 100
-"""Rows of a figure's table; the captions say so."""
+MOST_ROWS, LONGEST_CELL = 100, 100
+"""Rows of a figure's table, and characters of a text in it; the table says what is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,4 @@ def _cell(value: object) -> str:
         return re.sub("^-", "\N{MINUS SIGN}", f"{value:.6g}")
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return escaped(value)
+    return escaped(shortened(str(value), LONGEST_CELL))

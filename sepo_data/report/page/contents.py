@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sepo_data.report.page.charts import DrawnChart
     from sepo_data.report.source import Source
+    from sepo_data.schemas.manifest import Manifest
 
     Sums = dict[str, dict[str, float]]
 
@@ -28,7 +30,7 @@ LONGEST_TITLE = 60
 
 
 class Contents:
-    """What the page says of `sources`, with `charts` of them; `total` pairs are in all of them."""
+    """The contents of a page on `sources`, with `charts` of them; `total` pairs are in all of them."""
 
     def __init__(self, sources: Sequence[Source], charts: Sequence[DrawnChart], total: int) -> None:
         self.sources, self.charts, self.total = sources, charts, total
@@ -49,7 +51,7 @@ class Contents:
             "numbers": self._numbers,
             "sample": self._sample(shown),
             "tracks": self._tracks() if self.several else "",
-            "disagreement": '<option value="disagreement">disagreement</option>' if self.several else "",
+            "disagreement": '<option value="disagreement">disagreement</option>' if self._can_differ else "",
             "charts": charts_html(self.charts, self.sources),
             "footer": self._footer(),
         }
@@ -61,12 +63,21 @@ class Contents:
             number = len(set(self.holders))
             rewards = "The rewards" if number == 1 else f"{number} sets of rewards"
             return (
-                f"{rewards} of {counted(self.total)} that all {len(self.sources)} directories have, token by token. "
+                f"{rewards} of {counted(self.total)} that {self._every} have, token by token. "
                 f"The reward of a token says {reward}."
             )
         manifest = self.sources[0].manifest
         tokens = sum(manifest.total("tokens").get(side, 0) for side in SIDES)
         return f"Every response token of {counted(manifest.rows)}, {tokens:,} in all, with its reward: {reward}."
+
+    @property
+    def _can_differ(self) -> bool:
+        """Of the same rewards, only stored selections differ."""
+        return len(set(self.holders)) > 1 or sum(source.is_selection for source in self.sources) > 1
+
+    @property
+    def _every(self) -> str:
+        return "both directories" if len(self.sources) == 2 else f"all {len(self.sources)} directories"  # noqa: PLR2004
 
     @cached_property
     def _stored(self) -> list[Sums | None]:
@@ -80,8 +91,8 @@ class Contents:
             tables = {one.chart.kind.name: one.table for one in drawn if one.table is not None}
             heading = f"<h3>{escaped(source.name)}</h3>" if self.several else ""
             holder = self.holders[number]
-            other = "" if holder == number else _same_rewards(self.sources[holder])
-            parts.append(heading + other + numbers_html(source, tables, stored))
+            note = "" if holder == number else _same_rewards(self.sources[holder])
+            parts.append(heading + note + numbers_html(source, tables, stored))
         return "".join(parts)
 
     @cached_property
@@ -97,11 +108,11 @@ class Contents:
                     "reward": of_side["reward"].to_list(),
                     "absolute": of_side["absolute_reward"].to_list(),
                 }
-            found.append(sides | {"pairs": source.manifest.rows, "stored": stored})
+            found.append(sides | {"pairs": source.manifest.rows, "stored": stored, "shares": _shares(source.manifest)})
         return found
 
     def _sample(self, shown: int) -> str:
-        common = "that all directories have" if self.several else "of the directory"
+        common = f"that {self._every} have" if self.several else "of the directory"
         if shown == self.total:
             return f"{'All ' if shown > 1 else ''}{counted(shown)} {common}."
         if not shown:
@@ -128,8 +139,18 @@ class Contents:
         )
 
 
+def _shares(manifest: Manifest) -> dict[str, int]:
+    """The whole percents that a selection took of each side with the rule `top`: where the sliders begin."""
+    options = manifest.options
+    if options.get("rule") != "top":
+        return {}
+    found = {side: re.fullmatch(r"([1-9]\d?|100)%", str(options.get(side))) for side in SIDES}
+    return {side: int(share[1]) for side, share in found.items() if share}
+
+
 def _same_rewards(holder: Source) -> str:
-    return f'<p class="note">It has the rewards of {escaped(holder.name)}, so their numbers and charts are there.</p>'
+    name = f'<span class="directory">{escaped(holder.name)}</span>'
+    return f'<p class="note">Its rewards are those of {name}, which has their numbers and charts.</p>'
 
 
 def _program() -> str:

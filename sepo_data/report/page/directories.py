@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sepo_data.report.caption import model_name, plain, rule_text
 from sepo_data.report.page.markup import definitions, escaped
 from sepo_data.schemas.folder import COMMANDS
+from sepo_data.schemas.stages import SIDES
 from sepo_data.storage.location import public_name
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from sepo_data.report.source import Source
 
+PARTS = ("prompt", *SIDES)
 ROLES = {"oracle": "oracle", "ref": "reference model"}
 
 
@@ -44,12 +46,17 @@ def _facts(source: Source) -> Iterator[tuple[str, str]]:
     if manifest.tokenizer:
         yield "tokenizer", f"{plain(_end(manifest.tokenizer.name))}, {manifest.tokenizer.vocabulary:,} tokens"
     yield "pairs", f"{manifest.rows:,}"
-    yield "tokens", _counts(manifest.total("tokens"))
+    tokens = manifest.total("tokens")
+    yield "tokens", _counts({part: tokens[part] for part in sorted(tokens, key=_reading_place)})
     yield "skipped", _counts(manifest.total("skipped"))
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{plain(name).replace('_', ' ')} {count:,}" for name, count in counts.items()) or "none"
+
+
+def _reading_place(part: str) -> int:
+    return PARTS.index(part) if part in PARTS else len(PARTS)
 
 
 def _end(name: str) -> str:

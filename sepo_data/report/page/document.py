@@ -14,7 +14,7 @@ from sepo_data.report.pairs.json_text import json_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCRIPTS = ("selection.js", "pairs.js", "elements.js", "report.js")
+SCRIPTS = ("selection.js", "pairs.js", "elements.js", "options.js", "report.js")
 """Modules in the order in which they are joined to one."""
 
 NOTICE = "// The script of sepo report, Apache License 2.0. It is sepo_data/report/page/*.js of sepo, joined.\n"

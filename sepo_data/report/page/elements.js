@@ -1,5 +1,5 @@
 // Elements and numbers of the page. Text is set as text alone, never as HTML.
-import { SIDES, partsOf } from "./pairs.js";
+import { MARK, SIDES, partsOf } from "./pairs.js";
 
 const BLANKS = new Map([["\n", "\u21B5"], ["\t", "\u21E5"]]);
 
@@ -29,6 +29,10 @@ export function factOf([name, value]) {
 
 /** Append a text: what was spelled out is set apart, and line breaks and tabs are marked. */
 export function appendSeen(parent, text) {
+  if (![MARK, ...BLANKS.keys()].some((unseen) => text.includes(unseen))) {
+    parent.append(text);
+    return;
+  }
   for (const [part, marked] of partsOf(text)) {
     if (marked) {
       parent.append(element("span", "mark", part));

@@ -21,6 +21,7 @@ GROUPS = {"unseen": "unseen pairs", "seen": "seen pairs", "unknown": "pairs with
 """The groups of the figure `accuracy`: by what the oracle was trained on."""
 
 FIRST = {"chosen": "highest", "rejected": "lowest"}
+TOTALS = {"chosen": "more than 0", "rejected": "less than 0"}
 
 
 def stored_sums(source: Source) -> dict[str, dict[str, float]]:
@@ -71,8 +72,10 @@ def _carried_tiles(accumulation: pl.DataFrame) -> Iterator[Tile]:
     shares = dict(zip(marked["side"], marked["share_percent"], strict=True))
     for side in SIDES:
         if side in shares:
-            note = f"of the tokens of each response, {FIRST[side]} rewards first"
-            yield f"80% of the reward of {side}", f"{shares[side]}%", (note,)
+            value, note = f"{shares[side]}%", f"of the tokens of each response, {FIRST[side]} rewards first"
+        else:
+            value, note = "none", f"all rewards of {side} do not add up to {TOTALS[side]}"
+        yield f"80% of the reward of {side}", value, (note,)
 
 
 def _stored_tiles(source: Source, stored: Sums) -> Iterator[Tile]:

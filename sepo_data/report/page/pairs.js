@@ -2,7 +2,8 @@
 import { bitsOf, kOf, logpsOf, maskOf, numbersOf, offsetsOf, orderOf, overlapOf, sizeOf, sumsOf } from "./selection.js";
 
 export const SIDES = ["chosen", "rejected"];
-const [MARK, END] = ["\u0001", "\u0002"];
+export const MARK = "\u0001";
+const END = "\u0002";
 
 /** The numbers of one kind, of `{kind: text}`. */
 function codesOf(packed) {
@@ -13,6 +14,7 @@ function codesOf(packed) {
 function sideOf(packed, tokens) {
   return {
     rewards: numbersOf("float32", packed.rewards),
+    orders: [],
     oracle: packed.oracle_logps ? logpsOf(packed.oracle_logps) : null,
     ref: packed.ref_logps ? logpsOf(packed.ref_logps) : null,
     mask: packed.mask === undefined ? null : bitsOf(packed.mask, tokens),
@@ -72,11 +74,14 @@ export function selected(pairs, track, side, pair, percent) {
   const stored = pairs.tracks[track][side].mask;
   if (percent === null && stored) return partOf(pairs, side, pair, stored);
   const rewards = rewardsOf(pairs, track, side, pair);
-  return maskOf(orderOf(rewards, side), kOf(rewards.length, percent ?? USUAL));
+  const { orders } = pairs.tracks[track][side];
+  orders[pair] ??= orderOf(rewards, side);
+  return maskOf(orders[pair], kOf(rewards.length, percent ?? USUAL));
 }
 
 /** A text as its parts: `[part, true]` of what was spelled out in it, `[part, false]` of what stands for itself. */
 export function partsOf(text) {
+  if (!text.includes(MARK)) return text ? [[text, false]] : [];
   const [first, ...marked] = text.split(MARK);
   return [[first, false], ...marked.flatMap((piece) => {
     const [mark, rest] = piece.split(END);

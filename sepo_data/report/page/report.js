@@ -1,15 +1,16 @@
 // The browser of pairs: a list, one pair token by token, and sliders that select again. Text is set as text alone.
 import { kOf, maskOf, orderOf, ranksOf, stepOf, sumsOf } from "./selection.js";
 import { appendSeen, byId, count, digitsOf, element, factOf, keptText, reveal, signed, tokenOf } from "./elements.js";
-import { SIDES, listed, partOf, readPairs, rewardsOf, searched, sortKey, strongSize, textOf } from "./pairs.js";
+import { optionsOf } from "./options.js";
+import { SIDES, listed, partOf, readPairs, rewardsOf, searched, sortKey, strongSize } from "./pairs.js";
 
-const PREVIEW = 90;
 const FIRST = { chosen: "highest", rejected: "lowest" };
 const DOT = " \u00B7 ";
 const data = JSON.parse(byId("data").textContent);
 const pairs = readPairs(data.pairs);
 const sizes = pairs.tracks.map((track) => strongSize(track));
 const state = { track: 0, pair: null, drawn: null, found: [], stored: false, views: {}, described: null };
+const optionFor = optionsOf(pairs);
 let texts = null;
 
 const percentOf = (side) => Number(byId(`share-${side}`).value);
@@ -25,15 +26,19 @@ function viewOf(side) {
 function drawTokens(side) {
   const view = state.views[side];
   const { codes } = pairs.sides[side];
+  const bare = element("span");
+  bare.role = "option";
+  bare.ariaSelected = "false";
+  bare.tabIndex = -1;
   const parts = Array.from(partOf(pairs, side, state.pair, codes), (code, position) => {
-    const token = element("span", `token r${stepOf(view.rewards[position], sizes[state.track])}`);
+    const token = bare.cloneNode();
+    token.className = `token r${stepOf(view.rewards[position], sizes[state.track])}`;
     token.dataset.position = position;
-    token.tabIndex = position ? -1 : 0;
-    token.setAttribute("role", "option");
     appendSeen(token, pairs.texts[code]);
-    if (token.textContent.trim() === "") token.setAttribute("aria-label", "space");
+    if (pairs.texts[code].trim() === "") token.setAttribute("aria-label", "space");
     return token;
   });
+  if (parts.length > 0) parts[0].tabIndex = 0;
   byId(`${side}-tokens`).replaceChildren(...parts);
 }
 
@@ -41,8 +46,7 @@ function markTokens(side) {
   const { mask } = state.views[side];
   for (const token of byId(`${side}-tokens`).children) {
     const on = mask[Number(token.dataset.position)] === 1;
-    token.classList.toggle("selected", on);
-    token.setAttribute("aria-selected", String(on));
+    if (token.classList.toggle("selected", on) !== (token.ariaSelected === "true")) token.ariaSelected = String(on);
   }
 }
 
@@ -74,6 +78,7 @@ function drawDataset() {
 function select() {
   for (const side of SIDES) {
     byId(`${side}-percent`).textContent = `${percentOf(side)}%`;
+    byId(`share-${side}`).ariaValueText = `${percentOf(side)}%`;
     if (state.pair !== null) {
       state.views[side] = viewOf(side);
       markTokens(side);
@@ -131,14 +136,12 @@ function drawPair() {
 
 function choose(pair, scroll = true) {
   state.pair = pair;
-  for (const option of byId("pair-list").children) {
-    const on = Number(option.dataset.number) === pair;
-    option.setAttribute("aria-selected", String(on));
-    if (on) {
-      byId("pair-list").setAttribute("aria-activedescendant", option.id);
-      if (scroll) reveal(option, byId("pair-list"));
-    }
-  }
+  const list = byId("pair-list");
+  for (const before of list.querySelectorAll("[aria-selected=true]")) before.ariaSelected = "false";
+  const option = optionFor(state.track, pair);
+  option.ariaSelected = "true";
+  list.setAttribute("aria-activedescendant", option.id);
+  if (scroll) reveal(option, list);
   if (state.drawn !== `${state.track} ${pair}`) drawPair();
   const place = state.found.indexOf(pair);
   byId("previous").disabled = place <= 0;
@@ -150,22 +153,6 @@ function move(places) {
   if (state.found.length === 0) return;
   const place = state.found.indexOf(state.pair) + places;
   choose(state.found[Math.min(state.found.length - 1, Math.max(0, place))]);
-}
-
-/** One line of the list. Its `data-pair` is the row in the first directory, as `sepo show --pair` takes it. */
-function optionOf(pair, extra) {
-  const option = element("li");
-  const { rows, margin } = pairs.tracks[state.track];
-  option.id = `pair-${pair}`;
-  option.dataset.number = pair;
-  option.dataset.pair = pairs.tracks[0].rows[pair];
-  option.setAttribute("role", "option");
-  const head = element("span", "option-head");
-  const kind = margin[pair] < 0 ? "option-margin loss" : "option-margin";
-  head.append(element("span", "option-row", count(rows[pair])), element("span", kind, signed(margin[pair], 2) + extra));
-  const preview = pairs.previews[pair] || textOf(pairs, "chosen", pair);
-  option.append(head, element("span", "option-text", preview.slice(0, PREVIEW)));
-  return option;
 }
 
 function drawList({ first = false } = {}) {
@@ -183,7 +170,7 @@ function drawList({ first = false } = {}) {
   texts ??= byId("search").value ? searched(pairs) : null;
   state.found = listed(pairs, texts, { text: byId("search").value, filters, key, descending });
   const extra = (pair) => (sort === "disagreement" ? `${DOT}${(100 * key(pair)).toFixed(0)}% differ` : "");
-  byId("pair-list").replaceChildren(...state.found.map((pair) => optionOf(pair, extra(pair))));
+  byId("pair-list").replaceChildren(...state.found.map((pair) => optionFor(state.track, pair, extra(pair))));
   byId("found").textContent = `${count(state.found.length)} of ${count(pairs.ids.length)} pairs`;
   for (const name of ["pair", "pair-list"]) byId(name).hidden = state.found.length === 0;
   byId("nothing").hidden = state.found.length > 0;
@@ -253,7 +240,8 @@ function listenToSide(side) {
   }
   tokens.addEventListener("keydown", moveToken);
   tokens.addEventListener("focusin", (event) => {
-    for (const token of tokens.children) token.tabIndex = token === event.target ? 0 : -1;
+    for (const token of tokens.querySelectorAll("[tabindex='0']")) token.tabIndex = -1;
+    event.target.tabIndex = 0;
   });
 }
 
@@ -278,6 +266,7 @@ function showMaskChoice() {
   const has = pairs.tracks[state.track].chosen.mask !== null;
   state.stored = has && data.kept[state.track].stored !== null;
   byId("masks").hidden = !has;
+  for (const [side, percent] of Object.entries(data.kept[state.track].shares)) byId(`share-${side}`).value = percent;
 }
 
 function addFilters() {
@@ -297,4 +286,6 @@ if (pairs.ids.length > 0) {
   showMaskChoice();
   listen();
   drawList();
+  // Before the first letter of a search.
+  setTimeout(() => { texts ??= searched(pairs); }, 300);
 }

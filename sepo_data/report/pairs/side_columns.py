@@ -62,11 +62,9 @@ def filter_columns(sources: Sequence[Source], frames: Sequence[pl.DataFrame]) ->
 
 
 def _column(name: str, label: str, values: pl.Series) -> dict[str, Any] | None:
-    found = values.unique().sort(nulls_last=False).to_list()
-    if len(found) > MOST_VALUES:
-        return None
     texts = [_text(value) for value in values.to_list()]
-    distinct = list(dict.fromkeys(map(_text, found)))  # numbers and dates in their order
+    in_order = values.sort(nulls_last=False).to_list()  # of numbers and dates
+    distinct = list(dict.fromkeys(map(_text, in_order)))
     if not 1 < len(distinct) <= MOST_VALUES:
         return None
     codes = {text: code for code, text in enumerate(distinct)}

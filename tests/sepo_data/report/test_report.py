@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from sepo_data import select
 from sepo_data.errors import RefusedError, SepoError
 from sepo_data.report import report as module
 from sepo_data.report.report import write_report
@@ -49,7 +50,15 @@ def test_a_selection_has_the_sums_of_its_masks(selected, tmp_path):
     page = write_report([selected], tmp_path / "r.html").path.read_text(encoding="utf-8")
     [kept] = data_of(page)["kept"]
     assert kept["stored"]["chosen"] == {"tokens": 3, "reward": 3.25, "absolute": 3.25}
+    assert kept["shares"] == {"chosen": 30, "rejected": 30}
     assert "top" in page
+
+
+@pytest.mark.parametrize("rule", ["mass(60%)", "top(0.5%)", "top(12.5%)"])
+def test_sliders_begin_at_no_share_that_they_do_not_have(scored, tmp_path, rule):
+    select(scored, tmp_path / "selection", rule)
+    page = write_report([tmp_path / "selection"], tmp_path / "r.html").path.read_text(encoding="utf-8")
+    assert data_of(page)["kept"][0]["shares"] == {}
 
 
 def test_several_directories_are_compared(scored, scored_otherwise, tmp_path):
@@ -59,6 +68,18 @@ def test_several_directories_are_compared(scored, scored_otherwise, tmp_path):
     assert len(data_of(page)["pairs"]["tracks"]) == 2
     assert '<select id="track"><option value="0">rewards</option><option value="1">rewards_otherwise</option>' in page
     assert '<option value="disagreement">' in page
+
+
+def test_rewards_and_their_selection_are_one_oracle(scored, selected, tmp_path):
+    made = write_report([selected, scored], tmp_path / "r.html")
+    page = made.path.read_text(encoding="utf-8")
+    assert '<p class="lede">The rewards of 3 pairs that both directories have' in page
+    assert page.count("<dt>Oracle accuracy, unseen pairs</dt>") == 1
+    assert page.count('data-figure="distribution"') == page.count('data-figure="kept"') == 1
+    assert not {"agreement", "fractions", "overlap"} & set(made.figures)
+    assert "disagreement</option>" not in page
+    assert 'Its rewards are those of <span class="directory">rewards</span>' in page
+    assert [track["holder"] for track in data_of(page)["pairs"]["tracks"]] == [1, 1]
 
 
 def test_a_figure_that_cannot_be_drawn_is_left_out_with_its_reason(scored, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sepo_data.stages.scan import scan
+from tests.fixtures.reports import with_column
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -204,3 +205,49 @@ def test_a_screen_reader_hears_roles_names_and_states(open_page, report_of_two):
     assert re.search(r'- option "[^"]+" \[selected\]', heard)
     assert heard.count("- img") >= 2, "charts are images with names"
     assert not re.search(r"- img\s*$", heard, re.MULTILINE)
+
+
+def test_a_move_of_a_slider_is_read_once(open_page, report_of_two):
+    page = open_page(report_of_two)
+    page.focus("#share-chosen")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#share-chosen", "aria-valuetext") == "31%"
+    live = page.locator("#pair [aria-live=polite]").evaluate_all("all => all.map(one => one.id)")
+    assert live == ["kept-pair", "token-detail"]
+    assert page.locator("#pair output:not([aria-live=off])").count() == 0
+
+
+@pytest.fixture(scope="module")
+def from_the_right(tmp_path_factory, rewards_of, write_rewards, make_report):
+    """A pair of Hebrew words, and one of spaces alone."""
+    from tokenizers import Tokenizer, decoders, models
+
+    words = ["\u05e9\u05dc\u05d5\u05dd", " \u05e2\u05d5\u05dc\u05dd", " "]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=" "))
+    tokenizer.decoder = decoders.Fuse()
+    table = rewards_of([([0.5, 0.25, 0.0], [0.5, 0.25]), ([0.5], [0.25])])
+    table = with_column(table, "prompt_ids", [[0], [1]])
+    table = with_column(table, "prompt_tokens", [1, 1])
+    table = with_column(table, "chosen_ids", [[0, 1, 0], [2]])
+    table = with_column(table, "rejected_ids", [[0, 1], [2]])
+    folder = tmp_path_factory.mktemp("right") / "rewards"
+    write_rewards(folder, [table], tokenizer=tokenizer.to_str())
+    return make_report(folder)
+
+
+def test_arrows_go_where_they_point_in_text_from_the_right(open_page, from_the_right):
+    page = open_page(from_the_right)
+    tokens = page.locator("#chosen-tokens .token")
+    tokens.first.focus()
+    places = [tokens.first.bounding_box()["x"]]
+    for key, position in (("ArrowLeft", 1), ("ArrowLeft", 2), ("ArrowRight", 1), ("Home", 0), ("End", 2)):
+        page.keyboard.press(key)
+        assert page.locator(":focus").get_attribute("data-position") == str(position)
+        places.append(page.locator(":focus").bounding_box()["x"])
+    assert places[0] > places[1] > places[2]
+
+
+def test_a_token_of_space_alone_has_a_name(open_page, from_the_right):
+    page = open_page(from_the_right)
+    page.locator("#pair-list [role=option]").nth(1).click()
+    assert '- option "space" [selected]' in page.locator("#chosen-tokens").aria_snapshot()

@@ -145,7 +145,7 @@ def test_the_other_directory_has_its_own_numbers_of_the_same_pair(open_page, rep
         row = rows[number][4]
         margin = f"{row['margin']:+.3f}".replace("-", "\N{MINUS SIGN}")
         assert f"margin {margin}" in page.inner_text("#pair-facts")
-        assert page.inner_text("#pair-facts li:last-child") == row["pair_id"]
+        assert page.inner_text("#pair-facts li:last-child") == f"pair_id {row['pair_id']}"
         page.locator("#chosen-tokens .token").last.hover()
         reward = f"{row['chosen_rewards'][-1] + 0.0:+.4f}".replace("-", "\N{MINUS SIGN}")
         assert reward in page.inner_text("#token-detail")
@@ -169,3 +169,33 @@ def test_a_sample_says_that_it_is_one(open_page, two_oracles, make_report):
     kept = page.inner_text("#kept-dataset")
     total = sum(scan(two_oracles[0]).collect()["chosen_tokens"])
     assert f"of {total:,} chosen" in kept, "what the dataset keeps is of all pairs"
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_opens_at_its_top_and_the_list_never_scrolls_it(open_page, report_of_two, width):
+    page = open_page(report_of_two, viewport={"width": width, "height": 700}, reduced_motion="reduce")
+    page.wait_for_function("document.readyState === 'complete'")
+    assert page.evaluate("[window.scrollX, window.scrollY]") == [0, 0]
+    page.focus("#pair-list")
+    before = page.evaluate("window.scrollY")
+    for key in ("End", "ArrowUp", "PageUp", "Home", "PageDown"):
+        page.keyboard.press(key)
+        assert page.evaluate("window.scrollY") == before, key
+    page.evaluate("window.scrollTo(0, 0)")
+    page.select_option("#sort", "margin")
+    page.locator("#next").evaluate("one => { for (let time = 0; time < 15; time += 1) one.click(); }")
+    assert page.evaluate("window.scrollY") <= before
+
+
+def test_nothing_found_says_so_and_leads_back(open_page, report_of_two):
+    page = open_page(report_of_two)
+    assert page.locator("#nothing").is_hidden()
+    page.select_option("select.filter >> nth=0", index=1)
+    page.fill("#search", "nothing like that")
+    assert page.inner_text("#nothing p") == "No pair matches."
+    assert page.locator("#pair-list").is_hidden()
+    page.click("#everything")
+    assert len(listed(page)) == TOPICS
+    assert page.locator("#pair").is_visible()
+    assert page.evaluate("document.activeElement.id") == "search"
+    assert page.input_value("#search") == page.input_value("select.filter >> nth=0") == ""

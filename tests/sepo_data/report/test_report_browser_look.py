@@ -142,9 +142,10 @@ def test_all_text_is_legible_on_every_colour(open_page, report, scheme):
 def test_selected_tokens_are_marked_by_more_than_colour(open_page, report_of_two, scheme):
     selected = open_page(report_of_two, color_scheme=scheme).evaluate(CONTRAST)["selected"]
     for plain, marked in zip(selected[::2], selected[1::2], strict=True):
-        assert plain == ["none", "none"]
-        assert marked[0] == "underline"
-        assert marked[1] != "none"
+        assert (plain[0], marked[0]) == ("none", "underline")
+        frame = " 0px 0px 0px 1px inset"
+        assert frame in marked[1]
+        assert frame not in plain[1]
 
 
 def test_the_ends_of_the_scale_differ_for_every_colour_vision(open_page, report_of_two):
@@ -171,3 +172,20 @@ def test_the_whole_page_can_be_printed(open_page, report_of_two):
     page.emulate_media(media="print")
     assert page.locator("#charts").is_visible()
     assert page.locator("#chosen-tokens").is_visible()
+
+
+def test_print_is_on_white_and_shows_the_whole_pair(open_page, report_of_two):
+    page = open_page(report_of_two, color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert min(int(part) for part in ground.strip("rgb()").split(",")) > 240
+    assert page.evaluate("getComputedStyle(document.getElementById('prompt')).maxHeight") == "none"
+    assert page.locator("#chosen-percent").is_visible()
+    assert page.locator("#share-chosen").is_hidden()
+
+
+def test_forced_colours_leave_the_colours_of_rewards(open_page, report_of_two):
+    grounds = "[...document.querySelectorAll('.ramp span')].map((one) => getComputedStyle(one).backgroundColor)"
+    plain, forced = (open_page(report_of_two, forced_colors=forced).evaluate(grounds) for forced in ("none", "active"))
+    assert plain == forced
+    assert len(set(forced)) == 21

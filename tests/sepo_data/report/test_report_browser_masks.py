@@ -25,7 +25,7 @@ SWEEP = """
       const texts = ['pair', 'dataset'].map((name) => document.getElementById(`kept-${name}`).textContent);
       return {chosen: positions('chosen'), rejected: positions('rejected'), pair: texts[0], dataset: texts[1]};
     });
-    return [document.querySelector('#pair-facts li:last-child').textContent, masks];
+    return [document.querySelector('#pair-facts li:last-child').textContent.slice('pair_id '.length), masks];
   });
 }
 """
@@ -145,7 +145,7 @@ def test_a_selection_shows_its_own_mask_until_a_slider_is_moved(open_page, two_o
     top = {row["pair_id"]: row for row in scan(tmp_path / "top").collect().iter_rows(named=True)}
     for option in page.locator("#pair-list [role=option]").all()[:12]:
         option.click()
-        pair = page.inner_text("#pair-facts li:last-child")
+        pair = page.inner_text("#pair-facts li:last-child").removeprefix("pair_id ")
         assert marked(page) == stored[pair]
         page.fill("#share-chosen", "45")
         page.fill("#share-rejected", "45")
@@ -155,6 +155,19 @@ def test_a_selection_shows_its_own_mask_until_a_slider_is_moved(open_page, two_o
         assert marked(page) == stored[pair]
     selected = rows.select("chosen_selected", "rejected_selected").sum().row(0)
     assert numbers(page.inner_text("#kept-dataset"))[0:4:2] == list(selected)
+
+
+def test_the_sliders_begin_where_the_selection_was_made(open_page, two_oracles, make_report, tmp_path):
+    select(two_oracles[0], tmp_path / "top", chosen="55%", rejected="20%")
+    page = open_page(make_report(tmp_path / "top"))
+    assert [page.input_value(f"#share-{side}") for side in SIDES] == ["55", "20"]
+    for option in page.locator("#pair-list [role=option]").all()[:5]:
+        option.click()
+        page.check("#mask-stored")
+        stored, kept = marked(page), page.inner_text("#kept-dataset")
+        page.check("#mask-slider")
+        assert marked(page) == stored
+        assert page.inner_text("#kept-dataset") == kept
 
 
 def marked(page) -> dict[str, list[int]]:

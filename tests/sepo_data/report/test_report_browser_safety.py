@@ -157,17 +157,22 @@ ATTACKS = """
 () => new Promise((resolve) => {
   const blocked = [];
   document.addEventListener('securitypolicyviolation', (event) => blocked.push(event.effectiveDirective));
-  const add = (name, values) => document.body.append(Object.assign(document.createElement(name), values));
+  const attempt = (attack) => { try { attack(); } catch (error) { blocked.push(error.name); } };
+  const make = (name, values) => Object.assign(document.createElement(name), values);
+  const add = (name, values) => attempt(() => document.body.append(make(name, values)));
   add('script', {textContent: 'window.owned = 1'});
   add('script', {src: 'http://127.0.0.1:9/a.js'});
   add('img', {src: 'http://127.0.0.1:9/a.png'});
   add('iframe', {src: 'http://127.0.0.1:9/'});
   add('link', {rel: 'stylesheet', href: 'http://127.0.0.1:9/a.css'});
   add('style', {textContent: 'body { display: none }'});
-  const holder = document.createElement('div');
-  holder.innerHTML = '<button onclick="window.owned = 1">x</button>';
-  document.body.append(holder);
-  holder.firstChild.click();
+  attempt(() => {
+    const holder = document.createElement('div');
+    holder.innerHTML = '<button onclick="window.owned = 1">x</button>';
+    document.body.append(holder);
+    holder.firstChild.click();
+  });
+  attempt(() => trustedTypes.createPolicy('default', {createHTML: (text) => text}));
   setTimeout(() => {
     try { eval('window.owned = 1'); } catch { blocked.push('eval'); }
     fetch('http://127.0.0.1:9/').catch(() => {});
@@ -190,9 +195,10 @@ def test_the_policy_stops_what_would_get_into_the_page(chromium, report_of_two):
         "eval",
         "frame-src",
         "img-src",
-        "script-src-attr",
-        "script-src-elem",
+        "require-trusted-types-for",
         "style-src-elem",
+        "trusted-types",
+        "TypeError",
     } <= set(found["blocked"])
 
 
@@ -200,6 +206,7 @@ def test_a_script_in_the_file_itself_does_not_run(chromium, report_of_two, tmp_p
     text = report_of_two.read_text(encoding="utf-8")
     changed = tmp_path / "changed.html"
     attack = "<script>window.owned = 1</script><img src=http://127.0.0.1:9/a.png onerror='window.owned = 1'>"
+    attack += "<script src=http://127.0.0.1:9/a.js></script>"
     changed.write_text(text.replace("</main>", f"{attack}</main>"), encoding="utf-8")
     page, heard = chromium.new_page(), Heard()
     heard.listen(page, changed.as_uri())
@@ -217,3 +224,18 @@ def test_the_policy_allows_no_origin(report_of_two):
     )
     assert policy.startswith("default-src 'none'; ")
     assert not re.search(r"unsafe|https?:|\*|\bself\b|blob:", policy)
+
+
+def test_the_page_works_whatever_charset_a_server_names(chromium, report_of_two):
+    """The hashes of the policy are of UTF-8: read as anything else, the script would not run."""
+    page, heard = chromium.new_page(), Heard()
+    address = "http://report.example/r.html"
+    heard.listen(page, address)
+    latin = {"content-type": "text/html; charset=iso-8859-1"}
+    page.route("**/*", lambda route: route.fulfill(body=report_of_two.read_bytes(), headers=latin))
+    page.goto(address)
+    assert page.evaluate("document.characterSet") == "UTF-8"
+    assert page.locator("#pair-list [role=option]").count() > 0
+    assert page.inner_text("#next") == "Next \u2192"
+    page.close()
+    assert heard.all == []

@@ -61,7 +61,7 @@ def test_pairs_and_tokens(drawn, page):
     )
     facts = dict(re.findall("<dt>([a-z]+)</dt><dd>(.*?)</dd>", page))
     assert facts["pairs"] == str(found["pairs"])
-    assert facts["tokens"] == f"chosen {found['chosen']}, prompt {found['prompt']}, rejected {found['rejected']}"
+    assert facts["tokens"] == f"prompt {found['prompt']}, chosen {found['chosen']}, rejected {found['rejected']}"
     assert f"{found['chosen'] + found['rejected']} in all" in page
 
 
@@ -97,3 +97,11 @@ def test_the_tiles_of_a_selection(drawn, tmp_path):
         value, [note] = tiles(made)[f"Selected of {side}"]
         assert value == f"{found['kept'] / found['tokens']:.1%}"
         assert note == f"{found['kept']} of {found['tokens']} tokens"
+    found = answer(
+        "SELECT SUM(CASE WHEN side = 'chosen' THEN CAST(reward AS DOUBLE) ELSE -CAST(reward AS DOUBLE) END) / "
+        "COUNT(DISTINCT pair_id) AS margin FROM tokens WHERE selected",
+        tmp_path / "selection",
+    )
+    value, notes = tiles(made)["Mean margin of the selection"]
+    assert value == f"{found['margin']:+.3f}".replace("-", "\u2212")
+    assert notes[-1] == "of 60 pairs"

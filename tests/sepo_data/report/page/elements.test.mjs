@@ -1,12 +1,19 @@
 // Tests of the texts of the report's script, run by test_document_script.py.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { count, keptText, share, signed } from "../../../../sepo_data/report/page/elements.js";
+import { count, digitsOf, keptText, share, signed } from "../../../../sepo_data/report/page/elements.js";
 
 test("numbers have their sign, and zero is not negative", () => {
   assert.equal(signed(1.2345), "+1.234");
   assert.equal(signed(-0.5, 2), "\u22120.50");
   assert.equal(signed(-0.0001), "+0.000");
+});
+
+test("small numbers have digits enough for two figures", () => {
+  assert.equal(digitsOf(0.46), 2);
+  assert.equal(digitsOf(40), 2);
+  assert.equal(signed(0.00031, digitsOf(0.00031)), "+0.00031");
+  assert.equal(digitsOf(5e-324), 12);
 });
 
 test("counts are grouped", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import {
-  disagreement, listed, partsOf, readPairs, searched, selected, sortKey, textOf, unmarked,
+  disagreement, listed, partsOf, readPairs, searched, selected, sortKey, strongSize, textOf, unmarked,
 } from "../../../../sepo_data/report/page/pairs.js";
 
 const packed = (type, values) => Buffer.from(type.from(values).buffer).toString("base64");
@@ -23,6 +23,7 @@ const pairs = readPairs({
   },
   tracks: [
     {
+      holder: 0,
       rows: ints(4, 9),
       margin: floats(-1, 2),
       chosen: { rewards: floats(1, 3, 2, 5), oracle_logps: { thousandths: packed(Uint16Array, [1, 2, 3, 4]) },
@@ -30,6 +31,7 @@ const pairs = readPairs({
       rejected: { rewards: floats(0, -1, 4, 5) },
     },
     {
+      holder: 1,
       rows: ints(9, 4),
       margin: floats(0, 0),
       chosen: { rewards: floats(3, 1, 2, 5), mask: Buffer.from([0b1100]).toString("base64") },
@@ -97,4 +99,17 @@ test("the disagreement is of the tokens of both sides", () => {
   // The first track has no stored masks, so 30% stands for them: the second token of both sides against the third of
   // chosen and the first of rejected.
   assert.equal(disagreement(pairs, 0, 0, { chosen: null, rejected: null }), 1);
+});
+
+test("of the same rewards, stored selections alone can disagree", () => {
+  const [rewards, selection] = pairs.tracks;
+  const same = { ...pairs, tracks: [rewards, { ...selection, holder: 0 }, { ...selection, holder: 0 }] };
+  assert.equal(disagreement(same, 0, 0, { chosen: 34, rejected: 50 }), 0);
+  assert.equal(disagreement(same, 1, 0, { chosen: 34, rejected: 50 }), 0);
+  assert.equal(disagreement(same, 0, 0, { chosen: null, rejected: null }), 1);
+  assert.equal(disagreement(same, 1, 0, { chosen: null, rejected: null }), 0);
+});
+
+test("the scale ends at the size that nearly all rewards have at most", () => {
+  assert.equal(strongSize(pairs.tracks[0]), 5);
 });

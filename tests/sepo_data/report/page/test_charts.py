@@ -18,16 +18,38 @@ def test_figures_of_one_directory_come_in_reading_order(drawn):
     assert all(chart.sources == [drawn.source] for chart in planned)
 
 
-def test_figures_of_several_come_last_and_read_all_that_fit(scored, scored_otherwise, selected):
-    sources = open_sources([scored, scored_otherwise, selected])
-    planned = planned_charts(sources)
+def names(charts) -> dict[str, list[list[str]]]:
+    """The names of the directories of each chart, by the chart's."""
+    found = {}
+    for chart in charts:
+        found.setdefault(chart.kind.name, []).append([source.name for source in chart.sources])
+    return found
+
+
+def test_figures_of_several_come_last_and_read_each_rewards_once(scored, scored_otherwise, selected):
+    folders = [scored, scored_otherwise, selected, selected.with_name("half"), selected]
+    planned = planned_charts(open_sources(folders))
     together = [chart for chart in planned if not chart.alone]
     assert planned[-len(together) :] == together
-    by_name = {chart.kind.name: chart.sources for chart in together}
-    assert by_name["agreement"] == sources
-    assert "overlap" not in by_name, "it needs two selections"
-    kept = [chart.sources for chart in planned if chart.kind.name == "kept"]
-    assert kept == [[sources[2]]]
+    of_several = names(together)
+    assert of_several["agreement"] == of_several["fractions"] == [["rewards", "rewards_otherwise"]]
+    assert of_several["overlap"] == [["selection (1)", "half", "selection (2)"]]
+    of_each = names(chart for chart in planned if chart.alone)
+    assert of_each["distribution"] == of_each["grid"] == [["rewards"], ["rewards_otherwise"]]
+    assert of_each["kept"] == [["selection (1)"], ["half"], ["selection (2)"]]
+
+
+def test_two_selections_of_the_same_rewards_have_their_charts_once_and_no_agreement(selected):
+    planned = names(planned_charts(open_sources([selected, selected])))
+    assert planned["distribution"] == [["selection (1)"]]
+    assert planned["kept"] == [["selection (1)"], ["selection (2)"]]
+    assert planned["overlap"] == [["selection (1)", "selection (2)"]]
+    assert not {"agreement", "fractions"} & set(planned)
+
+
+def test_a_text_of_a_table_is_cut():
+    assert charts._cell("x" * 10**6) == f"{'x' * 100}... (1,000,000 characters)"
+    assert charts._cell("<" * 100) == "&lt;" * 100
 
 
 def test_a_table_is_cut_and_says_so(drawn, monkeypatch):

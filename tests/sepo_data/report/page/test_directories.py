@@ -12,7 +12,12 @@ HOSTILE = "</dd><script>alert(1)</script>\u202e\"'"
 
 def card(tmp_path, *, name="rewards", made_from="data.jsonl", complete=True, **fields) -> str:
     shard = ShardRecord(
-        file="x", rows=1234, bytes=1, sha256="", tokens={"chosen": 5000}, skipped={"too_long": 7, "<b>": 1}
+        file="x",
+        rows=1234,
+        bytes=1,
+        sha256="",
+        tokens={"chosen": 5000, "other": 1, "prompt": 9},
+        skipped={"too_long": 7, "<b>": 1},
     )
     manifest = Manifest(
         stage=Stage.REWARDS,
@@ -37,7 +42,7 @@ def test_a_card_says_what_made_the_directory(tmp_path):
         "<dt>tokenizer</dt><dd>org/model, 49,152 tokens</dd>",
         "<dt>beta</dt><dd>0.1</dd>",
         "<dt>pairs</dt><dd>1,234</dd>",
-        "<dt>tokens</dt><dd>chosen 5,000</dd>",
+        "<dt>tokens</dt><dd>prompt 9, chosen 5,000, other 1</dd>",
         "<dt>skipped</dt><dd>&lt;b&gt; 1, too long 7</dd>",
         "<dt>made from</dt><dd>data.jsonl, split &lt;train&gt;</dd>",
     ):
