@@ -13,7 +13,7 @@ import typer
 
 from sepo_data.analysis.show.sorts import Sort
 from sepo_data.commands.grouped_help import INPUT, OUTPUT, SELECTION
-from sepo_data.commands.options import AsJson, NoVerify, argument, option, parse_share, parse_stage_folder
+from sepo_data.commands.options import AsJson, NoVerify, argument, option, parse_location, parse_share
 from sepo_data.console.output import on_terminal, print_json, print_notes
 from sepo_data.console.streams import below
 from sepo_data.console.text import spelt_out
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sepo_data.analysis.show.pair import ShownPair
     from sepo_data.analysis.show.pairs import Pairs
+    from sepo_data.analysis.show.render import Colours
 
 EXAMPLES = (
     "sepo show selection/",
@@ -40,10 +41,10 @@ PICTURES = {".svg": "svg"}
 def run(
     directory: Annotated[
         Path,
-        argument("DIR", parser=parse_stage_folder, help="a directory that `sepo score` or `sepo select` wrote"),
+        argument("DIR", parser=parse_location, help="a directory that `sepo score` or `sepo select` wrote"),
     ],
     other: Annotated[
-        Path | None, argument("DIR", parser=parse_stage_folder, help="another one, to see the same pairs beside it")
+        Path | None, argument("DIR", parser=parse_location, help="another one, to see the same pairs beside it")
     ] = None,
     pair: Annotated[
         str | None, option(INPUT, metavar="PAIR", help="begin with this pair: its number, from 0, or its pair_id")
@@ -124,13 +125,13 @@ def run(
     if svg is None and limit is None and not json and _can_page():
         from sepo_data.analysis.show.browse import browse
 
-        console, colour = _console()
-        browse(browser, console, sys.stdin.fileno(), colour=colour)
+        console, colours = _console()
+        browse(browser, console, sys.stdin.fileno(), colours=colours)
         return
     print_notes(each.note for each in pairs.directories if each.note)
     if svg is not None:
         drawing = Console(record=True, width=100, file=io.StringIO(), color_system="truecolor", no_color=False)
-        drawing.print(render_pairs(browser.shown, pairs.names, colour=True))
+        drawing.print(render_pairs(browser.shown, pairs.names, colours="many"))
         with new_file(svg, overwrite=overwrite, option="--svg") as file:
             title = f"sepo show --pair {browser.shown[0].row if pair is None else pair}"
             file.write(drawing.export_svg(title=spelt_out(title)).encode())
@@ -140,11 +141,11 @@ def run(
         answers = [_answer(pairs, shown) for shown in every]
         print_json(answers[0] if limit is None else {"pairs": answers})
         return
-    console, colour = _console()
+    console, colours = _console()
     for number, shown in enumerate(every):
         if number:
             console.print()
-        console.print(render_pairs(shown, pairs.names, colour=colour, width=console.width))
+        console.print(render_pairs(shown, pairs.names, colours=colours, width=console.width))
 
 
 def _answer(pairs: Pairs, shown: Sequence[ShownPair]) -> dict[str, Any]:
@@ -166,15 +167,14 @@ def _can_page() -> bool:
     return find_spec("termios") is not None and os.environ.get("TERM", "dumb") not in {"dumb", "unknown", ""}
 
 
-def _console() -> tuple[Console, bool]:
-    """The console of standard output, and whether it has colours."""
+def _console() -> tuple[Console, Colours]:
+    """The console of standard output, and the colours that it has."""
     from rich.console import Console
 
     console = Console(file=below(sys.stdout), highlight=False)  # its text is escaped; its colours are ours
-    colour = console.color_system is not None and not console.no_color and _knows_colours()
-    if not colour:  # NO_COLOR leaves bold letters
-        console = Console(file=below(sys.stdout), highlight=False, color_system=None)
-    return console, colour
+    if console.color_system is None or console.no_color or not _knows_colours():  # NO_COLOR leaves bold letters
+        return Console(file=below(sys.stdout), highlight=False, color_system=None), "none"
+    return console, "few" if console.color_system == "standard" else "many"
 
 
 def _knows_colours() -> bool:

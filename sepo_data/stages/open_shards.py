@@ -1,4 +1,4 @@
-"""Open a stage dataset to look at: complete, or with the shards that are finished so far."""
+"""Open stage datasets to look at: complete, or with the shards that are finished so far."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sepo_data.stages.records import finished_shards
 from sepo_data.stages.shards import read_shards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sepo_data.schemas.manifest import Manifest
@@ -39,3 +40,18 @@ def open_shards(folder: Path, *, verify: bool = True) -> tuple[Manifest, list[Sh
         again = f"run the same `sepo {COMMANDS[manifest.stage]}` again to resume it"
         raise SepoError(f"{folder} has no finished shard yet", again)
     return manifest, read_shards(folder, manifest, verify=verify), complete
+
+
+def check_same_tokenizer(manifests: Mapping[str, Manifest]) -> None:
+    """Raise where the datasets, by their names, have tokens of different tokenizers; one without a record is passed.
+
+    Raises:
+        SepoError: they have.
+    """
+    records = {name: manifest.tokenizer for name, manifest in manifests.items() if manifest.tokenizer}
+    if len({record.tokenizer for record in records.values()}) > 1:
+        listed = ", ".join(f"{name} of {record.name}" for name, record in records.items())
+        raise SepoError(
+            f"the directories have tokens of different tokenizers, so nothing can be compared: {listed}",
+            "give directories of one tokenizer, or look at each alone",
+        )

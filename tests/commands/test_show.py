@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -35,7 +36,7 @@ def ended(window, code=0):
     assert window.end() == code
     assert not window.grid.alternate
     assert window.attributes == window.before
-    assert window.received.endswith(b"\x1b[?25h\x1b[?7h\x1b[?1049l")
+    assert window.received.endswith(b"\x1b[?25h\x1b[?7h\x1b[?2004l\x1b[?1049l")
 
 
 def test_a_pair_and_its_selection_are_on_the_screen(window, selected):
@@ -53,7 +54,7 @@ def test_a_pair_and_its_selection_are_on_the_screen(window, selected):
 
 
 def test_every_key(window, scored):
-    screen = opened(window, scored)
+    screen = opened(window, scored, columns=120)
     for keys, place in [
         ("n", 2), (" ", 3), ("p", 2), ("b", 1), ("\x1b[C", 2), ("\x1bOC", 3), ("\x1b[D", 2),
         ("\x1b[F", 3), ("\x1b[H", 1), ("G", 3), ("g", 1),
@@ -63,7 +64,7 @@ def test_every_key(window, scored):
     screen.press("p")
     screen.until("this is the first pair")
     screen.press("?")
-    assert "q quit" not in screen.until("K of chosen less, more", "any key goes back")
+    assert "q quit" not in screen.until("K of chosen less, more", "any other key goes back")
     screen.press("q")
     screen.until("1 of 3", "K 30% chosen, 30% rejected")
     for keys, shares in [("c", "25%/30%"), ("CC", "35%/30%"), ("r", "35%/25%"), ("RR", "35%/35%"),
@@ -94,7 +95,7 @@ def test_every_key(window, scored):
 def test_k_is_selected_again_as_select_does(window, scored, selected, tmp_path):
     screen = opened(window, selected)
     screen.press("CC")
-    text = screen.until("re-selected, K 40% chosen, 30% rejected")
+    text = screen.until("re-selected, K 40% / 30%: 3 of 7 tokens")
     select(scored, tmp_path / "s", chosen="40%", rejected="30%")
     expected = scan(tmp_path / "s").collect()["chosen_mask"][0].sum()
     assert expected == 2
@@ -103,21 +104,21 @@ def test_k_is_selected_again_as_select_does(window, scored, selected, tmp_path):
 
 def test_a_long_pair_is_scrolled(window, scored):
     screen = opened(window, scored, columns=60, lines=10)
-    assert "line 1 of" in screen.text
+    assert "line 1/" in screen.text
     assert "rejected" not in screen.text.split("1 of 3")[0]
     screen.press("j")
-    screen.until("line 2 of")
+    screen.until("line 2/")
     screen.press("\x1b[B")
-    screen.until("line 3 of")
+    screen.until("line 3/")
     screen.press("k\x1b[A")
-    screen.until("line 1 of")
+    screen.until("line 1/")
     screen.press("\x1b[6~\x1b[6~\x1b[6~")
     screen.until("gains", "strongest")  # the last line
-    last = int(re.search(r"line (\d+) of", screen.text)[1])
+    last = int(re.search(r"line (\d+)/", screen.text)[1])
     screen.press("\x1b[5~")
-    screen.until(f"line {last - 5} of")  # of 6 lines, one stays
+    screen.until(f"line {last - 5}/")  # of 6 lines, one stays
     screen.press("n")
-    screen.until("line 1 of", "2 of 3")
+    screen.until("line 1/", "2 of 3")
 
 
 def test_the_screen_follows_its_size(window, scored):
@@ -131,7 +132,10 @@ def test_the_screen_follows_its_size(window, scored):
     ended(screen)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, -signal.SIGQUIT)],
+)
 def test_a_signal_gives_the_terminal_back(window, scored, number, code):
     screen = opened(window, scored)
     screen.process.send_signal(number)
@@ -150,21 +154,54 @@ def test_a_browser_that_waits_takes_no_processor_time(window, scored):
     assert ticks() - before <= 10, "of 100 in a second"
 
 
+def test_pasted_text_is_no_keys(window, scored):
+    screen = opened(window, scored)
+    assert b"\x1b[?2004h" in screen.received
+    screen.press("\x1b[200~quit\rn\x1b[201~")
+    screen.until("1 of 3", "press / before you paste")
+    screen.press("/\x1b[200~Q1\n\x1b[201~\r")
+    screen.until("1 of 1", "find 'Q1'")
+
+
+def test_the_list_of_keys_is_scrolled_on_a_low_screen(window, scored):
+    screen = opened(window, scored, lines=8)
+    screen.press("?")
+    assert "quit" not in screen.until("next pair", "line 1/13")
+    screen.press("\x1b[6~\x1b[6~")
+    screen.until("quit", "any other key goes back")
+    screen.press("x")
+    screen.until("1 of 3")
+
+
+def test_a_pair_with_other_tokens_is_shown_with_a_note(window, folders, sepo):
+    """The second one has, of the same number."""
+    screen = opened(window, "same", "late", words=("1 of 2", "disagreement 0.000"), columns=120, lines=30, cwd=folders)
+    screen.press("n")
+    screen.until("2 of 2", "the two directories have other tokens of this pair", gone="disagreement")
+    screen.press("sss")
+    screen.until("1 of 2", "sort disagreement descending", "pair 0")
+    screen.press("S")
+    screen.until("1 of 2", "sort disagreement ascending", "pair 0")  # the other one is last in any order
+    pairs = json.loads(sepo("show", "same", "late", "--limit", "2", "--json", cwd=folders).stdout)["pairs"]
+    assert [pair["disagreement"] for pair in pairs] == [0.0, None]
+
+
 def test_interrupt_by_its_key(window, scored):
     screen = opened(window, scored)
     screen.press("\x03")
     ended(screen, 130)
 
 
-def test_an_error_gives_the_terminal_back_and_is_printed(window, folders):
-    """The second pair has other tokens in the second directory, of the same number."""
-    screen = opened(window, "same", "late", words=("1 of 2",), columns=120, cwd=folders)
-    screen.press("n")
+def test_an_error_gives_the_terminal_back_and_is_printed(window, scored, tmp_path):
+    """The text of the tokens is read when the first pair is drawn."""
+    shutil.copytree(scored, tmp_path / "rewards")
+    (tmp_path / "rewards" / "tokenizer" / "tokenizer.json").unlink()
+    screen = window("show", "rewards", cwd=tmp_path)
     assert screen.end() == 1
     assert not screen.grid.alternate
     assert screen.attributes == screen.before
-    assert "has other chosen tokens in the two directories" in screen.text
-    assert "Hint: score both with the same tokenizer" in screen.text
+    assert "tokenizer.json is missing" in screen.text
+    assert "Hint: run the same `sepo score`" in screen.text
 
 
 def test_end_of_input_ends_it(window, scored):
@@ -187,6 +224,7 @@ def test_a_suspended_browser_gives_the_terminal_back_and_comes_again(window, sco
     screen.press("\r")
     screen.until("2 of 3", "q quit")
     assert screen.grid.alternate
+    assert screen.received.count(b"\x1b[?1049h") == 2, "entered once more"
     screen.press("q")
     screen.until("END 0")
     assert not screen.grid.alternate
@@ -211,6 +249,7 @@ def test_colours_are_those_of_the_terminal(window, selected, name):
     assert ("[.]" in text) == (not expected)
     assert (b"\x1b[1;4;" in screen.received) == bool(expected), "selected tokens are underlined"
     assert ("gains" in text) == bool(expected)
+    assert ("----" in text.split("\n")[-3]) == (not expected), "the foot is a bar, or below a line"
     if not expected:
         assert screen.grid.styles == ""
 
@@ -390,16 +429,12 @@ MISTAKES = {
         ["rewards", "--where", "margin > 2", "--pair", "1"], 1,
         "Error: pair '1' is not among the 2 that --find and --where leave\nHint: leave --pair out",
     ),
+    "no such pair": (["rewards", "--pair", "1" * 5000], 1, f"no pair '{'1' * 200}... (5,000 characters)'"),
     "no other order": (["rewards", "--sort", "colour"], 2, "'colour' is not one of"),
     "disagreement of one": (["rewards", "--sort", "disagreement"], 2, "give another one"),
     "a picture of many": (["rewards", "--svg", "a.svg", "--limit", "2"], 2, "leave --limit out"),
     "no pairs": (["rewards", "--limit", "0"], 2, "Invalid value for '--limit'"),
     "three": (["rewards", "rewards", "rewards"], 2, "Got unexpected extra argument(s) (rewards)"),
-    "other tokens": (
-        ["rewards", "other_tokens"], 1,
-        "Hint: score both with the same tokenizer, chat template and truncation",
-    ),
-    "other tokens, sorted": (["rewards", "other_tokens", "--sort", "disagreement"], 1, "has other chosen tokens"),
     "no common pair": (["rewards", "no_pair"], 1, "Error: rewards and no_pair share no pair\nHint: compare"),
     "another tokenizer": (
         ["qwen", "llama"], 1,

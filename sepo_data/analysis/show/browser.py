@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from sepo_data.analysis.show.keys import Pasted
 from sepo_data.analysis.show.sorts import SORTS
 from sepo_data.errors import SepoError
 from sepo_data.share import BASIS_POINTS
@@ -94,10 +95,18 @@ class Browser:
     def press(self, key: str) -> bool:
         """Change the state as `key` says; false where it ends the browser."""
         self.message = ""
-        if key == "end of file":
+        if isinstance(key, Pasted):
+            if self.mode == "find":
+                self._append(key)
+            else:
+                self.message = "press / before you paste a text to find"
+        elif key == "end of file":
             return False
-        if self.mode == "find":
+        elif self.mode == "find":
             self._type(key)
+        elif key in SCROLLS:
+            lines, pages = SCROLLS[key]
+            self.scroll = max(self.scroll + lines + pages * max(self.page - 1, 1), 0)
         elif self.mode == "keys":
             self.mode, self.scroll = "pairs", 0
         elif key == "q":
@@ -106,13 +115,15 @@ class Browser:
             self._act(key)
         return True
 
+    def stay_within(self, lines: int, page: int) -> None:
+        """Scroll back to where the last of so many lines is on a screen of `page` lines, not beyond."""
+        self.page = page
+        self.scroll = max(min(self.scroll, lines - page), 0)
+
     def _act(self, key: str) -> None:
         if key in GOES:
             last = len(self.listing) - 1
             self._go({"next": self.place + 1, "previous": self.place - 1, "first": 0, "last": last}[GOES[key]])
-        elif key in SCROLLS:
-            lines, pages = SCROLLS[key]
-            self.scroll += lines + pages * max(self.page - 1, 1)
         elif key in SELECTS:
             self._select(SELECTS[key], more=key in "CR+")
         elif key in {"s", "S"}:
@@ -158,8 +169,13 @@ class Browser:
                 self.typed = ""
             case "backspace":
                 self.typed = self.typed[:-1]
-            case _ if len(key) == 1 and key.isprintable():
-                self.typed = (self.typed + key)[:MOST_TYPED]
+            case _ if len(key) == 1:
+                self._append(key)
+
+    def _append(self, text: str) -> None:
+        """Add what can be printed of a text to the one that is typed; a line break, as in pasted text, is a blank."""
+        letters = "".join(" " if letter in "\t\r\n" else letter for letter in text.strip("\r\n"))
+        self.typed = (self.typed + "".join(filter(str.isprintable, letters)))[:MOST_TYPED]
 
     def _find(self) -> None:
         """Keep the pairs with the typed text; the pair that is shown stays where it has it."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from sepo_data.console.text import shortened, spelt_out
-from sepo_data.errors import SepoError
+from sepo_data.console.text import spelt_out
 from sepo_data.schemas.stages import SIDES, Stage
 from sepo_data.stages.open_shards import open_shards
 from sepo_data.stages.token_text import load_tokenizer_file
 from sepo_data.storage.download import fetched
-from sepo_data.storage.location import is_remote, location
+from sepo_data.storage.location import is_remote, location, public_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,8 +120,10 @@ def _runs(values: NDArray[np.int64]) -> tuple[list[int], list[int], list[int]]:
 
 
 def shown_name(path: str) -> str:
-    """A path, or the end of one, as people see it."""
-    return shortened(spelt_out(path), LONGEST_NAME)
+    """A path as people see it, in one line: of a long one the beginning and the end, since names differ in either."""
+    name = spelt_out(path)
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[: half - 3]}...{name[-half:]}"
 
 
 def open_directory(path: str | Path, *, verify: bool = True) -> Directory:
@@ -133,19 +134,4 @@ def open_directory(path: str | Path, *, verify: bool = True) -> Directory:
     """
     found = location(path)
     folder = fetched(found, recursive=True) if is_remote(found) else found
-    return Directory(str(path), folder, *open_shards(folder, verify=verify))
-
-
-def check_same_tokenizer(directories: Sequence[Directory]) -> None:
-    """Raise where the directories have tokens of different tokenizers.
-
-    Raises:
-        SepoError: they have.
-    """
-    records = [(each.name, each.manifest.tokenizer) for each in directories if each.manifest.tokenizer]
-    if len({record.tokenizer for _, record in records}) > 1:
-        listed = ", ".join(f"{name} of {record.name}" for name, record in records)
-        raise SepoError(
-            f"the directories have tokens of different tokenizers, so nothing can be compared: {listed}",
-            "look at each alone, or score both under one tokenizer",
-        )
+    return Directory(public_name(found) if is_remote(found) else str(path), folder, *open_shards(folder, verify=verify))

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from sepo_data.analysis.query_bounds import check_bounds, check_by_trial
-from sepo_data.analysis.read_only import check_read_only
-from sepo_data.analysis.sql.errors import data_error, query_error
 from sepo_data.errors import SepoError
-from sepo_data.stages.scan import scan_shards
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,13 +67,26 @@ def rows_where(directory: Directory, condition: str) -> NDArray[np.int64]:
     try:
         return _rows_where(directory, condition)
     except SepoError as error:
-        hint = error.hint.replace("`--", f"`sepo query {directory.folder} --")
-        # The condition begins on the second line of the query.
-        message = re.sub(r"\bline (\d+), column", lambda found: f"line {int(found[1]) - 1}, column", error.message)
+        hint = EXAMPLE if "WHERE" in error.hint else error.hint.replace("`--", f"`sepo query {directory.folder} --")
+        message = _of_condition(error.message, condition)
         raise SepoError(f"--where: {message}", hint or EXAMPLE) from error
 
 
+def _of_condition(message: str, condition: str) -> str:
+    """A message about the query, told of the condition, which begins on its second line; our own bracket follows it."""
+    after = f"line {condition.count(chr(10)) + 3}, column 1 has )"
+    message = message.replace(f"{after} where the end of the query is expected", "it has one ) too many")
+    message = message.replace(after, "it ends")
+    return re.sub(r"\bline (\d+), column", lambda found: f"line {int(found[1]) - 1}, column", message)
+
+
 def _rows_where(directory: Directory, condition: str) -> NDArray[np.int64]:
+    # Heavy, and needed for a condition alone.
+    from sepo_data.analysis.query_bounds import check_bounds, check_by_trial
+    from sepo_data.analysis.read_only import check_read_only
+    from sepo_data.analysis.sql.errors import data_error, query_error
+    from sepo_data.stages.scan import scan_shards
+
     pairs = scan_shards(directory.shards)
     names = set(pairs.collect_schema())
     row = "row"

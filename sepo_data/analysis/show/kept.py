@@ -42,8 +42,13 @@ def kept_of(pair: ShownPair) -> Kept:
     )
 
 
-def disagreement_of(a: ShownPair, b: ShownPair) -> float:
-    """1 - Jaccard of the two selections of one pair, both responses together; 0 where neither selects a token."""
+def disagreement_of(a: ShownPair, b: ShownPair) -> float | None:
+    """1 - Jaccard of the two selections of one pair, both responses together; 0 where neither selects a token.
+
+    None where the two have other tokens, of which nothing can be compared.
+    """
+    if any(_ids(a, side) != _ids(b, side) for side in SIDES):
+        return None
     marks = [(one.selected, other.selected) for side in SIDES for one, other in _tokens(a, b, side)]
     in_any = sum(one or other for one, other in marks)
     return 1 - sum(one and other for one, other in marks) / in_any if in_any else 0.0
@@ -51,6 +56,10 @@ def disagreement_of(a: ShownPair, b: ShownPair) -> float:
 
 def _tokens(a: ShownPair, b: ShownPair, side: str) -> zip[tuple[Token, Token]]:
     return zip(getattr(a, side), getattr(b, side), strict=True)
+
+
+def _ids(pair: ShownPair, side: str) -> list[int]:
+    return [token.token_id for token in getattr(pair, side)]
 
 
 def _sum(tokens: list[Token]) -> float:

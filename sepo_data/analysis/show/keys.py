@@ -13,8 +13,20 @@ NUMBERED = {"1": "home", "7": "home", "4": "end", "8": "end", "5": "page up", "6
 LONGEST_SEQUENCE = 64
 """Characters of a sequence; a longer one is none of a key, and is dropped."""
 
+PASTE, PASTED = "\x1b[200~", "\x1b[201~"
+"""What stands before and after a text that is pasted, once the terminal is asked for it."""
+
+LONGEST_PASTE = 10_000
+"""Characters of a pasted text; the rest is left out."""
+
 _SEQUENCE = re.compile(r"\x1b(?:\[(?P<numbers>[0-?]*)[ -/]*(?P<final>[@-~])|O(?P<other>[@-~]))")
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|O)?")
+
+
+class Pasted(str):
+    """A text that was pasted: no letter of it is a key."""
+
+    __slots__ = ()
 
 
 class Keys:
@@ -23,13 +35,19 @@ class Keys:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
+        self._pasted: str | None = None
 
     def feed(self, data: bytes) -> list[str]:
         """The keys that are complete with `data`; those without a meaning are left out."""
         text = self._rest + self._decoder.decode(data)
-        self._rest, keys, at = "", [], 0
+        keys: list[str] = []
+        self._rest, at = "", 0
         while at < len(text):
-            if text[at] != "\x1b":
+            if self._pasted is not None:
+                at = self._paste(text, at, keys)
+            elif text.startswith(PASTE, at):
+                self._pasted, at = "", at + len(PASTE)
+            elif text[at] != "\x1b":
                 keys.append(NAMED.get(text[at], text[at]))
                 at += 1
             elif found := _SEQUENCE.match(text, at):
@@ -42,10 +60,27 @@ class Keys:
                 at += 1
         return [key for key in keys if key]
 
+    def _paste(self, text: str, at: int, keys: list[str]) -> int:
+        """Take what is pasted from `at` on; return where to go on."""
+        end = text.find(PASTED, at)
+        if end < 0:  # the mark may have come in part
+            end = next(
+                place
+                for place in range(max(at, len(text) - len(PASTED) + 1), len(text) + 1)
+                if PASTED.startswith(text[place:])
+            )
+            self._rest = text[end:]
+        self._pasted = f"{self._pasted}{text[at:end]}"[:LONGEST_PASTE]
+        if not text.startswith(PASTED, end):
+            return len(text)
+        keys.append(Pasted(self._pasted))
+        self._pasted = None
+        return end + len(PASTED)
+
     @property
     def waits(self) -> bool:
         """True after the beginning of a sequence, which may be the escape key alone."""
-        return bool(self._rest)
+        return bool(self._rest) and self._pasted is None
 
     def flush(self) -> list[str]:
         """The keys that are complete if nothing follows."""

@@ -35,6 +35,7 @@ class Listing:
         text: that the pairs have; "" for any.
         sort: what they are sorted by.
         descending: the highest first.
+        shares: of the selections whose disagreement they are sorted by.
     """
 
     pairs: Pairs
@@ -44,6 +45,7 @@ class Listing:
     text: str
     sort: Sort
     descending: bool
+    shares: Shares
 
     def __len__(self) -> int:
         return len(self.order)
@@ -63,13 +65,13 @@ class Listing:
                     "it is looked for in prompt, chosen and rejected, in upper and lower case; give a part of it",
                 )
         order = ordered(self.pairs, kept, self.sort, descending=self.descending, shares=shares)
-        return replace(self, kept=kept, order=order, text=text)
+        return replace(self, kept=kept, order=order, text=text, shares=shares)
 
     def sorted_by(self, sort: Sort, shares: Shares, *, descending: bool | None = None) -> Listing:
         """The same pairs in another order, the default direction of `sort` where none is given."""
         down = DESCENDING[sort] if descending is None else descending
         order = ordered(self.pairs, self.kept, sort, descending=down, shares=shares)
-        return replace(self, order=order, sort=sort, descending=down)
+        return replace(self, order=order, sort=sort, descending=down, shares=shares)
 
     def find(self, pair: str | None) -> tuple[int, int]:
         """The place of pair `pair`, the first where it is None, and the rows with that id; 1 where a number is given.
@@ -83,7 +85,7 @@ class Listing:
         place = self.place_of(entry)
         if place is None:
             raise SepoError(
-                f"pair {pair!r} is not among the {len(self):,} that --find and --where leave",
+                f"pair {shortened(pair or '0')!r} is not among the {len(self):,} that --find and --where leave",
                 "leave --pair out to begin with the first of them",
             )
         return place, copies
@@ -119,7 +121,7 @@ def list_pairs(
                 "`sepo query DIR @worst-pairs` shows values of pairs",
             )
     down = DESCENDING[sort] if descending is None else descending
-    listed = Listing(pairs, allowed, allowed, allowed, "", sort, down)
+    listed = Listing(pairs, allowed, allowed, allowed, "", sort, down, shares)
     return listed.with_text(text, shares)
 
 

@@ -12,7 +12,6 @@ from sepo_data.schemas.stages import SIDES
 from sepo_data.selection.ragged import ragged
 from sepo_data.selection.rules.top import top
 from sepo_data.share import format_share
-from sepo_data.stages.matched_pairs import check_same_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,10 +43,8 @@ def sort_values(pairs: Pairs, sort: Sort, shares: Shares) -> NDArray[np.float64]
 def disagreements(pairs: Pairs, shares: Shares) -> NDArray[np.float64]:
     """(pairs,) 1 - Jaccard of the tokens that the two directories select, both responses together.
 
-    In memory are the lists of one shard of the first directory and of their partners. 0 where neither selects a token.
-
-    Raises:
-        SepoError: the tokens of a pair differ.
+    In memory are the lists of one shard of the first directory and of their partners. 0 where neither selects a token,
+    nan, which any order has at its end, where the tokens of a pair differ.
     """
     rule = top(chosen=format_share(shares.chosen), rejected=format_share(shares.rejected))
     first = pairs.directories[0]
@@ -60,13 +57,19 @@ def disagreements(pairs: Pairs, shares: Shares) -> NDArray[np.float64]:
             columns = ["pair_id", *(f"{side}_{name}" for side in SIDES for name in lists)]
             frame = directory.rows_at(rows[start:end], columns)
             frames.append(frame if stored else rule.with_masks(frame.lazy()).collect())
-        check_same_tokens(frames)
         parts.append(_disagreement(*frames))
     return np.concatenate(parts)
 
 
 def _disagreement(a: pl.DataFrame, b: pl.DataFrame) -> NDArray[np.float64]:
-    """(rows,) 1 - Jaccard of the masks of each row."""
+    """(rows,) 1 - Jaccard of the masks of each row; nan where its tokens differ."""
+    same = np.logical_and.reduce([a[f"{side}_ids"].eq_missing(b[f"{side}_ids"]).to_numpy() for side in SIDES])
+    found = np.full(a.height, np.nan)
+    found[same] = _distance(a.filter(same), b.filter(same)) if not same.all() else _distance(a, b)
+    return found
+
+
+def _distance(a: pl.DataFrame, b: pl.DataFrame) -> NDArray[np.float64]:
     both, either = np.zeros(a.height), np.zeros(a.height)
     for side in SIDES:
         one, other = ragged(a[f"{side}_mask"]), ragged(b[f"{side}_mask"])

@@ -9,7 +9,7 @@ import polars as pl
 
 from sepo_data.analysis.show.directory import open_directory
 from sepo_data.checked import checked
-from sepo_data.console.text import did_you_mean
+from sepo_data.console.text import did_you_mean, shortened
 from sepo_data.errors import SepoError
 from sepo_data.selection.rules.top import top
 from sepo_data.stages.token_text import token_texts
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from sepo_data.analysis.show.directory import Directory
     from sepo_data.selection.quota import Amount
+
+LONGEST_NUMBER = 20
+"""Digits from which on a number is none of a pair; Python converts not many thousand."""
 
 COMPARED_IDS = 10_000
 """The ids that an unknown one is compared with."""
@@ -72,7 +75,7 @@ def find_pair(directory: Directory, pair: str) -> tuple[int, int]:
     Raises:
         SepoError: there is no such pair.
     """
-    if pair.isdecimal() and int(pair) < directory.rows:
+    if pair.isdecimal() and len(pair) < LONGEST_NUMBER and int(pair) < directory.rows:
         return int(pair), 1
     first, copies = None, 0
     for number, frame in enumerate(directory.frames(["pair_id"])):
@@ -84,7 +87,7 @@ def find_pair(directory: Directory, pair: str) -> tuple[int, int]:
         return first, copies
     known = pl.concat(directory.frames(["pair_id"])).head(COMPARED_IDS)["pair_id"].to_list()
     hint = f"give a number from 0 to {directory.rows - 1}, or a pair_id; {did_you_mean(pair, known)}"
-    raise SepoError(f"{directory.folder} has no pair {pair!r}", hint.removesuffix("; "))
+    raise SepoError(f"{directory.folder} has no pair {shortened(pair)!r}", hint.removesuffix("; "))
 
 
 def pair_at(

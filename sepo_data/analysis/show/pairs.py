@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from sepo_data.analysis.show.directory import check_same_tokenizer, open_directory, shown_name
+from sepo_data.analysis.show.directory import open_directory, shown_name
 from sepo_data.analysis.show.pair import find_pair, pair_at
+from sepo_data.console.text import shortened
 from sepo_data.errors import SepoError
 from sepo_data.share import format_share, parse_share
-from sepo_data.stages.matched_pairs import check_same_tokens, match_pairs
+from sepo_data.stages.matched_pairs import match_pairs
+from sepo_data.stages.open_shards import check_same_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,14 +97,9 @@ class Pairs:
         return len(self.rows[0])
 
     def read(self, entry: int, shares: Shares, *, copies: int = 1) -> list[ShownPair]:
-        """Pair `entry` of `rows`, as each directory has it.
-
-        Raises:
-            SepoError: its tokens differ.
-        """
+        """Pair `entry` of `rows`, as each directory has it; the tokens may differ."""
         chosen, rejected = format_share(shares.chosen), format_share(shares.rejected)
         numbers = [int(rows[entry]) for rows in self.rows]
-        check_same_tokens([each.row(number) for each, number in zip(self.directories, numbers, strict=True)])
         return [
             pair_at(each, number, chosen=chosen, rejected=rejected, stored=shares.stored, copies=copies)
             for each, number in zip(self.directories, numbers, strict=True)
@@ -119,7 +116,7 @@ class Pairs:
         if entry < len(self) and self.rows[0][entry] == row:
             return entry, copies
         raise SepoError(
-            f"{self.directories[1].folder} has no pair {pair!r} of {self.directories[0].folder}",
+            f"{self.directories[1].folder} has no pair {shortened(pair)!r} of {self.directories[0].folder}",
             f"leave --pair out to see the {len(self):,} pairs that both have",
         )
 
@@ -137,7 +134,7 @@ def open_pairs(folders: Sequence[str | Path], *, verify: bool = True) -> Pairs:
     directories = [open_directory(folder, verify=verify) for folder in folders]
     if len(directories) == 1:
         return Pairs(directories)
-    check_same_tokenizer(directories)
+    check_same_tokenizer({each.name: each.manifest for each in directories})
     return Pairs(
         directories,
         match_pairs([each.shards for each in directories], [each.folder for each in directories]),

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-ENTER = "\x1b[?1049h\x1b[?7l\x1b[?25l\x1b[2J"
-"""The alternate screen, lines that do not wrap by themselves, no cursor."""
-LEAVE = "\x1b[?25h\x1b[?7h\x1b[?1049l"
+ENTER = "\x1b[?1049h\x1b[?2004h\x1b[?7l\x1b[?25l\x1b[2J"
+"""The alternate screen, pasted text between marks, lines that do not wrap by themselves, no cursor."""
+LEAVE = "\x1b[?25h\x1b[?7h\x1b[?2004l\x1b[?1049l"
 
 ESCAPE_SECONDS = 0.05
 """Time in which the rest of a key's sequence comes."""
 READ_BYTES = 1024
+OBEYED = (signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP, signal.SIGQUIT)
+"""Signals that are obeyed between two screens; those that end the command raise at once."""
 SIZE = (80, 24)
 """Columns and lines of a terminal that does not know."""
 
@@ -100,13 +102,14 @@ class Screen:
         return [] if ready else self._keys.flush()
 
     def _obey(self) -> None:
-        """Do what signals ask for: stop the process, begin again after a stop; another size needs drawing alone."""
+        """Do what signals ask for: stop or quit, begin again after a stop; another size needs drawing alone."""
         noted = set(self.signals)
         self.signals.clear()
-        if signal.SIGTSTP in noted:
+        for number in noted & {signal.SIGTSTP, signal.SIGQUIT}:
             self.leave()
-            with _handled({signal.SIGTSTP: signal.SIG_DFL}):
-                os.kill(os.getpid(), signal.SIGTSTP)  # returns once the process goes on
+            with _handled({signal.Signals(number): signal.SIG_DFL}):
+                os.kill(os.getpid(), number)  # returns once a stopped process goes on
+            self.signals.clear()  # of going on, which follows
         if noted & {signal.SIGTSTP, signal.SIGCONT}:
             self.enter()
 
@@ -133,7 +136,7 @@ def full_screen(console: Console, keyboard: int) -> Iterator[Screen]:
             opened.callback(os.close, end)
         # Written to by Python whatever signal comes: one just before a wait would be noticed at the next key alone.
         opened.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(wake, warn_on_full_buffer=False))
-        opened.enter_context(_handled(dict.fromkeys((signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP), note)))
+        opened.enter_context(_handled(dict.fromkeys(OBEYED, note)))
         opened.callback(screen.leave)
         screen.enter()
         yield screen

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from sepo_data.analysis.show.directory import MAPPED_SHARDS, open_directory
+from sepo_data.analysis.show.directory import MAPPED_SHARDS, open_directory, shown_name
+from sepo_data.schemas.manifest import InputRecord, Manifest
+from sepo_data.schemas.stages import Stage
 from sepo_data.selection.select import select
 from sepo_data.stages.scan import scan
+from sepo_data.stages.writer import open_stage
+from sepo_data.storage.location import location
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +42,25 @@ def test_rows_come_in_the_order_that_is_asked_for(many, numbers):
     columns = ["pair_id", "chosen_rewards"]
     found = open_directory(many).rows_at(np.array(numbers, np.int64), columns)
     assert found.equals(scan(many).select(columns).collect()[numbers])
+
+
+def test_an_unfinished_directory_in_a_store(store, rewards_of, texts):
+    """Without the password of its URL in what people see."""
+    folder = location(store) / "rewards"
+    plan = Manifest(stage=Stage.REWARDS, input=InputRecord(name="toy", fingerprint="f", rows=4))
+    stage = open_stage(folder, plan, shards=2)
+    stage.write_folder("tokenizer", lambda path: (path / "tokenizer.json").write_text(texts, encoding="utf-8"))
+    stage.write_shard(0, rewards_of([([1.0, 2.0], [0.5]), ([0.5], [1.0])]))
+    directory = open_directory(folder)
+    assert (directory.rows, directory.complete, directory.path) == (2, False, f"{store}/rewards")
+    assert directory.note.startswith(store[:20])
+    assert directory.note.endswith("/rewards is unfinished: these are the 2 pairs of 1 finished shard")
+    assert directory.tokenizer.get_vocab_size()
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    assert shown_name("a/b\n\x1b") == "a/b\\n\\x1b"
+    assert shown_name("x" * 60) == "x" * 60
+    name = shown_name(f"large/{'x' * 100}/rewards")
+    assert len(name) <= 60
+    assert (name[:6], name[-8:]) == ("large/", "/rewards")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepo_data.analysis.show.keys import Keys
+from sepo_data.analysis.show.keys import LONGEST_PASTE, Keys, Pasted
 
 SENT = {
     b"n": ["n"],
@@ -20,6 +20,11 @@ SENT = {
     b"\x1b[3~\x1b[15~\x1b[Z\x1b[<0;3;4Mq": ["q"],
     b"\x1bq": ["escape", "q"],
     b"\x1b\x1b[A": ["escape", "up"],
+    b"p\x1b[200~quit\nq\x1b[C \x1b[201 \xc3\xa9\x1b[201~q": [
+        "p",
+        Pasted("quit\nq\x1b[C \x1b[201 é"),
+        "q",
+    ],
 }
 
 
@@ -46,3 +51,15 @@ def test_no_bytes_are_kept_for_ever():
         keys.feed(b"\x1b[" + b"1;" * 50)
     assert len(keys._rest) < 200
     assert keys.feed(b"\xff\xfeq")[-1] == "q"
+
+
+def test_pasted_text_waits_for_its_end_and_is_bounded():
+    keys = Keys()
+    assert keys.feed(b"\x1b[200~a\x1b") == []
+    assert not keys.waits, "no escape key"
+    for _ in range(100):
+        assert keys.feed(b"x" * 1000) == []
+    [pasted] = keys.feed(b"\x1b[201~")
+    assert isinstance(pasted, Pasted)
+    assert len(pasted) == LONGEST_PASTE
+    assert keys.feed(b"q") == ["q"]

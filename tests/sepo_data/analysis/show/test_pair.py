@@ -52,7 +52,7 @@ def test_an_id_with_copies_is_that_of_the_first(tmp_path, rewards_of, write_rewa
         found = read_pair(tmp_path / "rewards", pair)
         assert (found.row, found.copies) == (row, copies)
         shown = Console(width=200, file=io.StringIO())
-        shown.print(render_pair(found, colour=False))
+        shown.print(render_pair(found, colours="none"))
         assert ("first of 3 copies" in shown.file.getvalue()) == (copies > 1)
 
 

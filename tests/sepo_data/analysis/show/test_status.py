@@ -38,7 +38,30 @@ def test_two_directories_and_their_disagreement(folder, tmp_path, browser_of):
     assert first.startswith("rewards  K 30% chosen, 30% rejected: 2 of 7 tokens")
     assert second.startswith("selection  stored masks: 6 of 7 tokens")
     browser.press("c")
-    assert status_lines(browser, 100)[2].startswith("selection  re-selected, K 25% chosen, 30% rejected: 2 of 7")
+    assert status_lines(browser, 120)[2].startswith("selection  re-selected, K 25% chosen, 30% rejected: 2 of 7")
+
+
+def test_a_narrow_screen_has_a_shorter_line(folder, tmp_path, browser_of):
+    select(folder, tmp_path / "selection", chosen="100%", rejected="50%")
+    browser = browser_of(tmp_path / "selection")
+    browser.press("+")
+    long, short = (status_lines(browser, width)[1] for width in (120, 80))
+    assert long == (
+        "re-selected, K 35% chosen, 35% rejected: 2 of 2 tokens, 100.0% of |reward|, margin of the selected +0.000"
+    )
+    assert short == "re-selected, K 35% / 35%: 2 of 2 tokens, 100.0% of |reward|, margin +0.000"
+
+
+def test_an_order_of_another_selection_says_so(folder, tmp_path, browser_of):
+    select(folder, tmp_path / "selection", chosen="100%", rejected="50%")
+    browser = browser_of(folder, tmp_path / "selection")
+    for _ in range(2):
+        browser.press("s")
+    assert "sort disagreement descending  disagreement" in status_lines(browser, 100)[0]
+    browser.press("c")
+    assert "sort disagreement descending of the K before  disagreement" in status_lines(browser, 100)[0]
+    browser.press("S")
+    assert "sort disagreement ascending  disagreement" in status_lines(browser, 100)[0]
 
 
 def test_what_is_typed_is_escaped(folder, browser_of):
