@@ -17,8 +17,6 @@ EXAMPLES = (
 )
 
 NO_FILE = "no file was written"
-PAGES = {".html": "html"}
-"""Formats of --out by suffix."""
 
 
 def run(
@@ -42,10 +40,8 @@ def run(
     with session(quiet=quiet, no_progress=no_progress, after_interrupt=NO_FILE) as terminal:
         from dataclasses import asdict
 
-        from sepo_data.analysis.output_file import format_of
         from sepo_data.report.report import write_report
 
-        format_of(out, PAGES)
         made = write_report(directories, out, pairs=pairs, overwrite=overwrite, verify=not no_verify, progress=terminal)
         part = f"{made.shown:,} of " if made.shown < made.pairs else ""
         pairs_text = f"{part}{made.pairs:,} pair{'s' * (made.pairs != 1)}"

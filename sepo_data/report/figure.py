@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sepo_data.checked import checked
 from sepo_data.errors import SepoError
 from sepo_data.registry import Registry
 
@@ -114,6 +115,7 @@ def figure(*, stages: Collection[Stage], least: int = 1, most: int | None = 1) -
     return register
 
 
+@checked()
 def make_figure(kind: str, folders: Sequence[str | Path], *, verify: bool = True) -> Figure:
     """The figure `kind` of the stage directories `folders`.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sepo_data.analysis.output_file import new_file
+from sepo_data.analysis.output_file import format_of, new_file
 from sepo_data.checked import at_least, checked
 from sepo_data.console.progress import SILENT
 from sepo_data.report.figure import check_library
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LARGEST = 4_900_000
 """Bytes of a report: people mail it."""
+
+PAGES = {".html": "html"}
+"""Formats of a report by suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,14 @@ def write_report(
         progress: receives a note on each unfinished directory, and a step for each chart.
 
     Raises:
-        SepoError: a directory cannot be read, holds another stage, or has another tokenizer; several share no pair; or
-            the libraries of `sepo[report]` are not installed.
+        SepoError: `out` does not end in .html; a directory cannot be read, holds another stage, or has another
+            tokenizer; several share no pair; or the libraries of `sepo[report]` are not installed.
         RefusedError: `out` exists and `overwrite` is not given.
     """
     started = time.monotonic()
     check_library()
     out = Path(out)
+    format_of(out, PAGES)
     with new_file(out, overwrite=overwrite) as file:
         sources = open_sources(folders, verify=verify)
         for source in sources:

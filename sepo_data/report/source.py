@@ -11,7 +11,7 @@ from sepo_data.errors import SepoError
 from sepo_data.schemas.folder import DATASETS
 from sepo_data.schemas.stage_names import Stage
 from sepo_data.stages.directory import is_complete, read_manifest, read_stage
-from sepo_data.stages.open_shards import open_shards
+from sepo_data.stages.open_shards import check_same_tokenizer, open_shards
 from sepo_data.storage.download import fetched
 from sepo_data.storage.location import location
 
@@ -64,21 +64,14 @@ def open_sources(
         verify: compare the hash of each shard with the manifest, once until the file changes.
 
     Raises:
-        SepoError: one holds another stage, has no finished shard or is damaged, or their tokenizers differ.
+        SepoError: there is none; one holds another stage, has no finished shard or is damaged; or their tokenizers
+            differ.
     """
+    if not folders:
+        raise SepoError("no directory is given", "give directories that `sepo score` or `sepo select` wrote")
     names = _labels([str(folder) for folder in folders])
     opened = [_open(folder, name, stages, verify=verify) for folder, name in zip(folders, names, strict=True)]
-    tokenizers = {
-        str(source.folder): source.manifest.tokenizer
-        for source in opened
-        if source.manifest.stage in DATASETS and source.manifest.tokenizer
-    }
-    if len({record.tokenizer for record in tokenizers.values()}) > 1:
-        listed = ", ".join(f"{folder} of {record.name}" for folder, record in tokenizers.items())
-        raise SepoError(
-            f"the directories have tokens of different tokenizers, so nothing can be compared: {listed}",
-            "give directories of one tokenizer, or look at each alone",
-        )
+    check_same_tokenizer({str(each.folder): each.manifest for each in opened if each.manifest.stage in DATASETS})
     return opened
 
 

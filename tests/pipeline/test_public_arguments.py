@@ -26,6 +26,7 @@ REQUIRED = {
     "tables": {"pairs": "none"},
     "selections": {"none": top()},
     "name": "dpo",
+    "folders": ["none"],
 }
 """Values of required arguments that no path or name fits."""
 

@@ -68,6 +68,11 @@ def test_labels_tell_directories_apart(monkeypatch, tmp_path, scored, paths, lab
     assert found == labels
 
 
+def test_no_directory_at_all():
+    with pytest.raises(SepoError, match="no directory is given"):
+        open_sources([])
+
+
 def test_a_complete_directory(scored, selected):
     rewards, selection = open_sources([scored, selected])
     assert (rewards.complete, rewards.is_selection, len(rewards.shards)) == (True, False, 2)
