@@ -41,7 +41,7 @@ def test_every_kind_is_found():
     assert list(FIGURES) == sorted(FIGURES)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sorted(KINDS))
 def test_a_kind_is_a_file_of_its_name_that_describes_itself(name):
     entry = FIGURES[name]
     assert entry.module == f"sepo_data.report.figures.{name}"
