@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +30,9 @@ PICTURES = {".svg": "svg", ".pdf": "pdf", ".png": "png"}
 """Formats of a picture by suffix."""
 
 PNG_DOTS_PER_INCH = 300
+
+LEAST_ADDRESS_SPACE = 128 << 30
+"""Bytes: vl-convert's JavaScript engine reserves more than 64 GiB at once, and ends the process where it cannot."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,13 +145,29 @@ def make_figure(kind: str, folders: Sequence[str | Path], *, verify: bool = True
 
 
 def check_library() -> None:
-    """Raise where the libraries that draw are missing.
+    """Raise where the libraries that draw are missing or cannot run.
 
     Raises:
-        SepoError: altair or vl-convert is not installed.
+        SepoError: altair or vl-convert is not installed, or the address space of the process is limited so far that
+            vl-convert would end it.
     """
     try:
         import altair  # noqa: F401, ICN001 - only whether it is there
         import vl_convert  # noqa: F401
     except ImportError as error:
         raise SepoError(f"figures need {error.name}, which is not installed", "pip install 'sepo[report]'") from None
+    if (limit := _address_space()) < LEAST_ADDRESS_SPACE:
+        raise SepoError(
+            f"figures need {LEAST_ADDRESS_SPACE >> 30} GiB of address space; this process may use {limit >> 30} GiB",
+            "raise the limit: `ulimit -v unlimited`; reserved is no memory used",
+        )
+
+
+def _address_space() -> int:
+    """The bytes of address space that this process may use."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

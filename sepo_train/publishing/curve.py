@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sepo_data.errors import SepoError
 from sepo_data.report.figure import check_library, picture_of
 from sepo_data.storage.atomic import atomic_write
 
@@ -21,16 +20,16 @@ def draw_curve(metrics: Path, picture: Path) -> bool:
     """Draw `metrics.jsonl` as the PNG file `picture`; a metric that no line has gets no panel.
 
     Returns:
-        True if a picture was written: none is without altair (the extra `report`), or without a number to draw.
+        True if a picture was written: none is without a number to draw.
+
+    Raises:
+        SepoError: the libraries that draw are missing or cannot run.
     """
     from sepo_data.report.curve_panels import drawn_panels
     from sepo_data.report.figures.curve import curve_chart
     from sepo_data.report.metrics_log import read_metrics
 
-    try:
-        check_library()
-    except SepoError:
-        return False
+    check_library()
     rows = read_metrics(metrics)
     if not (panels := drawn_panels(rows)):
         return False

@@ -114,8 +114,10 @@ def complete_run(
     seconds = round(time.monotonic() - started, 3)
     finished = manifest.model_copy(update={"complete": True, "seconds": seconds, "results": results})
     if is_main_process():
-        if not draw_curve(out / METRICS, out / CURVE):
-            progress.note("no picture of the training curve: pip install 'sepo[report]' draws it the next time")
+        try:
+            draw_curve(out / METRICS, out / CURVE)
+        except SepoError as error:
+            progress.note(f"no picture of the training curve: {error.message}; {error.hint}")
         write_model_card(out, finished)
         write_text(out / MANIFEST, finished.to_json())
         remove_checkpoints(out)

@@ -122,6 +122,7 @@ ANSWERS = {
     "show as JSON": ["show", "rewards", "--pair", "1", "--json"],
     "show two": ["show", "rewards", f"rewards{NAME}", "--sort", "disagreement", "--limit", "2"],
     "show two as JSON": ["show", "rewards", f"rewards{NAME}", "--json"],
+    "show other tokens": ["show", f"rewards{NAME}", "others"],
     "show found": ["show", "rewards", "--find", HOSTILE["colour"], "--where", f"prompt <> '{NAME}'", "--limit", "2"],
     "query": ["query", "rewards", "SELECT * FROM pairs", "--format", "table"],
     "query tokens": ["query", "rewards", "SELECT * FROM tokens", "--format", "table"],
@@ -160,7 +161,6 @@ MISTAKES = {
     "show no text": ["show", "rewards", "--find", NAME],
     "show no condition": ["show", "rewards", "--where", NAME],
     "show no column": ["show", "rewards", "--where", f'"{NAME}" > 1'],
-    "show other tokens": ["show", f"rewards{NAME}", "others"],
     "show in no format": ["show", "rewards", "--svg", f"a.{NAME}"],
     "query no column": ["query", "rewards", NO_COLUMN],
     "query no table": ["query", "rewards", NO_TABLE],
@@ -312,7 +312,7 @@ def test_a_browser_gets_visible_characters_alone(place, window, name):
         (unfinished / "state.json").unlink()
     screen = window("show", *arguments, cwd=place, **settings)
     screen.until("1 of 2")
-    for keys, word in (("n", "2 of 2"), ("CR", "35%"), ("s", "sort margin"), ("?", "any key"), ("x", "of 2")):
+    for keys, word in (("n", "2 of 2"), ("CR", "35%"), ("s", "sort margin"), ("?", "any other key"), ("x", "of 2")):
         screen.press(keys)
         screen.until(word)
     screen.press(

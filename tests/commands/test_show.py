@@ -438,7 +438,7 @@ MISTAKES = {
     "no common pair": (["rewards", "no_pair"], 1, "Error: rewards and no_pair share no pair\nHint: compare"),
     "another tokenizer": (
         ["qwen", "llama"], 1,
-        "nothing can be compared: qwen of qwen, llama of llama\nHint: look at each alone",
+        "nothing can be compared: qwen of qwen, llama of llama\nHint: give directories of one tokenizer",
     ),
     "not in both": (["rewards", "other_tokens", "--pair", "2"], 1, "Error: other_tokens has no pair '2' of rewards"),
     "no directory": (["nothing"], 1, "Error: nothing does not exist"),

@@ -86,7 +86,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     assert contract
     assert contract <= set(names)
     endings = {Path(name).suffix for name in names if name.split("/")[0] not in metadata}
-    assert endings <= {".py", ".json", ".sql", ".typed", ".md"}
+    assert endings <= {".py", ".json", ".sql", ".typed", ".md", ".html", ".css", ".js"}
 
 
 @pytest.mark.parametrize("path", ["", "packages"])

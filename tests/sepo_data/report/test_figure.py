@@ -1,5 +1,6 @@
 """Kinds of figures: the registry, the number of directories, the missing library, the formats of a picture."""
 
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -115,6 +116,32 @@ def test_a_missing_library_is_named_with_its_extra(kind, monkeypatch, library):
         make_figure("drawing", ["nowhere"])
     assert library in str(raised.value)
     assert raised.value.hint == "pip install 'sepo[report]'"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gibibytes", [16, 64])
+def test_a_limited_address_space_is_named_before_the_library_ends_the_process(scored, tmp_path, gibibytes):
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, ({gibibytes} << 30, {gibibytes} << 30))
+from sepo_data.report.figure import make_figure
+make_figure("grid", [sys.argv[1]]).picture("svg")
+"""
+    done = subprocess.run([sys.executable, "-c", code, scored], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"this process may use {gibibytes} GiB" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_least_address_space_is_enough(scored):
+    code = """
+import resource, sys
+from sepo_data.report.figure import LEAST_ADDRESS_SPACE, make_figure
+resource.setrlimit(resource.RLIMIT_AS, (LEAST_ADDRESS_SPACE, LEAST_ADDRESS_SPACE))
+print(len(make_figure("grid", [sys.argv[1]]).picture("svg")) > 1000)
+"""
+    done = subprocess.run([sys.executable, "-c", code, scored], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]
 
 
 def test_an_import_error_within_the_library_is_not_taken_for_its_absence(monkeypatch):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from sepo_data.errors import SepoError
 from sepo_train.publishing.curve import draw_curve
 
 
@@ -41,7 +42,8 @@ def test_nothing_is_drawn_without_numbers_or_a_library(tmp_path, monkeypatch, ru
     assert not draw_curve(write_metrics(tmp_path, []), picture)
     metrics = write_metrics(tmp_path, run_of(8))
     monkeypatch.setitem(sys.modules, library, None)
-    assert not draw_curve(metrics, picture)
+    with pytest.raises(SepoError, match=f"figures need {library}"):
+        draw_curve(metrics, picture)
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 

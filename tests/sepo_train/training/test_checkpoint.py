@@ -1,6 +1,7 @@
 """The files that complete a run."""
 
 import json
+import sys
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_a_complete_run_has_its_curve_card_and_manifest_and_no_checkpoints(
     assert done.complete
     assert done.results == SILENT_RESULTS
     assert {path.name for path in tmp_path.iterdir()} == {METRICS, "curve.png", "README.md", "sepo.json", "runs"}
+
+
+def test_a_run_is_complete_without_a_picture(tmp_path, manifest, new_progress, monkeypatch):
+    """Whatever keeps the curve from being drawn is a note; the run is not lost for it."""
+    monkeypatch.setattr("sepo_train.training.checkpoint.draw_curve", draw_curve)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    (tmp_path / METRICS).write_text('{"step": 1, "loss": 0.7}\n', encoding="utf-8")
+    progress = new_progress()
+    assert complete_run(manifest, tmp_path, started=0.0, results=SILENT_RESULTS, progress=progress).complete
+    assert {path.name for path in tmp_path.iterdir()} == {METRICS, "README.md", "sepo.json"}
+    reason = "figures need vl_convert, which is not installed; pip install 'sepo[report]'"
+    assert progress == [f"no picture of the training curve: {reason}"]
 
 
 def test_partial_checkpoints_are_removed(tmp_path):
