@@ -290,7 +290,7 @@ def test_a_path_in_a_pipe_is_exact(pipes):
     assert pipes["select"][1] == f"selection{NAME}\n"
 
 
-OURS = re.compile(r"\x1b\[(?:H|K|J|2J|\?(?:1049|7|25)[hl])|\r")
+OURS = re.compile(r"\x1b\[(?:H|K|J|2J|\?(?:1049|2004|7|25)[hl])|\r")
 """The screen entered, drawn and left."""
 
 BROWSED = {
@@ -299,6 +299,7 @@ BROWSED = {
     "two, narrow": ([f"rewards{NAME}", "rewards"], {"columns": 24, "lines": 60}),
     "no colours": ([f"rewards{NAME}"], {"NO_COLOR": "1"}),
     "an unfinished one": ([f"unfinished{NAME}"], {}),
+    "two of other tokens": ([f"rewards{NAME}", "others"], {"columns": 140, "lines": 60}),
 }
 
 
@@ -333,9 +334,12 @@ def test_a_browser_gets_visible_characters_alone(place, window, name):
 
 
 def test_a_browser_that_an_error_ends_prints_visible_characters(place, window):
-    screen = window("show", f"rewards{NAME}", "others", cwd=place)
+    damaged = place / f"damaged{NAME}"
+    shutil.copytree(place / "rewards", damaged)
+    (damaged / "tokenizer" / "tokenizer.json").write_text("{", encoding="utf-8")
+    screen = window("show", damaged.name, cwd=place)
     assert screen.end() == 1
     text = COLOURS.sub("", OURS.sub("", screen.received.decode()))
-    assert "other chosen tokens" in text.replace("\n", "")
+    assert "cannot be read" in text.replace("\n", "")
     assert unsafe(text) == ""
     assert forged(text) == []
