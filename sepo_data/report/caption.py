@@ -22,7 +22,7 @@ LONGEST_NAME = 80
 """Characters of a name or a value in a caption."""
 
 TOP = "(the rule top: rounded down, at least one; of chosen the highest rewards, of rejected the lowest)"
-"""What `sepo select` takes at K% of the tokens of each response, for a sentence about these tokens."""
+"""Tokens that `sepo select` takes at K% of each response, for a sentence about them."""
 
 REWARD = "Reward of a token: beta x (log p of the oracle - log p of the reference model)."
 

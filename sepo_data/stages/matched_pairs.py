@@ -53,7 +53,7 @@ class MatchedPairs:
         wanted = self.places if places is None else places
         for _, part in wanted.group_by("file_0", maintain_order=True):
             found = [
-                _looked_up(shards, part[f"file_{number}"], part[f"row_{number}"], read)
+                rows_at(shards, part[f"file_{number}"], part[f"row_{number}"], read)
                 for number, shards in enumerate(self.shards)
             ]
             check_same_tokens(found)
@@ -113,14 +113,21 @@ def _index(shards: Sequence[Shard], number: int) -> pl.DataFrame:
     return pl.concat(parts).with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.UInt32).over("pair_id"))
 
 
-def _looked_up(shards: Sequence[Shard], files: pl.Series, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows at these places, in their order."""
+def rows_at(shards: Sequence[Shard], files: pl.Series, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows at these places, in their order; one shard after the other is mapped.
+
+    Args:
+        shards: of a dataset.
+        files: (places,) numbers of shards.
+        rows: (places,) the row in each of them.
+        columns: to read.
+    """
     places = pl.DataFrame({"file": files, "row": rows}).with_row_index("place").sort("file", maintain_order=True)
     parts = [
         _taken(shards[file].frame(columns), of_file["row"])
         for (file,), of_file in places.group_by("file", maintain_order=True)
     ]
-    found = pl.concat(parts)
+    found = pl.concat(parts) if parts else shards[0].frame(columns).clear()
     return found if places["place"].is_sorted() else found[places["place"].arg_sort()]
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from sepo_data.console.text import spelt_out
 from sepo_data.schemas.stages import SIDES, Stage
+from sepo_data.stages.matched_pairs import rows_at
 from sepo_data.stages.open_shards import open_shards
 from sepo_data.stages.token_text import load_tokenizer_file
 from sepo_data.storage.download import fetched
@@ -102,21 +103,7 @@ class Directory:
     def rows_at(self, numbers: NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
         """The columns of these pairs, in their order."""
         shards = np.searchsorted(self.starts, numbers, "right") - 1
-        by_shard = np.argsort(shards, kind="stable")
-        places = (numbers - self.starts[shards])[by_shard]
-        parts = [
-            self.shards[shard].frame(columns)[places[start:end]]
-            for shard, start, end in zip(*_runs(shards[by_shard]), strict=True)
-        ]
-        found = pl.concat(parts) if parts else self.shards[0].frame(columns).clear()
-        return found[np.argsort(by_shard, kind="stable")]
-
-
-def _runs(values: NDArray[np.int64]) -> tuple[list[int], list[int], list[int]]:
-    """The distinct values of an ascending array, and where each begins and ends."""
-    distinct, starts = np.unique(values, return_index=True)
-    ends = [*starts[1:].tolist(), len(values)] if len(values) else []
-    return distinct.tolist(), starts.tolist(), ends
+        return rows_at(self.shards, pl.Series(shards), pl.Series(numbers - self.starts[shards]), columns)
 
 
 def shown_name(path: str) -> str:

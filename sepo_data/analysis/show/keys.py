@@ -14,7 +14,7 @@ LONGEST_SEQUENCE = 64
 """Characters of a sequence; a longer one is none of a key, and is dropped."""
 
 PASTE, PASTED = "\x1b[200~", "\x1b[201~"
-"""What stands before and after a text that is pasted, once the terminal is asked for it."""
+"""Marks before and after a text that is pasted, once the terminal is asked for them."""
 
 LONGEST_PASTE = 10_000
 """Characters of a pasted text; the rest is left out."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sepo_data.stages.matched_pairs import check_same_tokens, match_pairs
+from sepo_data.stages.matched_pairs import check_same_tokens, match_pairs, rows_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sepo_data.report.source import Source
-    from sepo_data.stages.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +46,7 @@ class Places:
 
     def first_frame(self, columns: Sequence[str]) -> pl.DataFrame:
         """These columns of the pairs in the first source."""
-        return _looked_up(self.sources[0].shards, self.table["file_0"], self.table["row_0"], columns)
+        return rows_at(self.sources[0].shards, self.table["file_0"], self.table["row_0"], columns)
 
     def frames(self, columns: Sequence[Sequence[str]]) -> list[pl.DataFrame]:
         """Of every source a frame with its `columns`, row by row the same pairs.
@@ -56,7 +55,7 @@ class Places:
             SepoError: the tokens of a pair differ.
         """
         found = [
-            _looked_up(source.shards, self.table[f"file_{number}"], self.table[f"row_{number}"], of_one)
+            rows_at(source.shards, self.table[f"file_{number}"], self.table[f"row_{number}"], of_one)
             for number, (source, of_one) in enumerate(zip(self.sources, columns, strict=True))
         ]
         check_same_tokens(found)
@@ -79,13 +78,3 @@ def find_places(sources: Sequence[Source]) -> Places:
         for number, shard in enumerate(sources[0].shards)
     ]
     return Places(sources, pl.concat(parts))
-
-
-def _looked_up(shards: Sequence[Shard], files: pl.Series, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows at these places, in their order; in memory is one mapped shard after the other."""
-    places = pl.DataFrame({"file": files, "row": rows}).with_row_index("place").sort("file", maintain_order=True)
-    parts = [
-        shards[file].frame(columns)[of_file["row"]] for (file,), of_file in places.group_by("file", maintain_order=True)
-    ]
-    found = pl.concat(parts) if parts else shards[0].frame(columns).clear()
-    return found if places["place"].is_sorted() else found[places["place"].arg_sort()]
