@@ -48,7 +48,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from random_rewards import VOCABULARY, build
+from random_rewards import build, ids_as_in_text, lengths_of
 
 from sepo_data.analysis.query import query
 from sepo_data.analysis.tokens import tokens
@@ -58,7 +58,6 @@ from sepo_data.stages.scan import scan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
 
 RESPONSE, RUNS = 300, 3
 
@@ -79,19 +78,10 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     folder = Path(tempfile.mkdtemp(prefix="sepo-benchmark-"))
     try:
-        build(folder / "rewards", pairs, lengths=lengths, ids=ids)
+        build(folder / "rewards", pairs, lengths=lengths_of(RESPONSE), ids=ids_as_in_text)
         compare(folder / "rewards", pairs)
     finally:
         shutil.rmtree(folder)
-
-
-def lengths(_rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
-    return np.full(rows, RESPONSE)
-
-
-def ids(rng: np.random.Generator, tokens: int) -> NDArray[np.int32]:
-    """Some far more frequent than others, as in text."""
-    return (VOCABULARY * rng.random(tokens) ** 3).astype(np.int32)
 
 
 def compare(folder: Path, pairs: int) -> None:

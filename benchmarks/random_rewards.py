@@ -41,6 +41,16 @@ def build(folder: Path, pairs: int, *, lengths: Draw, ids: Draw) -> int:
     return counts["chosen"] + counts["rejected"]
 
 
+def lengths_of(tokens: int) -> Draw:
+    """Responses of `tokens` tokens each."""
+    return lambda _rng, rows: np.full(rows, tokens)
+
+
+def ids_as_in_text(rng: np.random.Generator, tokens: int) -> NDArray[np.int32]:
+    """Token ids of which some are far more frequent than others."""
+    return (VOCABULARY * rng.random(tokens) ** 3).astype(np.int32)
+
+
 def _shard(first: int, rows: int, draw_lengths: Draw, draw_ids: Draw) -> pa.Table:
     """Rows of a rewards dataset from pair number `first` on."""
     rng = np.random.default_rng(first)

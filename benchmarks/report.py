@@ -36,13 +36,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from random_rewards import VOCABULARY, build
+from random_rewards import VOCABULARY, build, ids_as_in_text, lengths_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
 RESPONSE, LOADS, SAMPLE_SECONDS = 300, 5, 0.02
 MB = 1_000_000
@@ -94,22 +92,13 @@ def main() -> None:
     for pairs in given.pairs:
         folder = Path(tempfile.mkdtemp(prefix="sepo-benchmark-"))
         try:
-            build(folder / "rewards", pairs, lengths=lengths, ids=ids)
+            build(folder / "rewards", pairs, lengths=lengths_of(RESPONSE), ids=ids_as_in_text)
             write_tokenizer(folder / "rewards")
             measure(folder, pairs)
             if given.keep:
                 shutil.copy(folder / "report.html", given.keep / f"report-{pairs}.html")
         finally:
             shutil.rmtree(folder)
-
-
-def lengths(_rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
-    return np.full(rows, RESPONSE)
-
-
-def ids(rng: np.random.Generator, tokens: int) -> NDArray[np.int32]:
-    """Some far more frequent than others, as in text."""
-    return (VOCABULARY * rng.random(tokens) ** 3).astype(np.int32)
 
 
 def write_tokenizer(folder: Path) -> None:
